@@ -1,0 +1,1 @@
+"""Corpus -> unique windows -> TFRecords -> token batches."""

@@ -1,0 +1,251 @@
+"""TFRecords of windows -> batches of tokens.
+
+Every window is tokenized once, when the data set is loaded, and kept as the smallest integers that
+hold its classes: 28 million 2-bar melodies (paper, Dataset) are 0.9 GB. From there on the order is
+a function of (seed, step) alone, whatever the number of replicas, so that a run resumed at any step
+reads what it would have read.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf import descriptor_pb2
+from note_seq.protobuf import music_pb2
+
+from magenta_vae.data.builder import Settings
+from magenta_vae.music import tokens as music_tokens
+
+RECORDS_PER_READ = 1024
+
+
+def load_tokens(data_dir: str, split: str, settings: Settings) -> np.ndarray:
+    """Reads a split whole: unsigned int [windows, steps, tracks].
+
+    Args:
+        data_dir: a folder written by `scripts/build_dataset`.
+        split: `train` or `eval`.
+        settings: what the model expects a window to be.
+
+    Raises:
+        FileNotFoundError: where the data set or one of its shards is missing.
+        ValueError: where it holds other windows, no windows, or damaged ones.
+    """
+    description = read_description(data_dir)
+    _check_settings(data_dir, description["settings"], settings.describe())
+    shards = description["shards"].get(split, {})
+    if not sum(shards.values()):
+        raise ValueError(
+            f"The {split} split of {data_dir} is empty. Its counts: {description['counts']}."
+        )
+    tokenize = tf.function(
+        lambda records: tokenize_records(records, settings.tracks, settings.num_steps)
+    )
+    parts = []
+    for name, num_windows in shards.items():
+        part = _load_shard(os.path.join(data_dir, name), tokenize, settings.token_dtype)
+        if len(part) != num_windows:
+            raise ValueError(
+                f"{os.path.join(data_dir, name)} must hold {num_windows} windows, as dataset.json "
+                f"says. Found {len(part)}."
+            )
+        parts.append(part)
+    return np.concatenate(parts)
+
+
+def read_description(data_dir: str) -> dict:
+    """Returns the `dataset.json` of a data set. Raises `FileNotFoundError` without one."""
+    path = os.path.join(data_dir, "dataset.json")
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f"--data_dir={data_dir} holds no dataset.json: it is not a folder written by "
+            "scripts/build_dataset."
+        )
+    with open(path) as file:
+        return json.load(file)
+
+
+def tokenize_records(
+    records: tf.Tensor, tracks: Sequence[music_tokens.Vocabulary], num_steps: int
+) -> tf.Tensor:
+    """Returns int32 [batch, num_steps, tracks] tokens of serialized windows, string [batch].
+
+    The formula of `magenta_vae.music.tokens`, for all windows of the batch at once.
+    """
+    window, note = _decode_notes(records)
+    pitch, start, end, track = note
+    rest = tf.constant([t.rest for t in tracks])  # [K]
+    sustain = tf.constant([t.sustain for t in tracks])
+    onsets = tf.constant(np.stack([t.onsets for t in tracks]))  # [K, 128]
+    shape = [tf.shape(records)[0], num_steps + 1, len(tracks)]
+
+    def scatter(step, value):  # -> [B, T + 1, K]
+        return tf.scatter_nd(tf.stack([window, step, track], axis=-1), value, shape)
+
+    onset = tf.gather_nd(onsets, tf.stack([track, pitch], axis=-1)) - tf.gather(rest, track)
+    ones = tf.ones_like(start)
+    sustained = tf.cumsum(scatter(start + 1, ones) - scatter(end, ones), axis=1)
+    tokens = rest + scatter(start, onset) + sustained * (sustain - rest)
+    return tokens[:, :num_steps]
+
+
+def training_batches(
+    tokens: np.ndarray,
+    batch_size: int,
+    seed: int,
+    chunks: Sequence[tuple[int, int]],
+    rows: Sequence[slice] = (slice(None),),
+    augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
+) -> tf.data.Dataset:
+    """Returns the batches of a run of steps, shuffled anew each epoch, every window once an epoch.
+
+    Args:
+        tokens: [windows, steps, tracks].
+        batch_size: windows of the global batch of one training step.
+        seed: of the order and of the augmentation.
+        chunks: (first step, number of steps) of each element, in order.
+        rows: the rows of the global batch that each replica gets.
+        augment: (tokens [B, T, K], seed [2]) -> tokens, drawn anew at every visit.
+
+    Returns:
+        For each chunk and then each of `rows`, int32 [steps of the chunk, rows, T, K].
+
+    Raises:
+        ValueError: where there are fewer windows than one batch.
+    """
+    num_windows = len(tokens)
+    if num_windows < batch_size:
+        raise ValueError(
+            f"The train split holds {num_windows} windows, fewer than one batch of {batch_size}. "
+            "Add songs or lower the batch size."
+        )
+    # A captured tensor, not a constant of the graph: graphs are limited to 2 GB.
+    with tf.device("CPU"):
+        tokens = tf.constant(tokens)
+
+    def step_batch(step, first_row, last_row):
+        positions = step * batch_size + tf.range(batch_size, dtype=tf.int64)
+        epochs = positions // num_windows
+        seeds = tf.stack([tf.fill([batch_size], np.int64(seed)), epochs, 0 * epochs], axis=-1)
+        # The op itself: `tf.random.experimental.index_shuffle` takes one seed, not one an index.
+        order = tf.raw_ops.RandomIndexShuffle(
+            index=positions % num_windows, seed=seeds, max_index=np.int64(num_windows - 1)
+        )
+        batch = tf.cast(tf.gather(tokens, order), tf.int32)
+        if augment is not None:
+            # For the whole batch: the draws must not depend on the number of replicas.
+            batch = augment(batch, tf.stack([np.int64(seed), step]))
+        return batch[first_row:last_row]
+
+    def chunk_batch(first_step, num_steps, first_row, last_row):
+        return tf.map_fn(
+            lambda step: step_batch(step, first_row, last_row),
+            first_step + tf.range(num_steps),
+            fn_output_signature=tf.TensorSpec([None, *tokens.shape[1:]], tf.int32),
+        )
+
+    elements = np.array(
+        [(start, count, *part.indices(batch_size)[:2]) for start, count in chunks for part in rows],
+        np.int64,
+    ).reshape(-1, 4)
+    dataset = tf.data.Dataset.from_tensor_slices(tuple(elements.T))
+    options = tf.data.Options()
+    # What a strategy would split is split already, by rows.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return (
+        dataset.map(chunk_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .prefetch(2 * len(rows))
+        .with_options(options)
+    )
+
+
+def evaluation_batches(tokens: np.ndarray, batch_size: int) -> Iterator[tf.Tensor]:
+    """Yields int32 [batch, T, K] in order, the last one as small as it comes."""
+    for start in range(0, len(tokens), batch_size):
+        yield tf.constant(tokens[start : start + batch_size], tf.int32)
+
+
+class Transposition:
+    """Shifts all pitches of a window by one random interval (paper, Dataset).
+
+    Args:
+        tracks: the vocabularies; drums are left alone.
+        min_shift, max_shift: the interval in semitones, both ends included. Each draw is limited
+            so that every pitch of the window stays in 0-127.
+    """
+
+    def __init__(
+        self, tracks: Sequence[music_tokens.Vocabulary], min_shift: int = -5, max_shift: int = 6
+    ):
+        if not min_shift <= 0 <= max_shift:
+            raise ValueError(
+                "The interval of transposition must hold 0. "
+                f"Received: min_shift={min_shift}, max_shift={max_shift}."
+            )
+        self._num_pitches = tf.constant([track.num_transposable for track in tracks])
+        self._min_shift = min_shift
+        self._max_shift = max_shift
+
+    def __call__(self, tokens: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Returns int32 [batch, T, K] tokens, each window in another key; seed: int [2]."""
+        highest_pitch = music_tokens.NUM_PITCHES - 1
+        is_pitch = tokens < self._num_pitches
+        lowest = tf.reduce_min(tf.where(is_pitch, tokens, highest_pitch), axis=[1, 2])
+        highest = tf.reduce_max(tf.where(is_pitch, tokens, 0), axis=[1, 2])
+        low = tf.maximum(self._min_shift, -lowest)
+        high = tf.minimum(self._max_shift, highest_pitch - highest)
+        uniform = tf.random.stateless_uniform([tf.shape(tokens)[0]], seed)
+        shift = low + tf.cast(uniform * tf.cast(high - low + 1, tf.float32), tf.int32)
+        return tf.where(is_pitch, tokens + shift[:, None, None], tokens)
+
+
+def _load_shard(path: str, tokenize: Callable, dtype: np.dtype) -> np.ndarray:
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{path} is missing: dataset.json names it.")
+    try:
+        return np.concatenate(
+            [
+                tokenize(records).numpy().astype(dtype)
+                for records in tf.data.TFRecordDataset(path).batch(RECORDS_PER_READ).prefetch(2)
+            ]
+        )
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        raise ValueError(f"{path} holds a damaged record: {error.message}") from error
+
+
+def _check_settings(data_dir: str, found: dict, expected: dict) -> None:
+    for name in ("tracks", "num_bars"):
+        if found[name] != expected[name]:
+            raise ValueError(
+                f"--data_dir={data_dir} holds windows of {name}={found[name]}; this configuration "
+                f"expects {name}={expected[name]}."
+            )
+
+
+def _descriptor_source() -> str:
+    """Returns note_seq's message definitions in the form that `tf.io.decode_proto` wants."""
+    file = descriptor_pb2.FileDescriptorProto()
+    music_pb2.DESCRIPTOR.CopyToProto(file)
+    return b"bytes://" + descriptor_pb2.FileDescriptorSet(file=[file]).SerializeToString()
+
+
+def _decode_notes(records: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Returns the window of each note and its pitch, start, end and instrument: int32 [notes]."""
+    source = _descriptor_source()
+    name = music_pb2.NoteSequence.DESCRIPTOR.full_name
+    sizes, (notes,) = tf.io.decode_proto(
+        records, name, ["notes"], [tf.string], descriptor_source=source
+    )
+    notes = tf.RaggedTensor.from_tensor(notes, lengths=sizes[:, 0])
+    fields = ["pitch", "quantized_start_step", "quantized_end_step", "instrument"]
+    _, values = tf.io.decode_proto(
+        notes.values,
+        music_pb2.NoteSequence.Note.DESCRIPTOR.full_name,
+        fields,
+        [tf.int32, tf.int64, tf.int64, tf.int32],
+        descriptor_source=source,
+    )
+    window = tf.cast(notes.value_rowids(), tf.int32)
+    return window, [tf.cast(value[:, 0], tf.int32) for value in values]

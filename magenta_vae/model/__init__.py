@@ -1,0 +1,1 @@
+"""Tokens <-> z: schedules, latent space, losses, LSTMs, encoders, decoders, the VAE."""

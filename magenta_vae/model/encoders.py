@@ -1,0 +1,53 @@
+"""Tokens -> mu and sigma of the posterior."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from magenta_vae.model.lstm import LSTMLayer
+
+
+class BidirectionalLSTM(keras.layers.Layer):
+    """A single-layer bidirectional LSTM (paper, Architecture Details).
+
+    The one-hot tokens of all tracks are concatenated as the input; the final output of each
+    direction is concatenated and passed through a linear layer to mu and sigma_pre, and
+    sigma = exp(2 sigma_pre).
+
+    Args:
+        num_classes: classes of each track.
+        num_units: units of each direction.
+        z_size: dimensions of the latent space.
+    """
+
+    def __init__(
+        self,
+        num_classes: Sequence[int],
+        num_units: int,
+        z_size: int,
+        name: str = "encoder",
+    ):
+        super().__init__(name=name)
+        self.z_size = z_size
+        self._num_classes = tuple(num_classes)
+        input_size = sum(num_classes)
+        self._forward = LSTMLayer(input_size, num_units, name="forward")
+        self._backward = LSTMLayer(input_size, num_units, name="backward")
+        self._linear = keras.layers.Dense(2 * z_size, name="mu_and_sigma")
+        self._linear.build((None, 2 * num_units))
+        self.built = True
+
+    def call(self, tokens: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns mu and sigma, float [batch, z_size], of int [batch, steps, tracks]."""
+        steps_first = tf.transpose(tokens, [1, 0, 2])
+        finals = [
+            self._final_output(self._forward, steps_first),
+            self._final_output(self._backward, steps_first[::-1]),
+        ]
+        mu, sigma_pre = tf.split(self._linear(tf.concat(finals, axis=-1)), 2, axis=-1)
+        return mu, tf.exp(2 * sigma_pre)
+
+    def _final_output(self, lstm: LSTMLayer, tokens: tf.Tensor) -> tf.Tensor:
+        projected = lstm.project_tokens(tokens, self._num_classes, context=None)
+        return lstm.sequence(projected, lstm.zero_state(tf.shape(tokens)[1]))[-1]

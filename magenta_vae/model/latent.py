@@ -1,0 +1,43 @@
+"""The latent space: posterior, prior, divergence, and the way between two points."""
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+tfd = tfp.distributions
+
+
+def posterior(mu: tf.Tensor, sigma: tf.Tensor) -> tfd.MultivariateNormalDiag:
+    """Returns q(z given x) of float [batch, z_size] means and standard deviations."""
+    return tfd.MultivariateNormalDiag(loc=mu, scale_diag=sigma)
+
+
+def prior(z_size: int) -> tfd.MultivariateNormalDiag:
+    """Returns p(z), the standard normal distribution of `z_size` dimensions."""
+    return tfd.MultivariateNormalDiag(loc=tf.zeros(z_size), scale_diag=tf.ones(z_size))
+
+
+def kl_to_prior(distribution: tfd.MultivariateNormalDiag) -> tf.Tensor:
+    """Returns KL(q, p) in nats, analytically: float [batch]."""
+    return tfd.kl_divergence(distribution, prior(distribution.event_shape[-1]))
+
+
+def slerp(start: tf.Tensor, end: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    """Interpolates spherically between two points (paper, Sampling Details).
+
+    Args:
+        start, end: float [z_size].
+        positions: float [points], 0 at `start` and 1 at `end`.
+
+    Returns:
+        float [points, z_size]. Nearly parallel ends are interpolated linearly: there the sphere is
+        flat and the formula divides zero by zero.
+    """
+    positions = tf.convert_to_tensor(positions, start.dtype)[:, None]
+    cosine = tf.reduce_sum(tf.math.l2_normalize(start) * tf.math.l2_normalize(end))
+    angle = tf.acos(tf.clip_by_value(cosine, -1.0, 1.0))
+    sine = tf.sin(angle)
+    is_flat = sine < 1e-4
+    safe_sine = tf.where(is_flat, tf.ones_like(sine), sine)
+    start_weight = tf.where(is_flat, 1 - positions, tf.sin((1 - positions) * angle) / safe_sine)
+    end_weight = tf.where(is_flat, positions, tf.sin(positions * angle) / safe_sine)
+    return start_weight * start + end_weight * end

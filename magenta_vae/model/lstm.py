@@ -1,0 +1,184 @@
+"""LSTM layers for token inputs, with a whole-sequence gradient.
+
+Weights have Keras' layout (kernel, recurrent kernel, bias; gates in the order input, forget, cell,
+output), so they can be exchanged with `keras.layers.LSTM`. What differs is the work done: the
+product of the input is taken outside the loop over steps, and the gradient of each weight is one
+matrix product over all steps instead of a sum of one product a step.
+"""
+
+import keras
+import tensorflow as tf
+
+
+class LSTMLayer(keras.layers.Layer):
+    """The weights of one LSTM layer and its two ways to run: a step, or a sequence.
+
+    Args:
+        input_size: width of the input.
+        num_units: width of the state.
+    """
+
+    def __init__(self, input_size: int, num_units: int, name: str | None = None):
+        super().__init__(name=name)
+        self.num_units = num_units
+        self.kernel = self.add_weight(
+            shape=(input_size, 4 * num_units), initializer="glorot_uniform", name="kernel"
+        )
+        self.recurrent_kernel = self.add_weight(
+            shape=(num_units, 4 * num_units), initializer="orthogonal", name="recurrent_kernel"
+        )
+        self.bias = self.add_weight(
+            shape=(4 * num_units,), initializer=_forget_bias_of_one, name="bias"
+        )
+        self.built = True
+
+    def project(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns the input's part of the gates, bias included: [..., input_size] -> [..., 4U]."""
+        return tf.matmul(inputs, tf.convert_to_tensor(self.kernel)) + self.bias
+
+    def project_tokens(self, tokens: tf.Tensor, num_classes, context: tf.Tensor | None):
+        """Returns the gates' input part for one-hot tokens joined with a context.
+
+        A one-hot row times a matrix is a row of the matrix, and the context's product is the same
+        at every step, so neither is multiplied out.
+
+        Args:
+            tokens: int [steps, rows, tracks]; the class `num_classes[k]` stands for a zero vector.
+            num_classes: classes of each track. The kernel's first sum(num_classes) rows are theirs.
+            context: float [rows, input_size - sum(num_classes)], or None for no context.
+
+        Returns:
+            float [steps, rows, 4U].
+        """
+        kernel = tf.convert_to_tensor(self.kernel)
+        projected = tf.convert_to_tensor(self.bias)
+        first = 0
+        for track, classes in enumerate(num_classes):
+            projected += embed(kernel[first : first + classes], tokens[..., track])
+            first += classes
+        if context is not None:
+            projected += tf.matmul(context, kernel[first:])
+        return projected
+
+    def step(self, projected: tf.Tensor, state: tuple) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the next (hidden, cell) for the input's part of the gates [rows, 4U]."""
+        hidden, cell = state
+        gates = projected + tf.matmul(hidden, tf.convert_to_tensor(self.recurrent_kernel))
+        return _cell(gates, cell)[:2]
+
+    def sequence(self, projected: tf.Tensor, state: tuple) -> tf.Tensor:
+        """Returns the hidden states of all steps: [steps, rows, 4U] -> [steps, rows, U]."""
+        return _sequence(projected, *state, tf.convert_to_tensor(self.recurrent_kernel))
+
+    def zero_state(self, num_rows) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns (hidden, cell) of zeros, [rows, U] each."""
+        zeros = tf.zeros([num_rows, self.num_units], self.compute_dtype)
+        return zeros, zeros
+
+
+@tf.custom_gradient
+def embed(table: tf.Tensor, ids: tf.Tensor):
+    """Returns rows of a table [V, D] for int [...] ids, zeros for the id V: [..., D]."""
+    num_classes = tf.shape(table)[0]
+    rows = tf.gather(tf.pad(table, [[0, 1], [0, 0]]), ids)
+
+    def gradient(upstream):
+        # One product with the one-hot ids: faster than adding row by row, and deterministic.
+        one_hot = tf.one_hot(tf.reshape(ids, [-1]), num_classes, dtype=table.dtype)
+        flat = tf.reshape(upstream, [-1, tf.shape(table)[1]])
+        return tf.matmul(one_hot, flat, transpose_a=True), None
+
+    return rows, gradient
+
+
+@tf.custom_gradient
+def _sequence(projected, hidden, cell, recurrent_kernel):
+    """Runs an LSTM over all steps; its gradient takes one product for the recurrent kernel's."""
+    num_steps = tf.shape(projected)[0]
+    num_units = recurrent_kernel.shape[0]
+
+    def arrays(*widths):
+        return tuple(
+            tf.TensorArray(projected.dtype, num_steps, element_shape=[None, width])
+            for width in widths
+        )
+
+    def forward(t, hidden, cell, hiddens, cells, gates):
+        next_hidden, next_cell, activated = _cell(
+            projected[t] + tf.matmul(hidden, recurrent_kernel), cell
+        )
+        return (
+            t + 1,
+            next_hidden,
+            next_cell,
+            hiddens.write(t, next_hidden),
+            cells.write(t, next_cell),
+            gates.write(t, activated),
+        )
+
+    loop = (0, hidden, cell, *arrays(num_units, num_units, 4 * num_units))
+    stacked = tf.while_loop(lambda t, *_: t < num_steps, forward, loop, parallel_iterations=1)[3:]
+    hiddens, cells, gates = (array.stack() for array in stacked)
+
+    def gradient(upstream):
+        previous_cells = tf.concat([cell[None], cells[:-1]], axis=0)
+
+        def backward(t, d_hidden, d_cell, d_gates):
+            d_step, d_cell = _cell_gradient(
+                upstream[t] + d_hidden, d_cell, gates[t], cells[t], previous_cells[t]
+            )
+            d_hidden = tf.matmul(d_step, recurrent_kernel, transpose_b=True)
+            return t - 1, d_hidden, d_cell, d_gates.write(t, d_step)
+
+        zeros = tf.zeros_like(hidden)
+        _, d_hidden, d_cell, d_gates = tf.while_loop(
+            lambda t, *_: t >= 0,
+            backward,
+            (num_steps - 1, zeros, zeros, *arrays(4 * num_units)),
+            parallel_iterations=1,
+        )
+        d_gates = d_gates.stack()
+        previous_hiddens = tf.concat([hidden[None], hiddens[:-1]], axis=0)
+        d_recurrent_kernel = tf.matmul(_flat(previous_hiddens), _flat(d_gates), transpose_a=True)
+        return d_gates, d_hidden, d_cell, d_recurrent_kernel
+
+    return hiddens, gradient
+
+
+def _cell(gates, cell):
+    """Returns the next hidden state, the next cell and the activated gates [rows, 4U]."""
+    inputs, forget, candidate, output = tf.split(gates, 4, axis=-1)
+    inputs, forget, output = tf.sigmoid(inputs), tf.sigmoid(forget), tf.sigmoid(output)
+    candidate = tf.tanh(candidate)
+    cell = forget * cell + inputs * candidate
+    activated = tf.concat([inputs, forget, candidate, output], axis=-1)
+    return output * tf.tanh(cell), cell, activated
+
+
+def _cell_gradient(d_hidden, d_cell, activated, cell, previous_cell):
+    """Returns the gradients of the gates before activation [rows, 4U] and of the previous cell."""
+    inputs, forget, candidate, output = tf.split(activated, 4, axis=-1)
+    tanh_cell = tf.tanh(cell)
+    d_cell += d_hidden * output * (1 - tanh_cell * tanh_cell)
+    d_gates = tf.concat(
+        [
+            d_cell * candidate * inputs * (1 - inputs),
+            d_cell * previous_cell * forget * (1 - forget),
+            d_cell * inputs * (1 - candidate * candidate),
+            d_hidden * tanh_cell * output * (1 - output),
+        ],
+        axis=-1,
+    )
+    return d_gates, d_cell * forget
+
+
+def _flat(sequence: tf.Tensor) -> tf.Tensor:
+    """[steps, rows, D] -> [steps * rows, D]."""
+    return tf.reshape(sequence, [-1, tf.shape(sequence)[-1]])
+
+
+def _forget_bias_of_one(shape, dtype=None):
+    """Keras' `unit_forget_bias`: a new LSTM remembers."""
+    num_units = shape[0] // 4
+    values = tf.ones(num_units, dtype)
+    return tf.pad(values, [[num_units, 2 * num_units]])

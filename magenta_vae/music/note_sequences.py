@@ -1,0 +1,232 @@
+"""Songs <-> NoteSequences, and MIDI files of them."""
+
+import os
+import tempfile
+
+import note_seq
+import numpy as np
+from note_seq.protobuf import music_pb2
+
+from magenta_vae.music.songs import (
+    MAX_NOTES,
+    STEPS_PER_BAR,
+    STEPS_PER_QUARTER,
+    Instrument,
+    Song,
+    SongError,
+    check_num_bars,
+    quantize,
+    read_song,
+)
+
+DEFAULT_QPM = 120.0
+
+
+def read_midi(path: str | os.PathLike) -> music_pb2.NoteSequence:
+    """Reads a MIDI file into a quantized NoteSequence. Raises `SongError` with the reason."""
+    return song_to_note_sequence(read_song(path))
+
+
+def write_midi(note_sequence: music_pb2.NoteSequence, path: str | os.PathLike) -> None:
+    """Writes a NoteSequence as a MIDI file, whole or not at all."""
+    directory = os.path.dirname(os.path.abspath(path))
+    handle, temporary = tempfile.mkstemp(suffix=".mid", dir=directory)
+    try:
+        os.close(handle)
+        note_seq.note_sequence_to_midi_file(note_sequence, temporary)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def song_to_note_sequence(song: Song) -> music_pb2.NoteSequence:
+    """Returns a song as a quantized NoteSequence, in steps and in seconds of its own tempo map."""
+    sequence = empty_note_sequence()
+    del sequence.tempos[:], sequence.time_signatures[:]
+    tempos = _tempo_map(song.tempos)
+    for _, seconds, qpm in tempos:
+        sequence.tempos.add(time=seconds, qpm=qpm)
+    for numerator, denominator in song.time_signatures or [(4, 4)]:
+        sequence.time_signatures.add(numerator=numerator, denominator=denominator)
+    for index, part in enumerate(song.instruments):
+        sequence.instrument_infos.add(instrument=index, name=part.name)
+        add_notes(
+            sequence,
+            part.starts,
+            part.ends,
+            part.pitches,
+            velocities=part.velocities,
+            seconds=[_steps_to_seconds(steps, tempos) for steps in (part.starts, part.ends)],
+            instrument=index,
+            program=part.program,
+            is_drum=part.is_drum,
+        )
+    return sequence
+
+
+def note_sequence_to_song(sequence: music_pb2.NoteSequence) -> Song:
+    """Returns the song of a NoteSequence: its own steps where it is quantized, else its seconds.
+
+    Raises `SongError` where it holds no notes, or too many or too late ones.
+    """
+    if not sequence.notes:
+        raise SongError("no notes")
+    if len(sequence.notes) > MAX_NOTES:
+        raise SongError("too many notes", f"at most {MAX_NOTES:,}, found {len(sequence.notes):,}")
+    starts, ends = _note_steps(sequence)
+    check_num_bars(ends.max() / STEPS_PER_BAR)
+    parts: dict[tuple, list[int]] = {}
+    for index, note in enumerate(sequence.notes):
+        parts.setdefault((note.instrument, note.program, note.is_drum), []).append(index)
+    names = {info.instrument: info.name for info in sequence.instrument_infos}
+    pitches = np.array([note.pitch for note in sequence.notes], np.int32)
+    velocities = np.array([note.velocity for note in sequence.notes], np.int32)
+    return Song(
+        instruments=tuple(
+            Instrument(
+                program=program,
+                is_drum=is_drum,
+                name=names.get(number, ""),
+                starts=starts[rows],
+                ends=ends[rows],
+                pitches=pitches[rows],
+                velocities=velocities[rows],
+            )
+            for (number, program, is_drum), rows in parts.items()
+        ),
+        time_signatures=tuple((s.numerator, s.denominator) for s in sequence.time_signatures),
+        tempos=(),
+    )
+
+
+def empty_note_sequence(qpm: float = DEFAULT_QPM, num_steps: int = 0) -> music_pb2.NoteSequence:
+    """Returns a quantized 4/4 NoteSequence of `num_steps` without notes."""
+    sequence = music_pb2.NoteSequence(ticks_per_quarter=220)
+    sequence.tempos.add(qpm=qpm)
+    sequence.time_signatures.add(numerator=4, denominator=4)
+    sequence.quantization_info.steps_per_quarter = STEPS_PER_QUARTER
+    sequence.total_quantized_steps = num_steps
+    sequence.total_time = num_steps * seconds_per_step(qpm)
+    return sequence
+
+
+def add_notes(
+    sequence: music_pb2.NoteSequence,
+    starts,
+    ends,
+    pitches,
+    *,
+    velocities=None,
+    seconds=None,
+    instrument: int = 0,
+    program: int = 0,
+    is_drum: bool = False,
+) -> None:
+    """Appends one instrument's notes, given in steps. The one function that changes its argument.
+
+    Args:
+        sequence: a quantized NoteSequence.
+        starts, ends: steps, [notes].
+        pitches: MIDI pitches, [notes].
+        velocities: [notes], 80 for every note if not given.
+        seconds: (start, end) seconds, each [notes]; by the sequence's first tempo if not given.
+        instrument, program, is_drum: the same for every note.
+    """
+    if seconds is None:
+        scale = seconds_per_step(sequence.tempos[0].qpm)
+        seconds = np.asarray(starts) * scale, np.asarray(ends) * scale
+    if velocities is None:
+        velocities = np.full(len(starts), 80)
+    columns = (starts, ends, pitches, velocities, *seconds)
+    for start, end, pitch, velocity, start_time, end_time in zip(
+        *(np.asarray(column).tolist() for column in columns), strict=True
+    ):
+        sequence.notes.add(
+            pitch=pitch,
+            velocity=velocity,
+            start_time=start_time,
+            end_time=end_time,
+            quantized_start_step=start,
+            quantized_end_step=end,
+            instrument=instrument,
+            program=program,
+            is_drum=is_drum,
+        )
+        sequence.total_quantized_steps = max(sequence.total_quantized_steps, end)
+        sequence.total_time = max(sequence.total_time, end_time)
+
+
+def transpose(sequence: music_pb2.NoteSequence, num_semitones: int) -> music_pb2.NoteSequence:
+    """Returns a copy with every pitch shifted, drums left as they are.
+
+    Raises `ValueError` where a pitch would leave 0-127.
+    """
+    shifted = music_pb2.NoteSequence()
+    shifted.CopyFrom(sequence)
+    for note in shifted.notes:
+        if note.is_drum:
+            continue
+        if not 0 <= note.pitch + num_semitones <= 127:
+            raise ValueError(
+                "Transposed pitches must stay in 0-127. "
+                f"Received: pitch {note.pitch}, num_semitones={num_semitones}."
+            )
+        note.pitch += num_semitones
+    return shifted
+
+
+def seconds_per_step(qpm: float) -> float:
+    """Returns the length of a sixteenth note in seconds."""
+    return 60.0 / qpm / STEPS_PER_QUARTER
+
+
+def _note_steps(sequence: music_pb2.NoteSequence) -> tuple[np.ndarray, np.ndarray]:
+    if sequence.quantization_info.steps_per_quarter == STEPS_PER_QUARTER:
+        starts = np.array([note.quantized_start_step for note in sequence.notes], np.int32)
+        ends = np.array([note.quantized_end_step for note in sequence.notes], np.int32)
+        return starts, np.maximum(ends, starts + 1)
+    quarters = _seconds_to_quarters(
+        np.array([(note.start_time, note.end_time) for note in sequence.notes]), sequence.tempos
+    )
+    check_num_bars(quarters.max() / 4)
+    # Whole ticks first, as in a file: seconds carry rounding errors that would break ties.
+    ticks = np.rint(quarters * 960).astype(np.int64)
+    return quantize(ticks[:, 0], ticks[:, 1], 960)
+
+
+def _seconds_to_quarters(seconds: np.ndarray, tempos) -> np.ndarray:
+    """Returns quarters since the start for times in seconds, by a NoteSequence's tempos."""
+    ordered = sorted((tempo.time, tempo.qpm) for tempo in tempos if tempo.qpm > 0)
+    if not ordered or ordered[0][0] > 0:
+        ordered.insert(0, (0.0, DEFAULT_QPM))
+    times, qpms = (np.array(column, np.float64) for column in zip(*ordered, strict=True))
+    quarters = np.concatenate([[0.0], np.cumsum(np.diff(times) * qpms[:-1] / 60)])
+    segment = np.maximum(np.searchsorted(times, seconds, side="right") - 1, 0)
+    return quarters[segment] + (seconds - times[segment]) * qpms[segment] / 60
+
+
+def _tempo_map(tempos) -> list[tuple[float, float, float]]:
+    """Returns (step, seconds, qpm) for each tempo, from step 0 on."""
+    ordered = sorted(tempos, key=lambda tempo: tempo[0])
+    if not ordered or ordered[0][0] > 0:
+        ordered.insert(0, (0.0, DEFAULT_QPM))
+    result = [(ordered[0][0], 0.0, ordered[0][1])]
+    for step, qpm in ordered[1:]:
+        last_step, last_seconds, last_qpm = result[-1]
+        seconds = last_seconds + (step - last_step) * seconds_per_step(last_qpm)
+        result.append((step, seconds, qpm))
+    return result
+
+
+def _steps_to_seconds(steps: np.ndarray, tempos: list[tuple[float, float, float]]) -> np.ndarray:
+    at, seconds, qpms = (np.array(column, np.float64) for column in zip(*tempos, strict=True))
+    segment = np.maximum(np.searchsorted(at, steps, side="right") - 1, 0)
+    return seconds[segment] + (steps - at[segment]) * (60.0 / STEPS_PER_QUARTER) / qpms[segment]
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,201 @@
+"""Notes <-> tokens: the vocabularies of a melody and of drums, one token per sixteenth note.
+
+A vocabulary is data: the token of a silent step, the token of a step that only sustains, and the
+token of each pitch that starts. From these every vocabulary is tokenized by one formula,
+
+    token[t] = rest + sum over notes of (onset[pitch] - rest) where t = start
+                                      + (sustain - rest)      where start < t < end,
+
+which is exact once a vocabulary has reduced the notes: those of a melody do not overlap, and those
+of one drum step are different hits. The input pipeline computes the same formula in TensorFlow.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from note_seq.drums_encoder_decoder import DEFAULT_DRUM_TYPE_PITCHES
+from note_seq.protobuf import music_pb2
+
+from magenta_vae.music import note_sequences
+from magenta_vae.music.songs import Instrument
+
+NUM_PITCHES = 128
+
+
+class Notes(NamedTuple):
+    """Notes on the grid, ordered by start, then pitch: int32 [notes] each, ends > starts."""
+
+    starts: np.ndarray
+    ends: np.ndarray
+    pitches: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Melody:
+    """A monophonic line in 130 classes (paper, 2.1): 128 note-on pitches, a hold, a rest.
+
+    Args:
+        name: what the track is called in tables and files.
+        min_program, max_program: the General MIDI programs it may be played by, both included.
+        output_program: the program that generated notes are given.
+    """
+
+    name: str = "melody"
+    min_program: int = 0
+    max_program: int = 127
+    output_program: int = 0
+
+    is_drum = False
+    num_transposable = NUM_PITCHES  # Tokens below this are pitches in semitones.
+    sustain = NUM_PITCHES
+    rest = NUM_PITCHES + 1
+    num_classes = NUM_PITCHES + 2
+
+    @property
+    def onsets(self) -> np.ndarray:
+        """The token of each starting pitch: int32 [128]."""
+        return np.arange(NUM_PITCHES, dtype=np.int32)
+
+    def accepts(self, instrument: Instrument) -> bool:
+        """Says whether an instrument of a song can be this track."""
+        return not instrument.is_drum and self.min_program <= instrument.program <= self.max_program
+
+    def reduce(self, notes: Notes) -> Notes:
+        """Returns the monophonic line: the highest note of each step, ended by the next onset."""
+        order = np.lexsort((notes.pitches, notes.starts))
+        starts = notes.starts[order]
+        highest = np.append(np.diff(starts) > 0, True)[: len(starts)]
+        kept = order[highest]
+        starts, ends = notes.starts[kept], notes.ends[kept].copy()
+        ends[:-1] = np.minimum(ends[:-1], starts[1:])
+        return Notes(starts, ends, notes.pitches[kept])
+
+    def detokenize(self, tokens: np.ndarray) -> Notes:
+        """Returns the notes of int [steps] tokens. A hold with nothing to hold is a rest."""
+        changes = np.flatnonzero(tokens != self.sustain)
+        is_onset = tokens[changes] < NUM_PITCHES
+        ends = np.append(changes[1:], len(tokens))[: len(changes)]
+        return Notes(
+            *(
+                np.asarray(column, np.int32)
+                for column in (changes[is_onset], ends[is_onset], tokens[changes[is_onset]])
+            )
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Drums:
+    """Hits of nine kinds in 512 classes, one bit a kind (paper, 2.1).
+
+    Args:
+        name: what the track is called in tables and files.
+        hit_pitches: the MIDI pitches of each kind, kick first; the first of each is what generated
+            notes are given. A pitch that is in none is not a hit.
+    """
+
+    name: str = "drums"
+    hit_pitches: Sequence[Sequence[int]] = tuple(map(tuple, DEFAULT_DRUM_TYPE_PITCHES))
+
+    is_drum = True
+    num_transposable = 0
+    sustain = 0
+    rest = 0
+    output_program = 0
+
+    @property
+    def num_classes(self) -> int:
+        """2 to the number of kinds: every combination of hits."""
+        return 2 ** len(self.hit_pitches)
+
+    @property
+    def onsets(self) -> np.ndarray:
+        """The token of each starting pitch, 0 for what is not a hit: int32 [128]."""
+        onsets = np.zeros(NUM_PITCHES, np.int32)
+        for kind, pitches in enumerate(self.hit_pitches):
+            onsets[list(pitches)] = 2**kind
+        return onsets
+
+    def accepts(self, instrument: Instrument) -> bool:
+        """Says whether an instrument of a song can be this track: channel 10 of the file."""
+        return instrument.is_drum
+
+    def reduce(self, notes: Notes) -> Notes:
+        """Returns each kind of hit at most once a step, one step long, at its first pitch."""
+        bits = self.onsets[notes.pitches]
+        hits = np.unique(np.stack([notes.starts, bits], axis=1)[bits > 0], axis=0)
+        kinds = np.log2(np.maximum(hits[:, 1], 1)).astype(int)
+        return Notes(hits[:, 0], hits[:, 0] + 1, self._first_pitches[kinds])
+
+    def detokenize(self, tokens: np.ndarray) -> Notes:
+        """Returns the hits of int [steps] tokens."""
+        steps, kinds = np.nonzero(tokens[:, None] >> np.arange(len(self.hit_pitches)) & 1)
+        steps = steps.astype(np.int32)
+        return Notes(steps, steps + 1, self._first_pitches[kinds])
+
+    @property
+    def _first_pitches(self) -> np.ndarray:
+        return np.array([pitches[0] for pitches in self.hit_pitches], np.int32)
+
+
+Vocabulary = Melody | Drums
+
+
+def num_classes(tracks: Sequence[Vocabulary]) -> tuple[int, ...]:
+    """Returns the number of classes of each track: what a model needs to know of them."""
+    return tuple(track.num_classes for track in tracks)
+
+
+def names(tracks: Sequence[Vocabulary]) -> tuple[str, ...]:
+    """Returns the names of the tracks."""
+    return tuple(track.name for track in tracks)
+
+
+def tokenize_notes(track: Vocabulary, notes: Notes, num_steps: int) -> np.ndarray:
+    """Returns int32 [num_steps] tokens of reduced notes that lie within the steps."""
+    tokens = np.full(num_steps, track.rest, np.int32)
+    np.add.at(tokens, notes.starts, track.onsets[notes.pitches] - track.rest)
+    changes = np.zeros(num_steps + 1, np.int32)
+    np.add.at(changes, notes.starts + 1, 1)
+    np.add.at(changes, notes.ends, -1)
+    return tokens + np.cumsum(changes[:num_steps]) * np.int32(track.sustain - track.rest)
+
+
+def tokenize(
+    sequence: music_pb2.NoteSequence, tracks: Sequence[Vocabulary], num_steps: int
+) -> np.ndarray:
+    """Returns int32 [num_steps, tracks] tokens of a window whose instruments are its tracks."""
+    columns = []
+    for index, track in enumerate(tracks):
+        rows = [
+            (note.quantized_start_step, note.quantized_end_step, note.pitch)
+            for note in sequence.notes
+            if note.instrument == index
+        ]
+        notes = Notes(*np.array(rows, np.int32).reshape(-1, 3).T)
+        columns.append(tokenize_notes(track, track.reduce(notes), num_steps))
+    return np.stack(columns, axis=-1)
+
+
+def detokenize(
+    tokens: np.ndarray,
+    tracks: Sequence[Vocabulary],
+    qpm: float = note_sequences.DEFAULT_QPM,
+) -> music_pb2.NoteSequence:
+    """Returns the window of int [steps, tracks] tokens, at a tempo in quarters per minute.
+
+    `tokenize` is its exact inverse for the tokens of any window. For other tokens, as a model may
+    sample them, the round trip turns a hold that has nothing to hold into a rest.
+    """
+    sequence = note_sequences.empty_note_sequence(qpm, num_steps=len(tokens))
+    for index, track in enumerate(tracks):
+        sequence.instrument_infos.add(instrument=index, name=track.name)
+        note_sequences.add_notes(
+            sequence,
+            *track.detokenize(np.asarray(tokens)[:, index]),
+            instrument=index,
+            program=track.output_program,
+            is_drum=track.is_drum,
+        )
+    return sequence

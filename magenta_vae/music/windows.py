@@ -1,0 +1,103 @@
+"""Songs -> windows of tokens, by the paper's rules (paper, Dataset)."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from magenta_vae.music.songs import STEPS_PER_BAR, Instrument, Song, SongError
+from magenta_vae.music.tokens import Notes, Vocabulary, tokenize_notes
+
+
+class Windows(NamedTuple):
+    """What one combination of a song's instruments gives.
+
+    Attributes:
+        tokens: int32 [windows, steps, tracks], those that pass the rests rule.
+        bars: the bar of the song each begins at, int [windows], counted from 0.
+        instruments: the instruments' places in the song, one a track.
+        num_cut: windows before the rests rule.
+    """
+
+    tokens: np.ndarray
+    bars: np.ndarray
+    instruments: tuple[int, ...]
+    num_cut: int
+
+
+def song_windows(
+    song: Song, tracks: Sequence[Vocabulary], num_bars: int, max_rest_steps: int = STEPS_PER_BAR
+) -> Iterator[Windows]:
+    """Yields the windows of every combination of instruments, one bar apart.
+
+    Args:
+        song: a song in 4/4.
+        tracks: the vocabularies, in the order of the tokens.
+        num_bars: the length of a window.
+        max_rest_steps: the longest run of rests allowed in any track.
+
+    Raises:
+        SongError: where the song can give no window, with the rule that forbids it.
+    """
+    check_metre(song)
+    if song.num_bars < num_bars:
+        raise SongError("too short", f"expected at least {num_bars} bars, found {song.num_bars}")
+    candidates = [_accepted(song, track) for track in tracks]
+    cut = {
+        (index, track): _cut(song.instruments[index], track, song.num_bars, num_bars)
+        for track, indices in zip(tracks, candidates, strict=True)
+        for index in indices
+    }
+    rested = {
+        key: longest_run(windows == key[1].rest) > max_rest_steps for key, windows in cut.items()
+    }
+    for indices in itertools.product(*candidates):
+        keys = list(zip(indices, tracks, strict=True))
+        kept = ~np.any([rested[key] for key in keys], axis=0)
+        yield Windows(
+            tokens=np.stack([cut[key][kept] for key in keys], axis=-1),
+            bars=np.flatnonzero(kept),
+            instruments=indices,
+            num_cut=len(kept),
+        )
+
+
+def check_metre(song: Song) -> None:
+    """Raises `SongError` for a song with any time signature but 4/4."""
+    for numerator, denominator in song.time_signatures:
+        if (numerator, denominator) != (4, 4):
+            raise SongError("not 4/4", f"found a {numerator}/{denominator} time signature")
+
+
+def longest_run(mask: np.ndarray) -> np.ndarray:
+    """Returns the length of the longest run of True along the last axis."""
+    steps = np.arange(1, mask.shape[-1] + 1)
+    last_false = np.maximum.accumulate(np.where(mask, 0, steps), axis=-1)
+    return np.max(steps - last_false, axis=-1)
+
+
+def _accepted(song: Song, track: Vocabulary) -> list[int]:
+    indices = [index for index, part in enumerate(song.instruments) if track.accepts(part)]
+    if not indices:
+        raise SongError(f"no {track.name} track", f"found {_describe(song.instruments)}")
+    return indices
+
+
+def _describe(instruments: Sequence[Instrument]) -> str:
+    programs = sorted({part.program for part in instruments if not part.is_drum})
+    drums = sum(part.is_drum for part in instruments)
+    return f"{drums} drum tracks and the programs {programs}"
+
+
+def _cut(part: Instrument, track: Vocabulary, song_bars: int, num_bars: int) -> np.ndarray:
+    """Returns every window of one instrument: int32 [windows, steps]."""
+    notes = track.reduce(Notes(part.starts, part.ends, part.pitches))
+    tokens = tokenize_notes(track, notes, song_bars * STEPS_PER_BAR)
+    windows = sliding_window_view(tokens, num_bars * STEPS_PER_BAR)[::STEPS_PER_BAR]
+    if track.sustain == track.rest:
+        return windows
+    # What sounds into a window from before it is a rest there: no window begins with a hold.
+    carried = np.logical_and.accumulate(windows == track.sustain, axis=-1)
+    return np.where(carried, np.int32(track.rest), windows)

@@ -1,0 +1,1 @@
+"""Saving, logging, evaluating and the training loop."""

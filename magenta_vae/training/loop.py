@@ -1,0 +1,195 @@
+"""The training loop: steps under a distribution strategy, progress, checkpoints, evaluation.
+
+Keras' own `fit` does not run under every strategy, and a run must be the same whether or not it was
+interrupted; so the loop is ours, and small. It knows a model, an optimizer and batches, not music.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from magenta_vae.training.checkpoints import Checkpoints
+from magenta_vae.training.progress import Progress
+from magenta_vae.training.summaries import Summaries
+
+
+class TrainingDiverged(ArithmeticError):
+    """A loss or gradient is no longer a number."""
+
+
+def train(
+    model,
+    optimizer,
+    strategy: tf.distribute.Strategy,
+    make_batches: Callable[[Sequence[tuple[int, int]], Sequence[slice]], tf.data.Dataset],
+    evaluate: Callable[[int], dict[str, float]],
+    run_dir: str,
+    *,
+    batch_size: int,
+    max_steps: int,
+    seed: int,
+    clip_norm: float,
+    steps_per_call: int = 10,
+    eval_every: int = 1000,
+    checkpoint_every: int = 1000,
+    report: Callable[[str], None] = lambda line: None,
+) -> int:
+    """Trains from the run's newest checkpoint, or from the start, to `max_steps`.
+
+    Args:
+        model: has `compute_loss` and `track_names`; built under the strategy's scope.
+        optimizer: a Keras optimizer, made under the strategy's scope.
+        strategy: where the replicas are.
+        make_batches: (chunks of (first step, number of steps), rows of each replica) -> dataset of
+            int32 [steps, rows, T, K], for each chunk one element a replica.
+        evaluate: (step) -> scalars of the held-out split.
+        run_dir: where checkpoints and summaries go.
+        batch_size: examples of a step over all replicas.
+        max_steps: steps in the whole life of the run.
+        seed: of every draw.
+        clip_norm: the global norm that gradients are clipped to.
+        steps_per_call: steps between two looks at the loss.
+        eval_every, checkpoint_every: steps between evaluations, checkpoints.
+        report: is given a line about the progress.
+
+    Returns:
+        The step that was reached.
+
+    Raises:
+        TrainingDiverged: where the loss or the gradient is NaN or infinite.
+        ValueError: where the batch does not divide over the replicas.
+    """
+    rows = replica_rows(batch_size, strategy.num_replicas_in_sync)
+    with strategy.scope():
+        optimizer.build(model.trainable_variables)
+    checkpoints = Checkpoints(run_dir, model, optimizer)
+    summaries = Summaries(run_dir)
+    step = checkpoints.resume()
+    if step:
+        report(f"resumed at step {step:,} from {checkpoints.latest}")
+    chunks = split_steps(step, max_steps, steps_per_call, (eval_every, checkpoint_every))
+    batches = iter(
+        strategy.distribute_datasets_from_function(lambda context: make_batches(chunks, rows))
+    )
+    train_steps = make_train_steps(model, optimizer, strategy, batch_size, seed, clip_norm)
+    progress = Progress(step, max_steps)
+    for _, num_steps in chunks:
+        with progress.waiting():
+            batch = next(batches)
+        metrics = {name: values.numpy() for name, values in train_steps(batch).items()}
+        _check_finite(metrics, step, checkpoints.latest)
+        step += num_steps
+        scalars = {name: float(np.mean(values)) for name, values in metrics.items()}
+        scalars |= progress.update(step)
+        summaries.write("train", step, scalars)
+        report(progress.line(scalars))
+        if step % checkpoint_every == 0 or step == max_steps:
+            checkpoints.save()
+        if step % eval_every == 0 or step == max_steps:
+            summaries.write("eval", step, evaluate(step))
+            progress.restart()
+    return step
+
+
+def replica_rows(batch_size: int, num_replicas: int) -> list[slice]:
+    """Returns the rows of the global batch that each replica gets."""
+    if batch_size % num_replicas:
+        raise ValueError(
+            f"batch_size must be a multiple of the number of replicas, {num_replicas}. "
+            f"Received: batch_size={batch_size}."
+        )
+    size = batch_size // num_replicas
+    return [slice(first, first + size) for first in range(0, batch_size, size)]
+
+
+def split_steps(
+    first: int, last: int, steps_per_call: int, boundaries: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Returns (first step, number of steps) of each call; none crosses a multiple of a boundary."""
+    if min(steps_per_call, *boundaries) < 1:
+        raise ValueError(
+            "steps_per_call, eval_every and checkpoint_every must be at least 1. "
+            f"Received: {steps_per_call}, {', '.join(map(str, boundaries))}."
+        )
+    chunks = []
+    while first < last:
+        stop = min(last, *((first // every + 1) * every for every in (steps_per_call, *boundaries)))
+        chunks.append((first, stop - first))
+        first = stop
+    return chunks
+
+
+def make_train_steps(model, optimizer, strategy, batch_size: int, seed: int, clip_norm: float):
+    """Returns a function that takes a chunk's batches through as many training steps.
+
+    It returns the metrics of each step, float [steps]: the means over the global batch of what
+    `model.compute_loss` returns, the learning rate, and the gradient's norm before clipping.
+    """
+    num_replicas = strategy.num_replicas_in_sync
+
+    def replica_step(chunk, index):
+        tokens = chunk[index]
+        step = tf.cast(optimizer.iterations, tf.int64)
+        first_row = _replica_id() * tf.shape(tokens)[0]
+        with tf.GradientTape() as tape:
+            draws = tf.stack([tf.constant(seed, tf.int64), step])
+            metrics = model.compute_loss(tokens, step, draws, batch_size, first_row)
+            loss = tf.reduce_sum(metrics["loss"]) / batch_size
+        variables = model.trainable_variables
+        gradients, norm = _clipped_global_gradients(tape.gradient(loss, variables), clip_norm)
+        learning_rate = tf.identity(optimizer.learning_rate)
+        optimizer.apply(gradients, variables)
+        # Sums over the replicas are means over the batch; scalars are the same on every replica.
+        metrics |= {"learning_rate": learning_rate, "gradient_norm": norm}
+        return {
+            name: tf.reduce_sum(value) / (num_replicas if value.shape.rank == 0 else batch_size)
+            for name, value in metrics.items()
+        }
+
+    @tf.function(reduce_retracing=True)
+    def train_steps(chunk):
+        num_steps = tf.shape(strategy.experimental_local_results(chunk)[0])[0]
+        names = []
+        rows = tf.TensorArray(tf.float32, num_steps)
+        for index in tf.range(num_steps):
+            metrics = strategy.run(replica_step, args=(chunk, index))
+            names[:] = sorted(metrics)
+            sums = [strategy.reduce("SUM", metrics[name], axis=None) for name in names]
+            rows = rows.write(index, tf.stack(sums))
+        table = rows.stack()
+        return {name: table[:, column] for column, name in enumerate(names)}
+
+    return train_steps
+
+
+def _clipped_global_gradients(gradients, clip_norm: float):
+    """Returns gradients clipped by the norm of their sum over all replicas, and that norm.
+
+    Keras' optimizer sums the replicas' gradients when it applies them, so each replica returns its
+    share of the clipped sum.
+    """
+    context = tf.distribute.get_replica_context()
+    num_replicas = context.num_replicas_in_sync
+    if num_replicas > 1:
+        gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+    gradients, norm = tf.clip_by_global_norm(gradients, clip_norm)
+    if num_replicas > 1:
+        gradients = [gradient / num_replicas for gradient in gradients]
+    return gradients, norm
+
+
+def _replica_id() -> tf.Tensor:
+    return tf.distribute.get_replica_context().replica_id_in_sync_group
+
+
+def _check_finite(metrics: dict[str, np.ndarray], first_step: int, last_good: str | None) -> None:
+    for name in ("loss", "gradient_norm"):
+        bad = np.flatnonzero(~np.isfinite(metrics[name]))
+        if len(bad):
+            raise TrainingDiverged(
+                f"The {name} of step {first_step + bad[0] + 1:,} is {metrics[name][bad[0]]}. "
+                f"The last good checkpoint is {last_good or 'none: no step was saved yet'}. "
+                "Try a lower learning rate, a smaller clip_norm or a longer annealing of beta; the "
+                "same command goes on from that checkpoint."
+            )

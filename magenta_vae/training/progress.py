@@ -1,0 +1,68 @@
+"""Where a run stands, how fast it goes, and how long it will take."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+
+
+class Progress:
+    """Times a run between updates.
+
+    Args:
+        step: where the run begins.
+        max_steps: where it ends.
+    """
+
+    def __init__(self, step: int, max_steps: int):
+        self._step = step
+        self._max_steps = max_steps
+        self._seconds_per_step: float | None = None
+        self.restart()
+
+    def restart(self) -> None:
+        """Forgets the time since the last update, which went into something else than steps."""
+        self._since = time.perf_counter()
+        self._waited = 0.0
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Counts what runs within as waiting for input."""
+        start = time.perf_counter()
+        yield
+        self._waited += time.perf_counter() - start
+
+    def update(self, step: int) -> dict[str, float]:
+        """Returns the rates since the last update: steps a second, share of time spent waiting."""
+        seconds = time.perf_counter() - self._since
+        rates = {
+            "steps_per_second": (step - self._step) / seconds,
+            "input_wait_share": self._waited / seconds,
+        }
+        latest = seconds / (step - self._step)
+        if self._seconds_per_step is None or latest < self._seconds_per_step / 4:
+            # The first call traces the graph: it says nothing about the others.
+            self._seconds_per_step = latest
+        self._seconds_per_step += 0.2 * (latest - self._seconds_per_step)
+        self._step = step
+        self.restart()
+        return rates
+
+    def line(self, scalars: Mapping[str, float]) -> str:
+        """Returns one line for people: step, loss, KL, accuracy, speed, time left."""
+        accuracies = [value for name, value in scalars.items() if name.startswith("accuracy/")]
+        left = (self._max_steps - self._step) * (self._seconds_per_step or 0.0)
+        return (
+            f"step {self._step:,}/{self._max_steps:,}"
+            f"  loss {scalars['loss']:.2f}"
+            f"  kl {scalars['kl']:.2f}"
+            f"  accuracy {sum(accuracies) / max(1, len(accuracies)):.3f}"
+            f"  {scalars['steps_per_second']:.2f} steps/s"
+            f"  {format_seconds(left)} left"
+        )
+
+
+def format_seconds(seconds: float) -> str:
+    """Returns hours, minutes and seconds, as in 1:02:03 or 2:03."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,45 @@
+"""Package metadata: the only place that names dependencies."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(
+    r'__version__ = "(.+)"', (ROOT / "magenta_vae" / "__init__.py").read_text()
+).group(1)
+
+# The gin files, the commands and the bundled songs lie beside the package in a checkout and travel
+# inside it in a wheel.
+BESIDE = ("gin_configs", "scripts", "testdata")
+
+setup(
+    name="magenta_vae",
+    version=VERSION,
+    description="MusicVAE (Hierarchical Variational Autoencoders for Music) on TensorFlow and Keras",
+    long_description=(ROOT / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(include=["magenta_vae*"]) + [f"magenta_vae.{name}" for name in BESIDE],
+    package_dir={f"magenta_vae.{name}": name for name in BESIDE},
+    package_data={f"magenta_vae.{name}": ["*", "*/*"] for name in BESIDE},
+    entry_points={"console_scripts": ["magenta_vae = magenta_vae.__main__:main"]},
+    install_requires=[
+        "absl-py>=2.1",
+        "gin-config>=0.5",
+        "keras>=3.15",
+        "note-seq>=0.0.5",
+        "numpy>=1.26",
+        "symusic>=0.6",
+        "tensorboard>=2.20",  # tf.summary raises without it
+        "tensorflow>=2.20",
+        "tensorflow-probability>=0.25",
+        "tf-keras>=2.20",  # imported by tensorflow-probability
+        "tqdm>=4.66",
+        'audioop-lts; python_version >= "3.13"',  # imported by note-seq's pydub
+    ],
+    extras_require={"test": ["pytest>=8.0", "ruff>=0.8"]},
+)
