@@ -17,7 +17,7 @@ BESIDE = ("gin_configs", "scripts", "testdata")
 setup(
     name="magenta_vae",
     version=VERSION,
-    description="MusicVAE (Hierarchical Variational Autoencoders for Music) on TensorFlow and Keras",
+    description="Hierarchical Variational Autoencoders for Music (MusicVAE) on Keras 3",
     long_description=(ROOT / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

@@ -107,7 +107,7 @@ def name_of(gin_files: Sequence[str]) -> str:
     return "-".join(Path(name).stem for name in gin_files)
 
 
-def open_run(run_dir: str, gin_params: Sequence[str] = ()) -> dict:
+def open_run(run_dir: str) -> dict:
     """Parses the configuration of a run and returns what its `run.json` records."""
     path = os.path.join(run_dir, CONFIG_FILE)
     if not os.path.isfile(path):
@@ -115,7 +115,7 @@ def open_run(run_dir: str, gin_params: Sequence[str] = ()) -> dict:
             f"--run_dir={run_dir} holds no {CONFIG_FILE}: it is not a folder written by "
             "scripts/train."
         )
-    parse([path], gin_params)
+    parse([path])
     with open(os.path.join(run_dir, RUN_FILE)) as file:
         return json.load(file)
 
@@ -204,14 +204,12 @@ def restore_model(run_dir: str):
     return model, checkpoints.load_weights(run_dir, model)
 
 
-def evaluate(
-    run_dir: str, data_dir: str | None, split: str, gin_params: Sequence[str] = ()
-) -> dict:
+def evaluate(run_dir: str, data_dir: str | None, split: str) -> dict:
     """Returns the figures of a run on a whole split; see `evaluation.Evaluation`."""
     from magenta_vae.data import input_pipeline
     from magenta_vae.training import evaluation
 
-    record = open_run(run_dir, gin_params)
+    record = open_run(run_dir)
     data_dir = data_dir or record["data_dir"]
     parts = experiment()
     model, step = restore_model(run_dir)
@@ -254,8 +252,8 @@ def train(
     from magenta_vae.data import input_pipeline
     from magenta_vae.training import devices, evaluation, loop
 
+    strategy = devices.make_strategy(num_virtual_devices)  # Before anything is put on a device.
     parts = experiment()
-    strategy = devices.make_strategy(num_virtual_devices)
     splits = {
         split: input_pipeline.load_tokens(data_dir, split, parts.settings)
         for split in ("train", "eval")

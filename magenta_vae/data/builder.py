@@ -23,6 +23,8 @@ from magenta_vae.data import shards, workers
 from magenta_vae.data.shards import NUM_PARTITIONS, SPLITS
 from magenta_vae.music import songs, tokens, windows
 
+CRASHED = "crashed the reader"
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -56,6 +58,11 @@ class Settings:
         return num_steps(self.num_bars)
 
     @property
+    def row_size(self) -> int:
+        """Tokens in a window."""
+        return self.num_steps * len(self.tracks)
+
+    @property
     def token_dtype(self) -> np.dtype:
         """The smallest integer that holds every class."""
         return np.min_scalar_type(max(tokens.num_classes(self.tracks)) - 1)
@@ -83,7 +90,7 @@ class Verdict(NamedTuple):
         reason, detail: the rule that dropped it and how, both empty where it was used.
         split: `train` or `eval`.
         num_cut, num_dropped_rests: windows cut, and those of them the rests rule dropped.
-        rows: [windows, steps * tracks] tokens of those that remain.
+        rows: [windows, row_size] tokens of those that remain.
     """
 
     path: str
@@ -140,9 +147,9 @@ def build(
         FileExistsError: where `output_dir` holds something already.
         ValueError: where no window is left.
     """
-    if os.path.isdir(output_dir) and os.listdir(output_dir):
+    if os.path.isfile(output_dir) or (os.path.isdir(output_dir) and os.listdir(output_dir)):
         raise FileExistsError(
-            f"--output_dir={output_dir} is not empty: a data set is never overwritten. "
+            f"--output_dir={output_dir} is not an empty folder: a data set is never overwritten. "
             "Remove it or choose another folder."
         )
     partial_dir = output_dir.rstrip(os.sep) + ".incomplete"
@@ -179,11 +186,13 @@ def examine(path: str, settings: Settings) -> Verdict:
         ):
             cut += part.num_cut
             dropped_rests += part.num_cut - len(part.tokens)
-            rows.append(part.tokens.astype(settings.token_dtype).reshape(len(part.tokens), -1))
+            rows.append(part.tokens.astype(settings.token_dtype).reshape(-1, settings.row_size))
         if cut == dropped_rests:
             raise songs.SongError("only rests", f"none of {cut} windows passes the rests rule")
     except songs.SongError as error:
         return Verdict(path, error.reason, error.detail, split, cut, dropped_rests, None)
+    except Exception as error:  # One file never ends a build; an unforeseen one is counted too.
+        return Verdict(path, CRASHED, f"{type(error).__name__}: {error}", split, 0, 0, None)
     return Verdict(path, "", "", split, cut, dropped_rests, np.concatenate(rows))
 
 
@@ -231,7 +240,7 @@ def _spill(files, directory: str, settings: Settings, pool, explain) -> dict:
 
 
 def _crashed(path: str, settings: Settings) -> Verdict:
-    return Verdict(path, "crashed the reader", "its process died", "", 0, 0, None)
+    return Verdict(path, CRASHED, "its process died", "", 0, 0, None)
 
 
 def _merge(directory: str, settings: Settings, pool, counts: dict) -> dict:
@@ -255,7 +264,7 @@ def _serialize_partition(directory: str, partition: int, settings: Settings):
     """Returns one partition's serialized unique windows by split, and the number of duplicates."""
     rows = {
         split: shards.read_spill(directory, split, partition, settings.token_dtype).reshape(
-            -1, settings.num_steps * len(settings.tracks)
+            -1, settings.row_size
         )
         for split in SPLITS
     }

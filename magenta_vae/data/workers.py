@@ -40,7 +40,12 @@ class Workers:
         pending: deque[tuple[Sequence[tuple], Future]] = deque()
 
         def submit(chunk):
-            pending.append((chunk, self._pool.submit(_run, function, chunk)))
+            try:
+                future = self._pool.submit(_run, function, chunk)
+            except BrokenProcessPool as error:  # A process died since; `result` will say so.
+                future = Future()
+                future.set_exception(error)
+            pending.append((chunk, future))
 
         for chunk in itertools.islice(chunks, 4 * self._num_workers):
             submit(chunk)

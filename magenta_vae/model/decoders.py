@@ -36,30 +36,34 @@ class Autoregressor(keras.layers.Layer):
     ):
         super().__init__(name=name)
         self._num_classes = tuple(num_classes)
-        self._initial_state = keras.layers.Dense(
-            2 * num_layers * num_units, state_activation, name="initial_state"
-        )
-        self._initial_state.build((None, context_size))
+        self._num_layers = num_layers
         input_sizes = [sum(num_classes) + context_size] + [num_units] * (num_layers - 1)
-        self._lstm_layers = [
-            LSTMLayer(size, num_units, name=f"lstm_{index}")
-            for index, size in enumerate(input_sizes)
-        ]
-        self._head = keras.layers.Dense(sum(num_classes), name="logits")
-        self._head.build((None, num_units))
+        with keras.name_scope(self.name):
+            self._initial_state = keras.layers.Dense(
+                2 * num_layers * num_units, state_activation, name="initial_state"
+            )
+            self._initial_state.build((None, context_size))
+            for index, size in enumerate(input_sizes):
+                # Not in a list: Keras 3 hides a layer's lists from tf.train.Checkpoint.
+                setattr(self, f"lstm_{index}", LSTMLayer(size, num_units, name=f"lstm_{index}"))
+            self._head = keras.layers.Dense(sum(num_classes), name="logits")
+            self._head.build((None, num_units))
         self.built = True
 
     @property
-    def nothing(self) -> tf.Tensor:
-        """The token of each track that is read as a zero vector: int32 [tracks]."""
-        return tf.constant(self._num_classes)
+    def _lstm_layers(self) -> list[LSTMLayer]:
+        return [getattr(self, f"lstm_{index}") for index in range(self._num_layers)]
+
+    def nothing(self, num_rows) -> tf.Tensor:
+        """Returns the tokens that are read as zero vectors: int32 [rows, tracks]."""
+        return tf.broadcast_to(self._num_classes, [num_rows, len(self._num_classes)])
 
     def predict(self, context: tf.Tensor, previous: tf.Tensor) -> list[tf.Tensor]:
         """Predicts every step from given previous tokens, all steps at once.
 
         Args:
             context: float [rows, context_size].
-            previous: int [rows, steps, tracks], the token before each step.
+            previous: int32 [rows, steps, tracks], the token before each step.
 
         Returns:
             Logits of each track, float [rows, steps, classes].
@@ -85,9 +89,9 @@ class Autoregressor(keras.layers.Layer):
 
         Args:
             context: float [rows, context_size].
-            first: int [rows, tracks], the token before the first step.
+            first: int32 [rows, tracks], the token before the first step.
             num_steps: how many steps.
-            choose: (step, logits [rows, classes] of each track) -> int [rows, tracks], the token
+            choose: (step, logits [rows, classes] of each track) -> int32 [rows, tracks], the token
                 the next step reads.
 
         Returns:
@@ -101,11 +105,11 @@ class Autoregressor(keras.layers.Layer):
 
         def body(t, previous, states, chosen, likely):
             logits, states = self._step(context, previous, states)
-            token = choose(t, logits)
-            best = losses.most_likely([track[:, None] for track in logits])[:, 0]
+            token = tf.ensure_shape(choose(t, logits), previous.shape)
+            best = greedy(t, logits)
             return t + 1, token, states, chosen.write(t, token), likely.write(t, best)
 
-        loop = (0, tf.cast(first, tf.int32), self._states(context), *arrays)
+        loop = (0, first, self._states(context), *arrays)
         _, _, _, *tokens = tf.while_loop(
             lambda t, *_: t < num_steps, body, loop, parallel_iterations=1
         )
@@ -127,8 +131,8 @@ class Autoregressor(keras.layers.Layer):
 
         Args:
             context: float [rows, context_size].
-            first: int [rows, tracks], the token before the first step.
-            tokens: int [rows, steps, tracks], the true tokens.
+            first: int32 [rows, tracks], the token before the first step.
+            tokens: int32 [rows, steps, tracks], the true tokens.
             probability: of reading the model's own sample.
             noise: for the samples, and for the choice between them and the truth.
 
@@ -143,7 +147,7 @@ class Autoregressor(keras.layers.Layer):
 
         # The last token is read by no step.
         chosen, _ = self.run(context, first, tokens.shape[1] - 1, choose)
-        return tf.concat([tf.cast(first, tf.int32)[:, None], chosen], axis=1)
+        return tf.concat([first[:, None], chosen], axis=1)
 
     def _step(self, context, previous, states):
         """Returns the logits of each track, [rows, classes], and the next states."""
@@ -156,7 +160,7 @@ class Autoregressor(keras.layers.Layer):
 
     def _states(self, context) -> list[tuple[tf.Tensor, tf.Tensor]]:
         """Returns (hidden, cell) of each layer, [rows, U] each."""
-        parts = tf.split(self._initial_state(context), 2 * len(self._lstm_layers), axis=-1)
+        parts = tf.split(self._initial_state(context), 2 * self._num_layers, axis=-1)
         return list(zip(parts[::2], parts[1::2], strict=True))
 
     def _split(self, logits: tf.Tensor) -> list[tf.Tensor]:
@@ -187,9 +191,10 @@ class FlatDecoder(keras.layers.Layer):
     ):
         super().__init__(name=name)
         self._num_steps = num_steps
-        self._autoregressor = Autoregressor(
-            num_classes, z_size, num_units, num_layers, state_activation, name="flat"
-        )
+        with keras.name_scope(self.name):
+            self._autoregressor = Autoregressor(
+                num_classes, z_size, num_units, num_layers, state_activation, name="flat"
+            )
         self.built = True
 
     def predict(self, z: tf.Tensor, tokens: tf.Tensor) -> list[tf.Tensor]:
@@ -197,7 +202,7 @@ class FlatDecoder(keras.layers.Layer):
 
         Args:
             z: float [batch, z_size].
-            tokens: int [batch, steps, tracks], the true tokens.
+            tokens: int32 [batch, steps, tracks], the true tokens.
         """
         previous = tf.concat([self._first(z)[:, None], tokens[:, :-1]], axis=1)
         return self._autoregressor.predict(z, previous)
@@ -223,8 +228,7 @@ class FlatDecoder(keras.layers.Layer):
         return self._autoregressor.run(z, self._first(z), self._num_steps, choose)
 
     def _first(self, z: tf.Tensor) -> tf.Tensor:
-        nothing = self._autoregressor.nothing
-        return tf.broadcast_to(nothing, [tf.shape(z)[0], len(nothing)])
+        return self._autoregressor.nothing(tf.shape(z)[0])
 
 
 def greedy(step, logits: Sequence[tf.Tensor]) -> tf.Tensor:

@@ -32,14 +32,15 @@ class BidirectionalLSTM(keras.layers.Layer):
         self.z_size = z_size
         self._num_classes = tuple(num_classes)
         input_size = sum(num_classes)
-        self._forward = LSTMLayer(input_size, num_units, name="forward")
-        self._backward = LSTMLayer(input_size, num_units, name="backward")
-        self._linear = keras.layers.Dense(2 * z_size, name="mu_and_sigma")
-        self._linear.build((None, 2 * num_units))
+        with keras.name_scope(self.name):
+            self._forward = LSTMLayer(input_size, num_units, name="forward")
+            self._backward = LSTMLayer(input_size, num_units, name="backward")
+            self._linear = keras.layers.Dense(2 * z_size, name="mu_and_sigma")
+            self._linear.build((None, 2 * num_units))
         self.built = True
 
     def call(self, tokens: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns mu and sigma, float [batch, z_size], of int [batch, steps, tracks]."""
+        """Returns mu and sigma, float [batch, z_size], of int32 [batch, steps, tracks]."""
         steps_first = tf.transpose(tokens, [1, 0, 2])
         finals = [
             self._final_output(self._forward, steps_first),

@@ -30,11 +30,13 @@ def slerp(start: tf.Tensor, end: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
 
     Returns:
         float [points, z_size]. Nearly parallel ends are interpolated linearly: there the sphere is
-        flat and the formula divides zero by zero.
+        flat and the formula divides zero by zero. So are nearly opposite ends: no one way between
+        them is the shortest.
     """
     positions = tf.convert_to_tensor(positions, start.dtype)[:, None]
-    cosine = tf.reduce_sum(tf.math.l2_normalize(start) * tf.math.l2_normalize(end))
-    angle = tf.acos(tf.clip_by_value(cosine, -1.0, 1.0))
+    start_unit, end_unit = tf.math.l2_normalize(start), tf.math.l2_normalize(end)
+    # The arc cosine would lose half of the digits near 0 and pi.
+    angle = 2 * tf.atan2(tf.norm(start_unit - end_unit), tf.norm(start_unit + end_unit))
     sine = tf.sin(angle)
     is_flat = sine < 1e-4
     safe_sine = tf.where(is_flat, tf.ones_like(sine), sine)

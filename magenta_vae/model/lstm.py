@@ -34,7 +34,8 @@ class LSTMLayer(keras.layers.Layer):
 
     def project(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns the input's part of the gates, bias included: [..., input_size] -> [..., 4U]."""
-        return tf.matmul(inputs, tf.convert_to_tensor(self.kernel)) + self.bias
+        # Not tf.matmul: of a sequence, its gradient holds one kernel's gradient for every step.
+        return tf.tensordot(inputs, tf.convert_to_tensor(self.kernel), axes=1) + self.bias
 
     def project_tokens(self, tokens: tf.Tensor, num_classes, context: tf.Tensor | None):
         """Returns the gates' input part for one-hot tokens joined with a context.

@@ -57,7 +57,7 @@ class MusicVAE(keras.Model):
         return self.decode(mu, tokens)
 
     def encode(self, tokens: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns mu and sigma, float [batch, z_size], of int [batch, steps, tracks]."""
+        """Returns mu and sigma, float [batch, z_size], of int32 [batch, steps, tracks]."""
         return self.encoder(tokens)
 
     def draw_z(self, mu: tf.Tensor, sigma: tf.Tensor, noise: Noise) -> tf.Tensor:
@@ -88,7 +88,7 @@ class MusicVAE(keras.Model):
         loss = cross-entropy summed over steps and tracks + beta * max(KL - free bits, 0), in nats.
 
         Args:
-            tokens: int [batch, steps, tracks].
+            tokens: int32 [batch, steps, tracks].
             step: the training step, for the schedules.
             seed: int [2], of the draws for z and for scheduled sampling.
             num_rows, first_row: where `tokens` are some rows of a larger batch, its size and where
@@ -114,7 +114,7 @@ class MusicVAE(keras.Model):
         """Returns what Table 1 is made of, for each example.
 
         Args:
-            tokens: int [batch, steps, tracks].
+            tokens: int32 [batch, steps, tracks].
             step: the training step, for beta.
             seed: int [2], of the draws for z and for the decoder's own samples.
 
@@ -140,7 +140,7 @@ class MusicVAE(keras.Model):
         """Returns the terms of the loss that do not depend on how the logits were made.
 
         Args:
-            tokens: int [batch, steps, tracks].
+            tokens: int32 [batch, steps, tracks].
             logits: float [batch, steps, classes] of each track.
             mu, sigma: of the posterior, float [batch, z_size].
             step: the training step, for beta.

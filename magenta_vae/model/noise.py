@@ -77,5 +77,6 @@ def _uniform(shape, seed) -> tf.Tensor:
 
 
 def _fold(seed, purpose: int, step) -> tf.Tensor:
-    data = tf.cast(step, tf.int32) * 4 + purpose
+    # In 64 bits: what folding keeps of the seed has as many bits as the data.
+    data = tf.cast(step, tf.int64) * 4 + purpose
     return tf.random.experimental.stateless_fold_in(seed, data)

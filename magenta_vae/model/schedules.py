@@ -54,7 +54,7 @@ class InverseSigmoid(Schedule):
     """
 
     def __init__(self, rate: float):
-        if rate < 1:
+        if not rate >= 1:  # a NaN is refused too
             raise ValueError(f"rate must be at least 1. Received: rate={rate}.")
         self._rate = rate
 

@@ -14,12 +14,13 @@ from magenta_vae.music.songs import (
     Instrument,
     Song,
     SongError,
-    check_num_bars,
+    check_bars,
     quantize,
     read_song,
 )
 
 DEFAULT_QPM = 120.0
+TICKS_PER_QUARTER = 960_000  # Finer than any file: seconds of a tick stay on their side of a tie.
 
 
 def read_midi(path: str | os.PathLike) -> music_pb2.NoteSequence:
@@ -69,20 +70,21 @@ def song_to_note_sequence(song: Song) -> music_pb2.NoteSequence:
 def note_sequence_to_song(sequence: music_pb2.NoteSequence) -> Song:
     """Returns the song of a NoteSequence: its own steps where it is quantized, else its seconds.
 
-    Raises `SongError` where it holds no notes, or too many or too late ones.
+    Raises `SongError` where it holds no notes, too many, or one that no MIDI file can hold.
     """
     if not sequence.notes:
         raise SongError("no notes")
     if len(sequence.notes) > MAX_NOTES:
         raise SongError("too many notes", f"at most {MAX_NOTES:,}, found {len(sequence.notes):,}")
     starts, ends = _note_steps(sequence)
-    check_num_bars(ends.max() / STEPS_PER_BAR)
     parts: dict[tuple, list[int]] = {}
     for index, note in enumerate(sequence.notes):
         parts.setdefault((note.instrument, note.program, note.is_drum), []).append(index)
     names = {info.instrument: info.name for info in sequence.instrument_infos}
     pitches = np.array([note.pitch for note in sequence.notes], np.int32)
     velocities = np.array([note.velocity for note in sequence.notes], np.int32)
+    if pitches.min() < 0 or pitches.max() > 127:
+        raise SongError("not a pitch", f"expected 0-127, found {pitches.min()}-{pitches.max()}")
     return Song(
         instruments=tuple(
             Instrument(
@@ -184,16 +186,17 @@ def seconds_per_step(qpm: float) -> float:
 
 def _note_steps(sequence: music_pb2.NoteSequence) -> tuple[np.ndarray, np.ndarray]:
     if sequence.quantization_info.steps_per_quarter == STEPS_PER_QUARTER:
-        starts = np.array([note.quantized_start_step for note in sequence.notes], np.int32)
-        ends = np.array([note.quantized_end_step for note in sequence.notes], np.int32)
-        return starts, np.maximum(ends, starts + 1)
+        starts = np.array([note.quantized_start_step for note in sequence.notes])
+        ends = np.array([note.quantized_end_step for note in sequence.notes])
+        check_bars(starts.min() / STEPS_PER_BAR, max(starts.max(), ends.max()) / STEPS_PER_BAR)
+        return starts.astype(np.int32), np.maximum(ends, starts + 1).astype(np.int32)
     quarters = _seconds_to_quarters(
         np.array([(note.start_time, note.end_time) for note in sequence.notes]), sequence.tempos
     )
-    check_num_bars(quarters.max() / 4)
+    check_bars(quarters[:, 0].min() / 4, quarters.max() / 4)
     # Whole ticks first, as in a file: seconds carry rounding errors that would break ties.
-    ticks = np.rint(quarters * 960).astype(np.int64)
-    return quantize(ticks[:, 0], ticks[:, 1], 960)
+    ticks = np.rint(quarters * TICKS_PER_QUARTER).astype(np.int64)
+    return quantize(ticks[:, 0], ticks[:, 1], TICKS_PER_QUARTER)
 
 
 def _seconds_to_quarters(seconds: np.ndarray, tempos) -> np.ndarray:

@@ -101,8 +101,10 @@ def parse_song(midi: bytes) -> Song:
     if num_notes > MAX_NOTES:
         raise SongError("too many notes", f"at most {MAX_NOTES:,}, found {num_notes:,}")
     tracks = [(track, track.notes.numpy()) for track in score.tracks if len(track.notes)]
+    # A tick beyond 32 bits comes back negative.
+    first_tick = min(int(n["time"].min()) for _, n in tracks)
     last_tick = max(int((n["time"].astype(np.int64) + n["duration"]).max()) for _, n in tracks)
-    check_num_bars(last_tick / score.tpq / 4)
+    check_bars(first_tick / score.tpq / 4, last_tick / score.tpq / 4)
     return Song(
         instruments=tuple(_instrument(track, notes, score.tpq) for track, notes in tracks),
         time_signatures=tuple((s.numerator, s.denominator) for s in score.time_signatures),
@@ -135,12 +137,12 @@ def _check_header(midi: bytes) -> None:
         raise SongError("format 2", "independent songs in one file, without a common time line")
 
 
-def check_num_bars(num_bars: float) -> None:
-    """Raises `SongError` for a length that no real song has."""
-    if num_bars > MAX_BARS:
-        raise SongError(
-            "too long", f"at most {MAX_BARS:,} bars, found a note in bar {int(num_bars):,}"
-        )
+def check_bars(first: float, last: float) -> None:
+    """Raises `SongError` where the first or the last note is in a bar that no real song has."""
+    if not first >= 0:
+        raise SongError("before the start", f"found a note in bar {first:,.0f}")
+    if not last <= MAX_BARS:
+        raise SongError("too long", f"at most {MAX_BARS:,} bars, found a note in bar {last:,.0f}")
 
 
 def _instrument(track, notes: dict[str, np.ndarray], ticks_per_quarter: int) -> Instrument:

@@ -63,8 +63,11 @@ class Melody:
         return not instrument.is_drum and self.min_program <= instrument.program <= self.max_program
 
     def reduce(self, notes: Notes) -> Notes:
-        """Returns the monophonic line: the highest note of each step, ended by the next onset."""
-        order = np.lexsort((notes.pitches, notes.starts))
+        """Returns the monophonic line: the highest note of each step, ended by the next onset.
+
+        Of equal notes the longest is kept, so that the order of a file's notes does not matter.
+        """
+        order = np.lexsort((notes.ends, notes.pitches, notes.starts))
         starts = notes.starts[order]
         highest = np.append(np.diff(starts) > 0, True)[: len(starts)]
         kept = order[highest]
@@ -159,7 +162,8 @@ def tokenize_notes(track: Vocabulary, notes: Notes, num_steps: int) -> np.ndarra
     changes = np.zeros(num_steps + 1, np.int32)
     np.add.at(changes, notes.starts + 1, 1)
     np.add.at(changes, notes.ends, -1)
-    return tokens + np.cumsum(changes[:num_steps]) * np.int32(track.sustain - track.rest)
+    sounding = np.cumsum(changes[:num_steps], dtype=np.int32)
+    return tokens + sounding * np.int32(track.sustain - track.rest)
 
 
 def tokenize(

@@ -36,11 +36,15 @@ class Checkpoints:
         if self.latest:
             status = self._manager.checkpoint.restore(self.latest)
             status.assert_existing_objects_matched()
-        return int(self._optimizer.iterations)
+        return self._step()
 
     def save(self) -> str:
         """Writes a checkpoint of the current step and returns its path."""
-        return self._manager.save(checkpoint_number=int(self._optimizer.iterations))
+        return self._manager.save(checkpoint_number=self._step())
+
+    def _step(self) -> int:
+        # By way of a tensor: the variable may be one of several mirrored ones.
+        return int(tf.convert_to_tensor(self._optimizer.iterations))
 
 
 def load_weights(run_dir: str, model) -> int:
@@ -55,10 +59,10 @@ def load_weights(run_dir: str, model) -> int:
         raise FileNotFoundError(
             f"--run_dir={run_dir} holds no checkpoint: train it first with scripts/train."
         )
-    status = tf.train.Checkpoint(model=model).restore(path)
     try:
+        status = tf.train.Checkpoint(model=model).restore(path)
         status.assert_existing_objects_matched()
-    except AssertionError as error:
+    except (AssertionError, ValueError) as error:
         raise ValueError(f"{path} does not fit the model of its config.gin: {error}") from error
     status.expect_partial()
     return int(path.rsplit("-", 1)[1])

@@ -1,0 +1,22 @@
+"""Data sets built without a second process."""
+
+import pytest
+from corpora import SETTINGS, SONGS, InProcess
+
+from magenta_vae.data import builder, workers
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    monkeypatch.setattr(workers, "Workers", InProcess)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """Returns a data set of each kind: {kind: folder}."""
+    folders = {kind: str(tmp_path_factory.mktemp("built") / kind) for kind in SETTINGS}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "Workers", InProcess)
+        for kind, settings in SETTINGS.items():
+            builder.build(SONGS[:14], folders[kind], settings)
+    return folders

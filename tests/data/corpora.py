@@ -1,0 +1,39 @@
+"""What data sets are built of in these tests, and stand-ins for how. Imports no TensorFlow."""
+
+import os
+import signal
+from pathlib import Path
+
+from musical import DRUMS, MELODY, TRIO
+
+from magenta_vae.data import builder
+
+SONGS = [str(path) for path in sorted((Path(__file__).parents[2] / "testdata").glob("*.mid"))]
+SETTINGS = {
+    "melody": builder.Settings(MELODY, 2, eval_fraction=0.3),
+    "drums": builder.Settings(DRUMS, 2, eval_fraction=0.3),
+    "trio": builder.Settings(TRIO, 4, eval_fraction=0.3),
+}
+
+
+class InProcess:
+    """Stands in for `workers.Workers`, which takes seconds to start."""
+
+    def __init__(self, num_workers):
+        pass
+
+    def map(self, function, tasks, crashed=None):
+        return (function(*task) for task in tasks)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+
+def die(path, settings):
+    """Stands in for `builder.examine`, and dies of one file."""
+    if "deadly" in path:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return builder.examine(path, settings)

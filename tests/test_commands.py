@@ -1,0 +1,163 @@
+"""The commands as their users run them, in processes of their own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+ROOT = Path(__file__).parent.parent
+COMMANDS = ["build_dataset", "evaluate", "sample", "synthesize", "train"]
+
+
+def run(name, *flags, expect=0):
+    """Runs a command and returns what it printed; fails where its exit status is unexpected."""
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / name, *flags], capture_output=True, text=True
+    )
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done.stdout if expect == 0 else done.stderr
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("songs")
+    run("synthesize", f"--output_dir={folder}", "--num_songs=12", "--num_bars=8", "--seed=1000")
+    (folder / "broken.mid").write_bytes(b"not a MIDI file")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data_dir(songs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "mel_2bar"
+    run(
+        "build_dataset", f"--input={songs}", f"--output_dir={folder}", "--gin_file=mel_2bar.gin",
+        "--gin_param=builder.Settings.eval_fraction=0.3",
+    )  # fmt: skip
+    return folder
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_needs_no_tensorflow(name):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", ROOT / "scripts" / name, "--help"],
+        capture_output=True,
+        text=True,
+    )
+    assert "--[no]traceback" in done.stdout
+    assert "tensorflow" not in done.stderr
+    assert "note_seq" not in done.stderr
+
+
+def test_the_commands_are_listed_here():
+    names = sorted(p.name for p in (ROOT / "scripts").iterdir() if not p.name.startswith("__"))
+    assert names == COMMANDS
+    assert all(os.access(ROOT / "scripts" / name, os.X_OK) for name in names)
+
+
+def test_the_package_runs_its_commands():
+    usage = subprocess.run([sys.executable, "-m", "magenta_vae"], capture_output=True, text=True)
+    assert "commands: " + ", ".join(COMMANDS) in usage.stderr
+    done = subprocess.run(
+        [sys.executable, "-m", "magenta_vae", "train", "--help"], capture_output=True, text=True
+    )
+    assert "--gin_file" in done.stdout
+
+
+def test_explain_gives_every_file_a_line(songs, tmp_path):
+    out = run(
+        "build_dataset", f"--input={songs}/*.mid", f"--output_dir={tmp_path / 'data'}",
+        "--gin_file=drums_2bar.gin", "--explain", "--num_workers=1",
+    )  # fmt: skip
+    lines = [line for line in out.splitlines() if ".mid: " in line]
+    assert len(lines) == 13
+    assert any(line.endswith("broken.mid: dropped, not MIDI: expected a 14-byte header that begins "
+                             "with MThd, found b'not '") for line in lines)  # fmt: skip
+    assert sum("windows cut" in line for line in lines) == 12
+    counts = json.loads((tmp_path / "data" / "dataset.json").read_text())["counts"]
+    assert counts["files_read"] == 13
+    assert counts["files_dropped"] == {"not MIDI": 1}
+
+
+def test_two_replicas_take_the_same_steps_as_one(data_dir, tmp_path):
+    common = ["--gin_file=mel_2bar.gin", "--gin_file=scale/tiny.gin", f"--data_dir={data_dir}"]
+    weights = []
+    for number in (0, 2):
+        run_dir = tmp_path / str(number)
+        run("train", *common, f"--run_dir={run_dir}", f"--num_virtual_devices={number}")
+        path = tf.train.latest_checkpoint(str(run_dir / "checkpoints"))
+        assert path.endswith("step-4")
+        reader = tf.train.load_checkpoint(path)
+        tensors = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+        weights.append(
+            {n: value for n, value in tensors.items() if getattr(value, "dtype", 0) == np.float32}
+        )
+    assert weights[0].keys() == weights[1].keys()
+    assert len(weights[0]) == 3 * 18  # every weight, and both of its moments
+    for name, value in weights[0].items():
+        # Four steps of Adam at 1e-3: sums over halves of the batch round differently.
+        np.testing.assert_allclose(value, weights[1][name], atol=2e-6, err_msg=name)
+
+
+def test_a_batch_larger_than_the_data_is_refused_with_the_numbers(data_dir, tmp_path):
+    error = run(
+        "train", "--gin_file=mel_2bar.gin", "--gin_file=scale/tiny.gin", f"--data_dir={data_dir}",
+        f"--run_dir={tmp_path}", "--gin_param=configuration.Experiment.batch_size=4096", expect=1,
+    )  # fmt: skip
+    assert "fewer than one batch of 4096" in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["train"], "--gin_file is needed"),
+        (["train", "--gin_file=mel_3bar.gin"], "--gin_file=mel_3bar.gin is neither"),
+        (["train", "--gin_file=mel_2bar.gin"], "--output_dir=data/mel_2bar"),
+        (["evaluate", "--run_dir=nowhere"], "--run_dir=nowhere holds no config.gin"),
+        (["sample", "--run_dir=nowhere", "--output_dir=x"], "--run_dir=nowhere holds no config"),
+    ],
+)
+def test_errors_fit_in_a_message(command, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    error = run(*command, expect=1)
+    assert f"error: {message}" in error or message in error
+    assert "Traceback" not in error
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_wheel_carries_its_gin_files_and_songs(tmp_path):
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path, ROOT], check=True
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    target = tmp_path / "installed"
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "-t", target, wheel], check=True
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "magenta_vae", "train", "--gin_file=demo.gin", "--max_steps=20"],
+        env={**os.environ, "PYTHONPATH": str(target)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(target) in done.stdout  # the songs are the wheel's
+    assert (tmp_path / "runs" / "demo" / "config.gin").is_file()
+
+
+@pytest.mark.slow
+def test_the_demo_reconstructs_held_out_windows(tmp_path):
+    run("train", "--gin_file=demo.gin", f"--run_dir={tmp_path}")
+    run("evaluate", f"--run_dir={tmp_path}", f"--json={tmp_path / 'figures.json'}")
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    track = figures["tracks"]["melody"]
+    assert track["greedy_reconstruction_accuracy"] >= 0.80
+    assert track["greedy_reconstruction_accuracy"] > track["most_frequent_token_share"] + 0.2
+    assert figures["kl_nats"] > 10

@@ -1,0 +1,180 @@
+"""The loop: how steps are split, what stops a run, and that a resumed run is the same run."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from magenta_vae.training import loop
+from magenta_vae.training.progress import Progress, format_seconds
+
+
+class Pull(keras.Model):
+    """One weight per column, pulled to the mean of the tokens; breaks at a step if told to."""
+
+    track_names = ("melody",)
+
+    def __init__(self, breaks_at: int = -1):
+        super().__init__()
+        self.weight = self.add_weight(shape=(3,), initializer="zeros", name="weight")
+        self.built = True
+        self._breaks_at = breaks_at
+
+    def compute_loss(self, tokens, step, seed, num_rows=None, first_row=0):
+        error = tf.cast(tokens[:, :, 0], tf.float32) - self.weight
+        noise = tf.random.stateless_normal([num_rows, 3], seed)[first_row:][: tf.shape(tokens)[0]]
+        loss = tf.reduce_sum((error + 0.1 * noise) ** 2, axis=1)
+        loss = tf.where(step == self._breaks_at, np.nan, loss)
+        return {"loss": loss, "kl": loss, "beta": tf.constant(0.5)}
+
+
+def batches(chunks, rows, batch_size=8):
+    """A batch is a function of its step alone."""
+
+    def generate():
+        for start, count in chunks:
+            for part in rows:
+                steps = np.arange(start, start + count)[:, None, None, None]
+                values = (steps + np.arange(batch_size)[None, :, None, None]) % 5
+                yield np.broadcast_to(values, [count, batch_size, 3, 1])[:, part].astype(np.int32)
+
+    return tf.data.Dataset.from_generator(
+        generate, output_signature=tf.TensorSpec([None, None, 3, 1], tf.int32)
+    )
+
+
+def run(run_dir, max_steps, model=None, **options):
+    """Trains the toy model; returns it with what was reported and evaluated."""
+    model = model or Pull()
+    lines, evaluated = [], []
+    settings = {
+        "batch_size": 8,
+        "max_steps": max_steps,
+        "seed": 0,
+        "clip_norm": 1.0,
+        "steps_per_call": 3,
+        "eval_every": 4,
+        "checkpoint_every": 2,
+    }
+    loop.train(
+        model,
+        keras.optimizers.Adam(0.1),
+        tf.distribute.get_strategy(),
+        batches,
+        lambda step: evaluated.append(step) or {"loss": 1.0},
+        str(run_dir),
+        report=lines.append,
+        **settings | options,
+    )
+    return model, lines, evaluated
+
+
+def test_split_steps_stops_at_every_boundary():
+    assert loop.split_steps(0, 10, 3, (4, 100)) == [(0, 3), (3, 1), (4, 2), (6, 2), (8, 1), (9, 1)]
+
+
+def test_split_steps_of_a_resumed_run_are_a_tail_of_the_whole():
+    whole = loop.split_steps(0, 1000, 7, (50, 30))
+    assert loop.split_steps(60, 1000, 7, (50, 30)) == [c for c in whole if c[0] >= 60]
+
+
+def test_split_steps_refuses_zero():
+    with pytest.raises(ValueError, match="at least 1"):
+        loop.split_steps(0, 10, 0, (4, 100))
+
+
+def test_rows_cover_the_batch_once():
+    rows = loop.replica_rows(12, 3)
+    assert [list(range(12))[part] for part in rows] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+
+
+def test_a_batch_that_does_not_divide_is_refused_with_both_numbers():
+    with pytest.raises(ValueError, match="number of replicas, 3. Received: batch_size=512"):
+        loop.replica_rows(512, 3)
+
+
+def test_steps_are_adams(tmp_path):
+    model, _, _ = run(tmp_path, max_steps=5, clip_norm=1e9)
+    # The same five steps by hand: same batches, same noise, Keras' Adam.
+    weight = tf.Variable(tf.zeros(3))
+    optimizer = keras.optimizers.Adam(0.1)
+    for step in range(5):
+        tokens = ((step + np.arange(8)) % 5).astype(np.float32)[:, None]
+        noise = tf.random.stateless_normal([8, 3], tf.constant([0, step], tf.int64))
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum((tokens - weight + 0.1 * noise) ** 2) / 8
+        optimizer.apply([tape.gradient(loss, weight)], [weight])
+    np.testing.assert_allclose(model.weight.numpy(), weight.numpy(), rtol=1e-6)
+
+
+def test_gradients_are_clipped_to_the_norm():
+    gradients = [tf.constant([3.0, 4.0])]
+    clipped, norm = loop._clipped_global_gradients(gradients, 1.0)
+    assert float(norm) == 5.0
+    np.testing.assert_allclose(clipped[0], [0.6, 0.8], rtol=1e-6)
+
+
+def test_evaluates_and_reports_on_time(tmp_path):
+    _, lines, evaluated = run(tmp_path, max_steps=10)
+    assert evaluated == [4, 8, 10]
+    assert lines[-1].startswith("step 10/10  loss ")
+    assert "steps/s" in lines[-1]
+    assert "left" in lines[-1]
+
+
+def test_an_interrupted_run_ends_with_the_same_bits(tmp_path):
+    whole, _, _ = run(tmp_path / "whole", max_steps=10)
+    run(tmp_path / "parts", max_steps=6)
+    resumed, lines, _ = run(tmp_path / "parts", max_steps=10)
+    assert "resumed at step 6" in lines[0]
+    np.testing.assert_array_equal(whole.weight.numpy(), resumed.weight.numpy())
+
+
+def test_a_finished_run_does_nothing(tmp_path):
+    first, _, _ = run(tmp_path, max_steps=4)
+    again, lines, evaluated = run(tmp_path, max_steps=4)
+    assert evaluated == []
+    assert len(lines) == 1
+    np.testing.assert_array_equal(first.weight.numpy(), again.weight.numpy())
+
+
+def test_nan_stops_with_the_step_and_the_last_good_checkpoint(tmp_path):
+    with pytest.raises(
+        loop.TrainingDiverged, match="step 8 is nan.*step-6.*learning rate"
+    ) as caught:
+        run(tmp_path, max_steps=12, model=Pull(breaks_at=7))
+    assert "step-6" in tf.train.latest_checkpoint(str(tmp_path / "checkpoints"))
+    assert "loss" in str(caught.value)
+
+
+def test_nan_before_the_first_checkpoint_says_so(tmp_path):
+    with pytest.raises(loop.TrainingDiverged, match="none: no step was saved yet"):
+        run(tmp_path, max_steps=4, model=Pull(breaks_at=0))
+
+
+def test_summaries_hold_every_metric(tmp_path):
+    run(tmp_path, max_steps=4)
+    names = {}
+    for split in ("train", "eval"):
+        (file,) = (tmp_path / split).iterdir()
+        names[split] = {
+            value.tag
+            for event in tf.compat.v1.train.summary_iterator(str(file))
+            for value in event.summary.value
+        }
+    expected = {"loss", "kl", "beta", "learning_rate", "gradient_norm"}
+    assert names["train"] == expected | {"steps_per_second", "input_wait_share"}
+    assert names["eval"] == {"loss"}
+
+
+def test_progress_counts_waiting():
+    progress = Progress(0, 10)
+    with progress.waiting():
+        pass
+    rates = progress.update(5)
+    assert 0 <= rates["input_wait_share"] <= 1
+    assert rates["steps_per_second"] > 0
+
+
+def test_seconds_are_formatted_for_people():
+    assert [format_seconds(s) for s in (0, 61, 3723)] == ["0:00", "1:01", "1:02:03"]
