@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from magenta_vae import configuration
+from magenta_vae import configuration, runs
 from magenta_vae.data import builder, input_pipeline
 from magenta_vae.music import tokens
 from magenta_vae.training import checkpoints
@@ -31,7 +31,7 @@ def data_dirs(tmp_path_factory):
     for name in MODELS:
         configuration.parse([name])
         folders[name] = str(tmp_path_factory.mktemp("data") / name)
-        configuration.build_dataset(files, folders[name], num_workers=1)
+        runs.build_dataset(files, folders[name], num_workers=1)
     return folders
 
 
@@ -85,9 +85,9 @@ def test_parameter_counts_derived_from_the_papers_text(name, classes):
     def lstm(inputs, units):  # four gates of inputs, own output and bias
         return 4 * units * (inputs + units + 1)
 
-    # "a single-layer bidirectional LSTM, with 2048 units per cell", "a linear layer to produce 512"
+    # "a single-layer bidirectional LSTM, with 2048 units per cell", "to produce 512 outputs"
     encoder = 2 * lstm(classes, 2048) + (2 * 2048 + 1) * 512
-    # "z is passed through a linear layer to initialize the state of a 3-layer LSTM with 2048 units";
+    # "z is passed through a linear layer to initialize the state of a 3-layer LSTM" of 2048 units;
     # a state is a hidden and a cell vector; "z is concatenated with the previous output"
     decoder = (256 + 1) * 3 * 2 * 2048 + lstm(classes + 256, 2048) + 2 * lstm(2048, 2048)
     # "a linear layer and softmax" over the classes
@@ -106,23 +106,23 @@ def test_every_model_trains_evaluates_and_samples_at_tiny_scale(name, data_dirs,
     run_dir = str(tmp_path / "run")
     lines = []
     configuration.parse([name, TINY])
-    figures = configuration.train(run_dir, data_dirs[name], max_steps=2, report=lines.append)
+    figures = runs.train(run_dir, data_dirs[name], max_steps=2, report=lines.append)
     assert figures["step"] == 2
     assert "windows to train" in lines[0]
     (track,) = figures["tracks"]
     assert track == {"mel_2bar.gin": "melody", "drums_2bar.gin": "drums"}[name]
-    assert configuration.evaluate(run_dir, None, "eval")["tracks"] == figures["tracks"]
-    paths = configuration.sample(run_dir, str(tmp_path / "samples"), 3, 0.5, seed=1)
+    assert runs.evaluate(run_dir, None, "eval")["tracks"] == figures["tracks"]
+    paths = runs.sample(run_dir, str(tmp_path / "samples"), 3, 0.5, seed=1)
     assert [os.path.getsize(path) > 0 for path in paths] == [True] * 3
 
 
 def test_the_same_seed_samples_the_same_files_whatever_their_number(data_dirs, tmp_path):
     run_dir = str(tmp_path / "run")
     configuration.parse(["mel_2bar.gin", TINY])
-    configuration.train(run_dir, data_dirs["mel_2bar.gin"], max_steps=2)
+    runs.train(run_dir, data_dirs["mel_2bar.gin"], max_steps=2)
 
     def sample(folder, number, seed):
-        paths = configuration.sample(run_dir, str(tmp_path / folder), number, 1.0, seed)
+        paths = runs.sample(run_dir, str(tmp_path / folder), number, 1.0, seed)
         return [open(path, "rb").read() for path in paths]
 
     assert sample("a", 3, seed=5) == sample("b", 70, seed=5)[:3]
@@ -133,8 +133,8 @@ def test_a_resumed_run_ends_with_the_same_bits(data_dirs, tmp_path):
     def weights(run_dir, *stops):
         for stop in stops:
             configuration.parse(["mel_2bar.gin", TINY])
-            configuration.train(str(run_dir), data_dirs["mel_2bar.gin"], max_steps=stop)
-        model, step = configuration.restore_model(str(run_dir))
+            runs.train(str(run_dir), data_dirs["mel_2bar.gin"], max_steps=stop)
+        model, step = runs.restore_model(str(run_dir))
         assert step == stops[-1]
         return model.get_weights()
 
@@ -148,25 +148,25 @@ def test_a_run_of_another_configuration_is_refused_with_the_difference(data_dirs
     run_dir = str(tmp_path / "run")
     data_dir = data_dirs["mel_2bar.gin"]
     configuration.parse(["mel_2bar.gin", TINY])
-    configuration.train(run_dir, data_dir, max_steps=2)
+    runs.train(run_dir, data_dir, max_steps=2)
     configuration.parse(["mel_2bar.gin", TINY], ["music_vae.MusicVAE.free_bits = 7"])
     with pytest.raises(ValueError, match=r"free_bits = 48\n\+music_vae.MusicVAE.free_bits = 7"):
-        configuration.train(run_dir, data_dir, max_steps=2)
+        runs.train(run_dir, data_dir, max_steps=2)
     configuration.parse(["mel_2bar.gin", TINY])
-    configuration.train(run_dir, data_dir, max_steps=2)
+    runs.train(run_dir, data_dir, max_steps=2)
 
 
 def test_a_data_set_of_another_kind_is_refused(data_dirs, tmp_path):
     configuration.parse(["drums_2bar.gin", TINY])
     with pytest.raises(ValueError, match="this configuration expects tracks"):
-        configuration.train(str(tmp_path / "run"), data_dirs["mel_2bar.gin"])
+        runs.train(str(tmp_path / "run"), data_dirs["mel_2bar.gin"])
     assert not (tmp_path / "run").exists()
 
 
 def test_a_checkpoint_of_another_model_is_refused(data_dirs, tmp_path):
     run_dir = tmp_path / "run"
     configuration.parse(["mel_2bar.gin", TINY])
-    configuration.train(str(run_dir), data_dirs["mel_2bar.gin"], max_steps=2)
+    runs.train(str(run_dir), data_dirs["mel_2bar.gin"], max_steps=2)
     configuration.parse(["mel_2bar.gin", TINY], ["z_size = 9"])
     with pytest.raises(ValueError, match="does not fit"):
         checkpoints.load_weights(str(run_dir), configuration.experiment().make_model())
@@ -206,13 +206,13 @@ def test_an_incomplete_configuration_is_named():
 def test_without_data_the_message_holds_the_commands(tmp_path):
     configuration.parse(["mel_2bar.gin"])
     with pytest.raises(ValueError, match="scripts/build_dataset --input=MIDI_FOLDER") as caught:
-        configuration.find_data(None, str(tmp_path), ["mel_2bar.gin"], print)
+        runs.find_data(None, str(tmp_path), ["mel_2bar.gin"], print)
     assert "scripts/train --gin_file=mel_2bar.gin --data_dir=data/mel_2bar" in str(caught.value)
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no config.gin"):
-        configuration.open_run(str(tmp_path))
+        runs.open_run(str(tmp_path))
 
 
 def test_class_counts_come_from_the_tokens():

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-NUM_PARTITIONS = 128  # 28 million windows (paper, Dataset) are 220,000 a partition.
+NUM_PARTITIONS = 64  # 28 million windows (paper, Dataset) are 440,000 a partition.
 WINDOWS_PER_SHARD = 2**17
 SPLITS = ("train", "eval")
 

@@ -1,0 +1,260 @@
+"""What the commands do: data sets, runs and music of the parsed configuration.
+
+A run is a folder: `config.gin` says what it is, `run.json` what it was made of and with.
+"""
+
+import difflib
+import json
+import os
+import platform
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+
+from magenta_vae import configuration
+
+# TensorFlow is imported within functions: `--help` must be instant.
+
+CONFIG_FILE = "config.gin"
+RUN_FILE = "run.json"
+
+
+def build_dataset(inputs: Sequence[str], output_dir: str, **options) -> dict:
+    """Builds the data set that the parsed configuration describes; see `builder.build`."""
+    from magenta_vae.data import builder
+
+    settings = configuration.experiment().settings
+    return builder.build(builder.find_files(inputs), output_dir, settings, **options)
+
+
+def find_data(
+    data_dir: str | None, run_dir: str, gin_files: Sequence[str], report: Callable[[str], None]
+) -> str:
+    """Returns the data set of a run: the given one, its own, or one built of its bundled songs.
+
+    Raises:
+        ValueError: where there is none, with the commands that make and give one.
+    """
+    record = Path(run_dir, RUN_FILE)
+    if data_dir:
+        return data_dir
+    if record.is_file():
+        return json.loads(record.read_text())["data_dir"]
+    midi = configuration.experiment().midi
+    if midi is None:
+        name = name_of(gin_files)
+        given = " ".join(f"--gin_file={file}" for file in gin_files)
+        raise ValueError(
+            f"--data_dir is needed: a data set for this configuration. Build one, then train on it:"
+            f"\n  scripts/build_dataset --input=MIDI_FOLDER --output_dir=data/{name} {given}"
+            f"\n  scripts/train {given} --data_dir=data/{name}"
+        )
+    data_dir = os.path.join(run_dir, "data")
+    if not os.path.isdir(data_dir):
+        midi = midi if os.path.exists(midi) else str(configuration.bundled(midi))
+        report(f"building a data set of the songs in {midi}")
+        report(format_counts(build_dataset([midi], data_dir)["counts"]))
+    return data_dir
+
+
+def train(
+    run_dir: str,
+    data_dir: str,
+    max_steps: int | None = None,
+    num_virtual_devices: int = 0,
+    report: Callable[[str], None] = lambda line: None,
+) -> dict:
+    """Trains the experiment of the parsed configuration and returns its last figures.
+
+    Args:
+        run_dir: the run's folder, new or to go on from.
+        data_dir: a data set of the same settings.
+        max_steps: overrides the configuration's.
+        num_virtual_devices: replicas on the CPU; 0 for the machine's own devices.
+        report: is given lines about the progress.
+    """
+    import keras
+
+    from magenta_vae.data import input_pipeline
+    from magenta_vae.training import devices, evaluation
+
+    strategy = devices.make_strategy(num_virtual_devices)  # Before anything is put on a device.
+    parts = configuration.experiment()
+    splits = {
+        split: input_pipeline.load_tokens(data_dir, split, parts.settings)
+        for split in ("train", "eval")
+    }
+    start_run(run_dir, data_dir)
+    keras.utils.set_random_seed(parts.seed)
+    with strategy.scope():
+        model = parts.make_model()
+        optimizer = parts.make_optimizer()
+    report(
+        f"{model.count_params():,} parameters, {strategy.num_replicas_in_sync} replicas; "
+        + ", ".join(f"{len(tokens):,} windows to {split}" for split, tokens in splits.items())
+    )
+    held_out = evaluation.Evaluation(
+        model, splits["eval"][: parts.eval_examples], parts.eval_batch_size
+    )
+    figures = {}
+
+    def evaluate_step(step: int) -> dict[str, float]:
+        figures.update(held_out(step))
+        report(evaluation.format_table(figures))
+        return evaluation.scalars(figures)
+
+    step = configuration.make_train()(
+        model,
+        optimizer,
+        strategy,
+        lambda chunks, rows: input_pipeline.training_batches(
+            splits["train"], parts.batch_size, parts.seed, chunks, rows, parts.augment
+        ),
+        evaluate_step,
+        run_dir,
+        batch_size=parts.batch_size,
+        max_steps=max_steps or parts.max_steps,
+        seed=parts.seed,
+        clip_norm=parts.clip_norm,
+        report=report,
+    )
+    return figures or held_out(step)
+
+
+def evaluate(run_dir: str, data_dir: str | None, split: str) -> dict:
+    """Returns the figures of a run on a whole split; see `evaluation.Evaluation`."""
+    from magenta_vae.data import input_pipeline
+    from magenta_vae.training import evaluation
+
+    record = open_run(run_dir)
+    data_dir = data_dir or record["data_dir"]
+    parts = configuration.experiment()
+    model, step = restore_model(run_dir)
+    tokens = input_pipeline.load_tokens(data_dir, split, parts.settings)
+    return evaluation.Evaluation(model, tokens, parts.eval_batch_size)(step)
+
+
+def sample(
+    run_dir: str, output_dir: str, num_samples: int, temperature: float, seed: int
+) -> list[str]:
+    """Writes samples of a run's model as MIDI files and returns their paths."""
+    from magenta_vae.inference import generation
+    from magenta_vae.music import note_sequences
+
+    open_run(run_dir)
+    model, step = restore_model(run_dir)
+    tracks = configuration.experiment().settings.tracks
+    sequences = generation.sample(model, tracks, num_samples, temperature, seed)
+    os.makedirs(output_dir, exist_ok=True)
+    paths = []
+    for index, sequence in enumerate(sequences):
+        name = f"{Path(run_dir).resolve().name}-step{step}-seed{seed}-{index:03d}.mid"
+        paths.append(os.path.join(output_dir, name))
+        note_sequences.write_midi(sequence, paths[-1])
+    return paths
+
+
+def restore_model(run_dir: str):
+    """Returns the model of an opened run with its newest weights, and its step."""
+    from magenta_vae.training import checkpoints
+
+    model = configuration.experiment().make_model()
+    return model, checkpoints.load_weights(run_dir, model)
+
+
+def open_run(run_dir: str) -> dict:
+    """Parses the configuration of a run and returns what its `run.json` records."""
+    path = os.path.join(run_dir, CONFIG_FILE)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f"--run_dir={run_dir} holds no {CONFIG_FILE}: it is not a folder written by "
+            "scripts/train."
+        )
+    configuration.parse([path])
+    with open(os.path.join(run_dir, RUN_FILE)) as file:
+        return json.load(file)
+
+
+def start_run(run_dir: str, data_dir: str) -> None:
+    """Writes the configuration and its surroundings into a new run, or checks those of an old one.
+
+    Raises:
+        ValueError: where the folder holds a run of another configuration or other data, with the
+            difference.
+    """
+    text = configuration.config_text()
+    path = os.path.join(run_dir, CONFIG_FILE)
+    record = _record(data_dir)
+    if os.path.isfile(path):
+        _check_same_run(run_dir, Path(path).read_text(), text, record)
+    os.makedirs(run_dir, exist_ok=True)
+    # config.gin last: it is what makes the folder a run.
+    write_text(os.path.join(run_dir, RUN_FILE), json.dumps(record, indent=2) + "\n")
+    write_text(path, text)
+
+
+def format_counts(counts: dict) -> str:
+    """Returns the counts of a data set as a table."""
+    from magenta_vae.data import builder
+
+    return builder.format_counts(counts)
+
+
+def format_figures(figures: dict) -> str:
+    """Returns the figures of `evaluate` as a table."""
+    from magenta_vae.training import evaluation
+
+    return evaluation.format_table(figures)
+
+
+def name_of(gin_files: Sequence[str]) -> str:
+    """Returns the name of a configuration of several files, as in mel_2bar-small."""
+    return "-".join(Path(name).stem for name in gin_files)
+
+
+def _record(data_dir: str) -> dict:
+    """Returns what a run should remember of its surroundings."""
+    from magenta_vae.data import input_pipeline
+
+    packages = ("magenta_vae", "tensorflow", "keras", "tensorflow-probability", "numpy")
+    return {
+        "data_dir": os.path.abspath(data_dir),
+        "data": input_pipeline.read_description(data_dir),
+        "packages": {name: metadata.version(name) for name in packages},
+        "python": platform.python_version(),
+    }
+
+
+def _check_same_run(run_dir: str, old_text: str, new_text: str, record: dict) -> None:
+    differences = list(
+        difflib.unified_diff(
+            old_text.splitlines(),
+            new_text.splitlines(),
+            "the run",
+            "this command",
+            n=0,
+            lineterm="",
+        )
+    )
+    if differences:
+        raise ValueError(
+            f"--run_dir={run_dir} holds a run of another configuration:\n"
+            + "\n".join(differences)
+            + "\nChoose another --run_dir, or give the configuration it was started with."
+        )
+    with open(os.path.join(run_dir, RUN_FILE)) as file:
+        old = json.load(file)
+    if old["data"] != record["data"]:
+        raise ValueError(
+            f"--run_dir={run_dir} was started on other data: {old['data_dir']}, with the counts "
+            f"{old['data']['counts']}. This command gives {record['data_dir']}, with the counts "
+            f"{record['data']['counts']}."
+        )
+
+
+def write_text(path: str, text: str) -> None:
+    """Writes a file whole or not at all."""
+    partial = f"{path}.partial"
+    with open(partial, "w") as file:
+        file.write(text)
+    os.replace(partial, path)
