@@ -112,8 +112,8 @@ def test_new_weights_are_distributed_as_keras_ones():
 
 
 def test_projecting_a_sequence_takes_one_product_for_the_kernels_gradient(layer):
-    # A batched product's gradient holds [steps, inputs, 4 x units]: 2 GB in the paper's 2-bar
-    # decoder, 8 GB in its 32-bar one, for each layer.
+    # A batched product's gradient holds [steps, inputs, 4 x units]: 2 GB for each upper layer of the
+    # paper's 2-bar decoder.
     @tf.function
     def gradient(inputs):
         with tf.GradientTape() as tape:
