@@ -201,10 +201,12 @@ def format_counts(counts: dict) -> str:
 
 
 def format_figures(figures: dict) -> str:
-    """Returns the figures of `evaluate` as a table."""
-    from magenta_vae.training import evaluation
+    """Returns the figures of `evaluate` as a table, and the paper's beside them."""
+    from magenta_vae.training import evaluation, table1
 
-    return evaluation.format_table(figures)
+    parts = configuration.experiment()
+    cells = table1.format_cells(figures, parts.settings.num_bars, parts.table1_column)
+    return evaluation.format_table(figures) + (f"\n\n{cells}" if cells else "")
 
 
 def name_of(gin_files: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from note_seq.protobuf import music_pb2
 
-from magenta_vae.model import decoders
+from magenta_vae.model import autoregressor
 from magenta_vae.model.noise import LATENT, RowNoise
 from magenta_vae.music import tokens as music_tokens
 
@@ -43,7 +43,7 @@ def sample(
     def sample_rows(seeds):
         noise = RowNoise(seeds)
         z = noise.normal(LATENT, 0, model.z_size)
-        return model.sample(z, decoders.sampler(temperature, noise))[0]
+        return model.sample(z, autoregressor.sampler(temperature, noise))[0]
 
     seeds = np.stack([np.full(num_samples, seed), np.arange(num_samples)], axis=-1)
     batches = [

@@ -1,170 +1,14 @@
-"""z -> tokens: decoders that read their own previous output."""
+"""z -> logits and tokens: the flat and the hierarchical decoder."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
-from magenta_vae.model import losses
+from magenta_vae.model import autoregressor
+from magenta_vae.model.autoregressor import Autoregressor, Choice, pairs
 from magenta_vae.model.lstm import LSTMLayer
-from magenta_vae.model.noise import FEEDBACK, TOKEN, Noise, gumbel
-
-
-class Autoregressor(keras.layers.Layer):
-    """An LSTM stack that predicts tokens from the previous ones and a context.
-
-    The context sets the initial state by a linear layer, and is concatenated with the previous
-    tokens as the input at each step (paper, Architecture Details).
-
-    Args:
-        num_classes: classes of each track; all tracks are read and predicted together.
-        context_size: width of the context.
-        num_units: units of each layer.
-        num_layers: layers of the stack.
-        state_activation: activation of the initial state, none by default as in the paper; the
-            models that Magenta released use `tanh`.
-    """
-
-    def __init__(
-        self,
-        num_classes: Sequence[int],
-        context_size: int,
-        num_units: int,
-        num_layers: int,
-        state_activation: str | None = None,
-        name: str = "autoregressor",
-    ):
-        super().__init__(name=name)
-        self._num_classes = tuple(num_classes)
-        self._num_layers = num_layers
-        input_sizes = [sum(num_classes) + context_size] + [num_units] * (num_layers - 1)
-        with keras.name_scope(self.name):
-            self._initial_state = keras.layers.Dense(
-                2 * num_layers * num_units, state_activation, name="initial_state"
-            )
-            self._initial_state.build((None, context_size))
-            for index, size in enumerate(input_sizes):
-                # Not in a list: Keras 3 hides a layer's lists from tf.train.Checkpoint.
-                setattr(self, f"lstm_{index}", LSTMLayer(size, num_units, name=f"lstm_{index}"))
-            self._head = keras.layers.Dense(sum(num_classes), name="logits")
-            self._head.build((None, num_units))
-        self.built = True
-
-    @property
-    def _lstm_layers(self) -> list[LSTMLayer]:
-        return [getattr(self, f"lstm_{index}") for index in range(self._num_layers)]
-
-    def nothing(self, num_rows) -> tf.Tensor:
-        """Returns the tokens that are read as zero vectors: int32 [rows, tracks]."""
-        return tf.broadcast_to(self._num_classes, [num_rows, len(self._num_classes)])
-
-    def predict(self, context: tf.Tensor, previous: tf.Tensor) -> list[tf.Tensor]:
-        """Predicts every step from given previous tokens, all steps at once.
-
-        Args:
-            context: float [rows, context_size].
-            previous: int32 [rows, steps, tracks], the token before each step.
-
-        Returns:
-            Logits of each track, float [rows, steps, classes].
-        """
-        first, *others = self._lstm_layers
-        states = self._states(context)
-        projected = first.project_tokens(
-            tf.transpose(previous, [1, 0, 2]), self._num_classes, context
-        )
-        hidden = first.sequence(projected, states[0])
-        for layer, state in zip(others, states[1:], strict=True):
-            hidden = layer.sequence(layer.project(hidden), state)
-        return self._split(tf.transpose(self._head(hidden), [1, 0, 2]))
-
-    def run(
-        self,
-        context: tf.Tensor,
-        first: tf.Tensor,
-        num_steps: int,
-        choose: Callable[[tf.Tensor, list[tf.Tensor]], tf.Tensor],
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Runs step by step on tokens chosen on the way; nothing of it carries a gradient.
-
-        Args:
-            context: float [rows, context_size].
-            first: int32 [rows, tracks], the token before the first step.
-            num_steps: how many steps.
-            choose: (step, logits [rows, classes] of each track) -> int32 [rows, tracks], the token
-                the next step reads.
-
-        Returns:
-            The chosen and the most likely tokens, int32 [rows, num_steps, tracks] each.
-        """
-        context = tf.stop_gradient(context)
-        arrays = tuple(
-            tf.TensorArray(tf.int32, num_steps, element_shape=[None, len(self._num_classes)])
-            for _ in range(2)
-        )
-
-        def body(t, previous, states, chosen, likely):
-            logits, states = self._step(context, previous, states)
-            token = tf.ensure_shape(choose(t, logits), previous.shape)
-            best = greedy(t, logits)
-            return t + 1, token, states, chosen.write(t, token), likely.write(t, best)
-
-        loop = (0, first, self._states(context), *arrays)
-        _, _, _, *tokens = tf.while_loop(
-            lambda t, *_: t < num_steps, body, loop, parallel_iterations=1
-        )
-        return tuple(tf.transpose(array.stack(), [1, 0, 2]) for array in tokens)
-
-    def scheduled_previous(
-        self,
-        context: tf.Tensor,
-        first: tf.Tensor,
-        tokens: tf.Tensor,
-        probability: tf.Tensor,
-        noise: Noise,
-    ) -> tf.Tensor:
-        """Returns the token before each step, some of them the model's own samples.
-
-        Each step reads, with the given probability, what the model sampled at temperature 1 instead
-        of the true token (Bengio et al., 2015). The samples carry no gradient, so they can be
-        drawn first and read by `predict` later.
-
-        Args:
-            context: float [rows, context_size].
-            first: int32 [rows, tracks], the token before the first step.
-            tokens: int32 [rows, steps, tracks], the true tokens.
-            probability: of reading the model's own sample.
-            noise: for the samples, and for the choice between them and the truth.
-
-        Returns:
-            int32 [rows, steps, tracks].
-        """
-        sample = sampler(1.0, noise)
-
-        def choose(t, logits):
-            is_own = noise.uniform(FEEDBACK, t, 1) < probability
-            return tf.where(is_own, sample(t, logits), tokens[:, t])
-
-        # The last token is read by no step.
-        chosen, _ = self.run(context, first, tokens.shape[1] - 1, choose)
-        return tf.concat([first[:, None], chosen], axis=1)
-
-    def _step(self, context, previous, states):
-        """Returns the logits of each track, [rows, classes], and the next states."""
-        first, *others = self._lstm_layers
-        projected = first.project_tokens(previous[None], self._num_classes, context)[0]
-        next_states = [first.step(projected, states[0])]
-        for layer, state in zip(others, states[1:], strict=True):
-            next_states.append(layer.step(layer.project(next_states[-1][0]), state))
-        return self._split(self._head(next_states[-1][0])), next_states
-
-    def _states(self, context) -> list[tuple[tf.Tensor, tf.Tensor]]:
-        """Returns (hidden, cell) of each layer, [rows, U] each."""
-        parts = tf.split(self._initial_state(context), 2 * self._num_layers, axis=-1)
-        return list(zip(parts[::2], parts[1::2], strict=True))
-
-    def _split(self, logits: tf.Tensor) -> list[tf.Tensor]:
-        return tf.split(logits, self._num_classes, axis=-1)
+from magenta_vae.model.noise import GroupedNoise, Noise
 
 
 class FlatDecoder(keras.layers.Layer):
@@ -173,7 +17,7 @@ class FlatDecoder(keras.layers.Layer):
     Args:
         num_classes: classes of each track.
         num_steps: steps of a window.
-        z_size: dimensions of the latent space.
+        z_size: dimensions of the latent space; 0 for a decoder alone, the paper's baseline.
         num_units: units of each layer.
         num_layers: layers of the stack.
         state_activation: activation of the initial state.
@@ -204,49 +48,214 @@ class FlatDecoder(keras.layers.Layer):
             z: float [batch, z_size].
             tokens: int32 [batch, steps, tracks], the true tokens.
         """
-        previous = tf.concat([self._first(z)[:, None], tokens[:, :-1]], axis=1)
-        return self._autoregressor.predict(z, previous)
+        return self._autoregressor.predict(z, _previous(self._first(z), tokens))
 
     def predict_scheduled(
         self, z: tf.Tensor, tokens: tf.Tensor, probability: tf.Tensor, noise: Noise
     ) -> list[tf.Tensor]:
         """Returns logits as `predict` does, reading the model's own samples with a probability."""
-        previous = self._autoregressor.scheduled_previous(
-            z, self._first(z), tokens, probability, noise
+        previous = autoregressor.scheduled_previous(
+            [self._autoregressor], z, self._first(z), tokens, probability, noise
         )
         return self._autoregressor.predict(z, previous)
 
-    def sample(
-        self, z: tf.Tensor, choose: Callable[[tf.Tensor, list[tf.Tensor]], tf.Tensor]
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def sample(self, z: tf.Tensor, choose: Choice) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the tokens chosen and the most likely ones, int32 [batch, steps, tracks] each.
 
         Args:
             z: float [batch, z_size].
-            choose: `greedy`, or a `sampler`.
+            choose: `autoregressor.greedy`, or an `autoregressor.sampler`.
         """
-        return self._autoregressor.run(z, self._first(z), self._num_steps, choose)
+        return autoregressor.run([self._autoregressor], z, self._first(z), self._num_steps, choose)
 
     def _first(self, z: tf.Tensor) -> tf.Tensor:
-        return self._autoregressor.nothing(tf.shape(z)[0])
+        return autoregressor.nothing([self._autoregressor], tf.shape(z)[0])
 
 
-def greedy(step, logits: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Chooses the most likely token of each track: int32 [rows, tracks]."""
-    del step
-    return losses.most_likely([track[:, None] for track in logits])[:, 0]
+class Conductor(keras.layers.Layer):
+    """z -> one embedding for each segment (paper, 32-bar Melody Architecture).
+
+    A linear layer of z initializes an LSTM stack that reads nothing; a linear layer of its outputs
+    makes the embeddings.
+
+    Args:
+        z_size: dimensions of the latent space.
+        num_segments: how many embeddings.
+        embedding_size: width of an embedding.
+        num_units: units of each layer.
+        num_layers: layers of the stack.
+        state_activation: activation of the initial state.
+    """
+
+    def __init__(
+        self,
+        z_size: int,
+        num_segments: int,
+        embedding_size: int,
+        num_units: int,
+        num_layers: int,
+        state_activation: str | None = None,
+        name: str = "conductor",
+    ):
+        super().__init__(name=name)
+        self.num_segments = num_segments
+        self.embedding_size = embedding_size
+        self._num_layers = num_layers
+        with keras.name_scope(self.name):
+            self._initial_state = keras.layers.Dense(
+                2 * num_layers * num_units, state_activation, name="initial_state"
+            )
+            self._initial_state.build((None, z_size))
+            for index in range(num_layers):
+                layer = LSTMLayer(num_units if index else 0, num_units, name=f"lstm_{index}")
+                setattr(self, f"lstm_{index}", layer)
+            self._linear = keras.layers.Dense(embedding_size, name="embedding")
+            self._linear.build((None, num_units))
+        self.built = True
+
+    def call(self, z: tf.Tensor) -> tf.Tensor:
+        """Returns float [batch, segments, embedding_size] of z [batch, z_size]."""
+        states = pairs(self._initial_state(z), self._num_layers)
+        hidden = tf.zeros([self.num_segments, tf.shape(z)[0], 0], z.dtype)
+        for index, state in enumerate(states):
+            layer = getattr(self, f"lstm_{index}")
+            hidden = layer.sequence(layer.project(hidden), state)
+        return tf.transpose(self._linear(hidden), [1, 0, 2])
 
 
-def sampler(temperature, noise: Noise) -> Callable[[tf.Tensor, list[tf.Tensor]], tf.Tensor]:
-    """Returns a choice that samples each track from its softmax at a temperature."""
+class HierarchicalDecoder(keras.layers.Layer):
+    """A conductor, and an autoregressor for each track that is reset at each of its embeddings.
 
-    def choose(step, logits):
-        sizes = [track.shape[-1] for track in logits]
-        draws = tf.split(gumbel(noise.uniform(TOKEN, step, sum(sizes))), sizes, axis=-1)
-        noisy = [
-            tf.cast(track, tf.float32) / temperature + draw
-            for track, draw in zip(logits, draws, strict=True)
-        ]
-        return greedy(step, noisy)
+    The state of the lower level is reset at each segment and the embedding joined to each of its
+    inputs; the previous token crosses the borders of segments (paper, 2.2, 2.3 and Appendix).
+    While training the first input of a segment is the true previous token, so no segment depends on
+    another: all are decoded at once, as rows of one batch.
 
-    return choose
+    Args:
+        num_classes: classes of each track; each has an autoregressor of its own.
+        num_steps: steps of a window, a multiple of the conductor's segments.
+        conductor: z -> embeddings, with `num_segments` and `embedding_size`.
+        num_units: units of each layer of the lower level.
+        num_layers: layers of each autoregressor.
+        state_activation: activation of the initial states of the lower level.
+    """
+
+    def __init__(
+        self,
+        num_classes: Sequence[int],
+        num_steps: int,
+        conductor: Conductor,
+        num_units: int,
+        num_layers: int,
+        state_activation: str | None = None,
+        name: str = "decoder",
+    ):
+        super().__init__(name=name)
+        if num_steps % conductor.num_segments:
+            raise ValueError(
+                "num_steps must be a multiple of the conductor's "
+                f"num_segments={conductor.num_segments}. Received: num_steps={num_steps}."
+            )
+        self.conductor = conductor
+        self._num_steps = num_steps
+        self._segment_steps = num_steps // conductor.num_segments
+        self._num_tracks = len(num_classes)
+        with keras.name_scope(self.name):
+            for track, classes in enumerate(num_classes):
+                part = Autoregressor(
+                    [classes],
+                    conductor.embedding_size,
+                    num_units,
+                    num_layers,
+                    state_activation,
+                    name=f"track_{track}",
+                )
+                setattr(self, f"track_{track}", part)
+        self.built = True
+
+    @property
+    def _parts(self) -> list[Autoregressor]:
+        return [getattr(self, f"track_{track}") for track in range(self._num_tracks)]
+
+    def predict(self, z: tf.Tensor, tokens: tf.Tensor) -> list[tf.Tensor]:
+        """Returns teacher-forced logits of each track, float [batch, steps, classes].
+
+        Args:
+            z: float [batch, z_size].
+            tokens: int32 [batch, steps, tracks], the true tokens.
+        """
+        previous = self._split(_previous(self._first(z), tokens))
+        return self._join(autoregressor.predict(self._parts, self._embeddings(z), previous))
+
+    def predict_scheduled(
+        self, z: tf.Tensor, tokens: tf.Tensor, probability: tf.Tensor, noise: Noise
+    ) -> list[tf.Tensor]:
+        """Returns logits as `predict` does, reading the model's own samples with a probability."""
+        embeddings = self._embeddings(z)
+        true_previous = self._split(_previous(self._first(z), tokens))
+        previous = autoregressor.scheduled_previous(
+            self._parts,
+            embeddings,
+            true_previous[:, 0],
+            self._split(tokens),
+            probability,
+            GroupedNoise(noise, self.conductor.num_segments),
+        )
+        return self._join(autoregressor.predict(self._parts, embeddings, previous))
+
+    def sample(self, z: tf.Tensor, choose: Choice) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the tokens chosen and the most likely ones, int32 [batch, steps, tracks] each.
+
+        Args:
+            z: float [batch, z_size].
+            choose: `autoregressor.greedy`, or an `autoregressor.sampler`.
+        """
+        embeddings = self.conductor(z)
+        num_segments = self.conductor.num_segments
+        shape = [None, self._segment_steps, self._num_tracks]
+        arrays = (tf.TensorArray(tf.int32, num_segments, element_shape=shape) for _ in range(2))
+
+        def body(segment, first, chosen, likely):
+            own, best = autoregressor.run(
+                self._parts,
+                embeddings[:, segment],
+                first,
+                self._segment_steps,
+                choose,
+                segment * self._segment_steps,
+            )
+            return segment + 1, own[:, -1], chosen.write(segment, own), likely.write(segment, best)
+
+        _, _, *tokens = tf.while_loop(
+            lambda segment, *_: segment < num_segments,
+            body,
+            (0, self._first(z), *arrays),
+            parallel_iterations=1,
+        )
+        # [S, B, T / S, K] -> [B, T, K]
+        return tuple(
+            tf.reshape(
+                tf.transpose(array.stack(), [1, 0, 2, 3]), [-1, self._num_steps, self._num_tracks]
+            )
+            for array in tokens
+        )
+
+    def _embeddings(self, z: tf.Tensor) -> tf.Tensor:
+        """Returns the embeddings of all segments as rows: [B * S, embedding_size]."""
+        return tf.reshape(self.conductor(z), [-1, self.conductor.embedding_size])
+
+    def _first(self, z: tf.Tensor) -> tf.Tensor:
+        return autoregressor.nothing(self._parts, tf.shape(z)[0])
+
+    def _split(self, tokens: tf.Tensor) -> tf.Tensor:
+        """[B, T, K] -> [B * S, T / S, K]."""
+        return tf.reshape(tokens, [-1, self._segment_steps, self._num_tracks])
+
+    def _join(self, logits: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """[B * S, T / S, V] -> [B, T, V] for each track."""
+        return [tf.reshape(track, [-1, self._num_steps, track.shape[-1]]) for track in logits]
+
+
+def _previous(first: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
+    """Returns the token before each step: int32 [batch, steps, tracks]."""
+    return tf.concat([first[:, None], tokens[:, :-1]], axis=1)

@@ -50,5 +50,20 @@ class BidirectionalLSTM(keras.layers.Layer):
         return mu, tf.exp(2 * sigma_pre)
 
     def _final_output(self, lstm: LSTMLayer, tokens: tf.Tensor) -> tf.Tensor:
-        projected = lstm.project_tokens(tokens, self._num_classes, context=None)
-        return lstm.sequence(projected, lstm.zero_state(tf.shape(tokens)[1]))[-1]
+        num_rows = tf.shape(tokens)[1]
+        project = lstm.token_projection(self._num_classes, context=tf.zeros([num_rows, 0]))
+        return lstm.sequence(project(tokens), lstm.zero_state(num_rows))[-1]
+
+
+class NoEncoder(keras.layers.Layer):
+    """Encodes nothing: a latent space without dimensions, whose KL is 0.
+
+    With it a VAE is the paper's baseline, a decoder-only autoregressive model (paper, Table 1).
+    """
+
+    z_size = 0
+
+    def call(self, tokens: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns mu and sigma, float [batch, 0], of int32 [batch, steps, tracks]."""
+        empty = tf.zeros([tf.shape(tokens)[0], 0])
+        return empty, empty

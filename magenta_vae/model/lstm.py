@@ -6,6 +6,8 @@ product of the input is taken outside the loop over steps, and the gradient of e
 matrix product over all steps instead of a sum of one product a step.
 """
 
+from collections.abc import Callable, Sequence
+
 import keras
 import tensorflow as tf
 
@@ -14,16 +16,18 @@ class LSTMLayer(keras.layers.Layer):
     """The weights of one LSTM layer and its two ways to run: a step, or a sequence.
 
     Args:
-        input_size: width of the input.
+        input_size: width of the input; a layer that reads nothing, of width 0, has no kernel.
         num_units: width of the state.
     """
 
     def __init__(self, input_size: int, num_units: int, name: str | None = None):
         super().__init__(name=name)
         self.num_units = num_units
-        self.kernel = self.add_weight(
-            shape=(input_size, 4 * num_units), initializer="glorot_uniform", name="kernel"
-        )
+        self.kernel = None
+        if input_size:
+            self.kernel = self.add_weight(
+                shape=(input_size, 4 * num_units), initializer="glorot_uniform", name="kernel"
+            )
         self.recurrent_kernel = self.add_weight(
             shape=(num_units, 4 * num_units), initializer="orthogonal", name="recurrent_kernel"
         )
@@ -34,32 +38,41 @@ class LSTMLayer(keras.layers.Layer):
 
     def project(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns the input's part of the gates, bias included: [..., input_size] -> [..., 4U]."""
+        if self.kernel is None:
+            return tf.zeros([*tf.unstack(tf.shape(inputs)[:-1]), 1], inputs.dtype) + self.bias
         # Not tf.matmul: of a sequence, its gradient holds one kernel's gradient for every step.
         return tf.tensordot(inputs, tf.convert_to_tensor(self.kernel), axes=1) + self.bias
 
-    def project_tokens(self, tokens: tf.Tensor, num_classes, context: tf.Tensor | None):
-        """Returns the gates' input part for one-hot tokens joined with a context.
+    def token_projection(
+        self, num_classes: Sequence[int], context: tf.Tensor
+    ) -> Callable[[tf.Tensor], tf.Tensor]:
+        """Returns a function of tokens that gives the gates' input part for them and a context.
 
-        A one-hot row times a matrix is a row of the matrix, and the context's product is the same
-        at every step, so neither is multiplied out.
+        The layer's input is the one-hot tokens joined with the context. A one-hot row times a
+        matrix is a row of the matrix, and the context's product is the same at every step, so
+        neither is multiplied out in the loop over steps.
 
         Args:
-            tokens: int [steps, rows, tracks]; the class `num_classes[k]` stands for a zero vector.
             num_classes: classes of each track. The kernel's first sum(num_classes) rows are theirs.
-            context: float [rows, input_size - sum(num_classes)], or None for no context.
+            context: float [rows, input_size - sum(num_classes)].
 
         Returns:
-            float [steps, rows, 4U].
+            int [..., rows, tracks] -> float [..., rows, 4U]; the class `num_classes[k]` stands for
+            a zero vector.
         """
         kernel = tf.convert_to_tensor(self.kernel)
-        projected = tf.convert_to_tensor(self.bias)
-        first = 0
-        for track, classes in enumerate(num_classes):
-            projected += embed(kernel[first : first + classes], tokens[..., track])
-            first += classes
-        if context is not None:
-            projected += tf.matmul(context, kernel[first:])
-        return projected
+        context_size = kernel.shape[0] - sum(num_classes)
+        *tables, context_kernel = tf.split(kernel, [*num_classes, context_size])
+        tables = [tf.pad(table, [[0, 1], [0, 0]]) for table in tables]
+        constant = tf.convert_to_tensor(self.bias)
+        if context_size:  # oneDNN aborts the process on a product over no columns.
+            constant += tf.matmul(context, context_kernel)
+
+        def project(tokens):
+            rows = [embed(table, tokens[..., track]) for track, table in enumerate(tables)]
+            return tf.add_n(rows) + constant
+
+        return project
 
     def step(self, projected: tf.Tensor, state: tuple) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the next (hidden, cell) for the input's part of the gates [rows, 4U]."""
@@ -79,17 +92,14 @@ class LSTMLayer(keras.layers.Layer):
 
 @tf.custom_gradient
 def embed(table: tf.Tensor, ids: tf.Tensor):
-    """Returns rows of a table [V, D] for int [...] ids, zeros for the id V: [..., D]."""
-    num_classes = tf.shape(table)[0]
-    rows = tf.gather(tf.pad(table, [[0, 1], [0, 0]]), ids)
+    """Returns rows of a table: [V, D], int [...] -> [..., D]."""
 
     def gradient(upstream):
         # One product with the one-hot ids: faster than adding row by row, and deterministic.
-        one_hot = tf.one_hot(tf.reshape(ids, [-1]), num_classes, dtype=table.dtype)
-        flat = tf.reshape(upstream, [-1, tf.shape(table)[1]])
-        return tf.matmul(one_hot, flat, transpose_a=True), None
+        one_hot = tf.one_hot(tf.reshape(ids, [-1]), tf.shape(table)[0], dtype=table.dtype)
+        return tf.matmul(one_hot, _flat(upstream), transpose_a=True), None
 
-    return rows, gradient
+    return tf.gather(table, ids), gradient
 
 
 @tf.custom_gradient

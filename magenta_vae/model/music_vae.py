@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from magenta_vae.model import decoders, latent, losses
+from magenta_vae.model import autoregressor, latent, losses
 from magenta_vae.model.noise import LATENT, BatchNoise, Noise
 from magenta_vae.model.schedules import Schedule
 
@@ -24,7 +24,7 @@ class MusicVAE(keras.Model):
 
     Example:
         >>> mu, sigma = vae.encode(tokens)
-        >>> music = vae.sample(mu, decoders.greedy)[0]
+        >>> music = vae.sample(mu, autoregressor.greedy)[0]
     """
 
     def __init__(
@@ -68,12 +68,12 @@ class MusicVAE(keras.Model):
         """Returns teacher-forced logits of each track, float [batch, steps, classes]."""
         return self.decoder.predict(z, tokens)
 
-    def sample(self, z: tf.Tensor, choose=decoders.greedy) -> tuple[tf.Tensor, tf.Tensor]:
+    def sample(self, z: tf.Tensor, choose=autoregressor.greedy) -> tuple[tf.Tensor, tf.Tensor]:
         """Runs the decoder on its own output.
 
         Args:
             z: float [batch, z_size].
-            choose: `decoders.greedy` or a `decoders.sampler`.
+            choose: `autoregressor.greedy` or a `autoregressor.sampler`.
 
         Returns:
             The chosen and the most likely tokens, int32 [batch, steps, tracks] each.
@@ -127,8 +127,8 @@ class MusicVAE(keras.Model):
         mu, sigma = self.encode(tokens)
         z = self.draw_z(mu, sigma, draws)
         logits = self.decode(z, tokens)
-        _, sampled = self.sample(z, decoders.sampler(1.0, draws))
-        _, greedy = self.sample(z, decoders.greedy)
+        _, sampled = self.sample(z, autoregressor.sampler(1.0, draws))
+        _, greedy = self.sample(z, autoregressor.greedy)
         return {
             **self.loss_terms(tokens, logits, mu, sigma, step),
             "next": losses.accuracies(losses.most_likely(logits), tokens),

@@ -66,6 +66,27 @@ class RowNoise:
         return tf.map_fn(draw, self._seeds, fn_output_signature=tf.float32)
 
 
+class GroupedNoise:
+    """Draws for `num_groups` rows in the place of each row of another noise.
+
+    Args:
+        noise: what draws for the rows.
+        num_groups: how many follow each other for each of its rows.
+    """
+
+    def __init__(self, noise: Noise, num_groups: int):
+        self._noise = noise
+        self._num_groups = num_groups
+
+    def uniform(self, purpose: int, step, size: int) -> tf.Tensor:
+        """Returns float32 [rows * num_groups, size] in (0, 1)."""
+        return tf.reshape(self._noise.uniform(purpose, step, self._num_groups * size), [-1, size])
+
+    def normal(self, purpose: int, step, size: int) -> tf.Tensor:
+        """Returns float32 [rows * num_groups, size] of the standard normal distribution."""
+        return tf.reshape(self._noise.normal(purpose, step, self._num_groups * size), [-1, size])
+
+
 def gumbel(uniform: tf.Tensor) -> tf.Tensor:
     """Returns Gumbel noise: the argmax of logits plus it is a categorical sample of the logits."""
     return -tf.math.log(-tf.math.log(uniform))

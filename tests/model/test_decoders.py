@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from magenta_vae.model import losses
-from magenta_vae.model.decoders import FlatDecoder, greedy, sampler
+from magenta_vae.model.autoregressor import greedy, nothing, sampler, scheduled_previous
+from magenta_vae.model.decoders import FlatDecoder
 from magenta_vae.model.noise import FEEDBACK, BatchNoise, RowNoise
 
 NUM_CLASSES, STEPS, Z, UNITS, LAYERS, BATCH = (4, 6), 5, 3, 5, 2, 3
@@ -111,12 +112,12 @@ def test_scheduled_sampling_always_reads_only_own_samples(decoder, z, tokens):
 
 
 def test_scheduled_sampling_chooses_for_each_step_and_example(decoder, z, tokens):
-    autoregressor = decoder._autoregressor
-    first = autoregressor.nothing(BATCH)
-    previous = autoregressor.scheduled_previous(z, first, tokens, tf.constant(0.5), NOISE)
+    parts = [decoder._autoregressor]
+    first = nothing(parts, BATCH)
+    previous = scheduled_previous(parts, z, first, tokens, tf.constant(0.5), NOISE)
     np.testing.assert_array_equal(previous[:, 0], first)
     logits = reference_predict(decoder, z, previous)
-    is_own = [NOISE.uniform(FEEDBACK, t, 1) < 0.5 for t in range(STEPS - 1)]
+    is_own = [NOISE.uniform(FEEDBACK, t, len(NUM_CLASSES)) < 0.5 for t in range(STEPS - 1)]
     assert 0 < np.sum(is_own) < np.size(is_own)
     for t in range(STEPS - 1):
         own = sampler(1.0, NOISE)(t, tf.split(logits[:, t], NUM_CLASSES, axis=-1))
@@ -129,9 +130,8 @@ def test_scheduled_gradient_is_that_of_the_reference_on_the_same_tokens(
     decoder, z, tokens, probability
 ):
     upstream = tf.constant(RNG.normal(size=(BATCH, STEPS, sum(NUM_CLASSES))), tf.float32)
-    previous = decoder._autoregressor.scheduled_previous(
-        z, decoder._autoregressor.nothing(BATCH), tokens, probability, NOISE
-    )
+    parts = [decoder._autoregressor]
+    previous = scheduled_previous(parts, z, nothing(parts, BATCH), tokens, probability, NOISE)
     sources = [z, *(variable.value for variable in decoder.variables)]
 
     def gradients(predict):

@@ -112,8 +112,8 @@ def test_new_weights_are_distributed_as_keras_ones():
 
 
 def test_projecting_a_sequence_takes_one_product_for_the_kernels_gradient(layer):
-    # A batched product's gradient holds [steps, inputs, 4 x units]: 2 GB for each upper layer of the
-    # paper's 2-bar decoder.
+    # A batched product's gradient holds [steps, inputs, 4 x units]: 2 GB for each upper layer of
+    # the paper's 2-bar decoder.
     @tf.function
     def gradient(inputs):
         with tf.GradientTape() as tape:
@@ -141,7 +141,7 @@ def test_embed_and_its_gradient_equal_a_one_hot_product(decorate):
 
         return rows_and_gradient(table)
 
-    rows, gradient = differentiate(lambda table: embed(table, ids))
+    rows, gradient = differentiate(lambda table: embed(tf.pad(table, [[0, 1], [0, 0]]), ids))
     # The one-hot vector of an id beyond the last class, 6, is zero.
     expected_rows, expected = differentiate(lambda table: tf.one_hot(ids, 6) @ table)
     np.testing.assert_allclose(rows, expected_rows, rtol=1e-6)
@@ -151,17 +151,17 @@ def test_embed_and_its_gradient_equal_a_one_hot_product(decorate):
 
 
 @pytest.mark.parametrize("context_size", [0, 2])
-def test_project_tokens_equals_concatenated_one_hots_and_context(context_size):
+def test_token_projection_equals_concatenated_one_hots_and_context(context_size):
     num_classes = (3, 5)
     layer = LSTMLayer(sum(num_classes) + context_size, UNITS)
     layer.bias.assign(normal(4 * UNITS))
     # Both tracks' `nothing` occurs, once alone and once together.
     tokens = tf.constant([[[0, 4], [3, 2]], [[2, 5], [3, 5]], [[1, 0], [2, 1]]])
-    context = normal(2, context_size) if context_size else None
+    context = normal(2, context_size)
     joined = [tf.one_hot(tokens[..., track], n) for track, n in enumerate(num_classes)]
     if context_size:
         joined.append(tf.broadcast_to(context, [3, 2, context_size]))
-    projected = layer.project_tokens(tokens, num_classes, context)
+    projected = layer.token_projection(num_classes, context)(tokens)
     assert projected.shape == (3, 2, 4 * UNITS)
     np.testing.assert_allclose(projected, layer.project(tf.concat(joined, -1)), atol=1e-6)
 
