@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""Prints the peak memory of one training step of a configuration at several batch sizes.
+
+benchmarks/step_memory.py --gin_file=hierdec_mel_32bar.gin --batch_sizes=4,8,16
+
+Each batch size runs in a process of its own, on random tokens, on the CPU: the weights, Adam's
+moments and the gradients are in the figure, and so is TensorFlow itself.
+"""
+
+import multiprocessing
+import resource
+import time
+
+from absl import flags
+
+from magenta_vae import commands, configuration
+
+GIN_FILE, GIN_PARAM = commands.define_gin_flags()
+BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["4", "8", "16"], "Examples of the step.")
+
+
+def measure(gin_files, gin_params, batch_size, results):
+    """Puts the peak memory in GB and the seconds of the second step."""
+    import numpy as np
+    import tensorflow as tf
+
+    from magenta_vae.music.tokens import num_classes
+    from magenta_vae.training import loop
+
+    configuration.parse(gin_files, gin_params)
+    parts = configuration.experiment()
+    model, optimizer = parts.make_model(), parts.make_optimizer()
+    optimizer.build(model.trainable_variables)
+    train_steps = loop.make_train_steps(
+        model, optimizer, tf.distribute.get_strategy(), batch_size, 0, parts.clip_norm
+    )
+    shape = [1, batch_size, parts.settings.num_steps]
+    rng = np.random.default_rng(0)
+    classes = num_classes(parts.settings.tracks)
+    tokens = np.stack([rng.integers(0, size, shape) for size in classes], axis=-1)
+    tokens = tf.constant(tokens, tf.int32)
+    train_steps(tokens)
+    start = time.perf_counter()
+    train_steps(tokens)
+    seconds = time.perf_counter() - start
+    # Of this process alone: ru_maxrss is in kilobytes on Linux.
+    results.put((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, seconds))
+
+
+def main(_):
+    configuration.require_gin_file(GIN_FILE.value)
+    spawn = multiprocessing.get_context("spawn")
+    print(f"{'batch':>6}{'peak GB':>10}{'GB an example more':>20}{'seconds a step':>16}")
+    previous = None
+    for batch_size in map(int, BATCH_SIZES.value):
+        results = spawn.Queue()
+        arguments = (GIN_FILE.value, GIN_PARAM.value, batch_size, results)
+        process = spawn.Process(target=measure, args=arguments)
+        process.start()
+        peak, seconds = results.get()
+        process.join()
+        more = ""
+        if previous:
+            more = f"{(peak - previous[1]) / (batch_size - previous[0]):.3f}"
+        commands.report(f"{batch_size:>6}{peak:>10.2f}{more:>20}{seconds:>16.1f}")
+        previous = (batch_size, peak)
+
+
+if __name__ == "__main__":
+    commands.run(main)
