@@ -100,7 +100,7 @@ def train(
 
     def evaluate_step(step: int) -> dict[str, float]:
         figures.update(held_out(step))
-        report(evaluation.format_table(figures))
+        report(f"held out: {evaluation.format_table(figures)}")
         return evaluation.scalars(figures)
 
     step = configuration.make_train()(

@@ -39,7 +39,9 @@ def load_tokens(data_dir: str, split: str, settings: Settings) -> np.ndarray:
     shards = description["shards"].get(split, {})
     if not sum(shards.values()):
         raise ValueError(
-            f"The {split} split of {data_dir} is empty. Its counts: {description['counts']}."
+            f"The {split} split of {data_dir} is empty. Its counts: {description['counts']}. "
+            "Build it of more songs, or hold out another share of them: "
+            "--gin_param='builder.Settings.eval_fraction=0.3'."
         )
     tokenize = tf.function(
         lambda records: tokenize_records(records, settings.tracks, settings.num_steps)

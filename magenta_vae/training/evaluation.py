@@ -74,7 +74,7 @@ class Evaluation:
 def format_table(figures: dict) -> str:
     """Returns the figures as a table for people."""
     lines = [
-        f"step {figures['step']:,}, {figures['examples']:,} held-out windows",
+        f"step {figures['step']:,}, {figures['examples']:,} windows",
         f"{'track':<10}{'next':>8}{'recon':>8}{'recon':>10}{'most frequent':>16}",
         f"{'':<10}{'':>8}{'(own)':>8}{'(greedy)':>10}{'token alone':>16}",
     ]

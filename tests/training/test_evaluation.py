@@ -52,7 +52,7 @@ def test_the_most_frequent_token_is_what_a_constant_would_score(figures):
 
 def test_the_table_names_tracks_and_units(figures):
     table = evaluation.format_table(figures)
-    assert "step 100, 5 held-out windows" in table
+    assert "step 100, 5 windows" in table
     assert "lead" in table
     assert "bass" in table
     assert "KL 6.00 nats" in table
