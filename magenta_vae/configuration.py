@@ -53,6 +53,11 @@ def bundled(name: str) -> Path:
     return inside if inside.is_dir() else PACKAGE_DIR.parent / name
 
 
+def command(name: str) -> str:
+    """Returns how a command is typed: `scripts/train` in a checkout, `magenta_vae train` else."""
+    return f"magenta_vae {name}" if (PACKAGE_DIR / "scripts").is_dir() else f"scripts/{name}"
+
+
 def parse(gin_files: Sequence[str], gin_params: Sequence[str] = ()) -> None:
     """Reads gin files, later ones winning, then single bindings.
 

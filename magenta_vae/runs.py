@@ -46,8 +46,9 @@ def find_data(
         given = " ".join(f"--gin_file={file}" for file in gin_files)
         raise ValueError(
             f"--data_dir is needed: a data set for this configuration. Build one, then train on it:"
-            f"\n  scripts/build_dataset --input=MIDI_FOLDER --output_dir=data/{name} {given}"
-            f"\n  scripts/train {given} --data_dir=data/{name}"
+            f"\n  {configuration.command('build_dataset')} --input=MIDI_FOLDER"
+            f" --output_dir=data/{name} {given}"
+            f"\n  {configuration.command('train')} {given} --data_dir=data/{name}"
         )
     data_dir = os.path.join(run_dir, "data")
     if not os.path.isdir(data_dir):
@@ -167,8 +168,7 @@ def open_run(run_dir: str) -> dict:
     path = os.path.join(run_dir, CONFIG_FILE)
     if not os.path.isfile(path):
         raise FileNotFoundError(
-            f"--run_dir={run_dir} holds no {CONFIG_FILE}: it is not a folder written by "
-            "scripts/train."
+            f"--run_dir={run_dir} holds no {CONFIG_FILE}: it is not a folder written by `train`."
         )
     configuration.parse([path])
     with open(os.path.join(run_dir, RUN_FILE)) as file:
@@ -191,6 +191,28 @@ def start_run(run_dir: str, data_dir: str) -> None:
     # config.gin last: it is what makes the folder a run.
     write_text(os.path.join(run_dir, RUN_FILE), json.dumps(record, indent=2) + "\n")
     write_text(path, text)
+
+
+def describe_next_steps(run_dir: str) -> str:
+    """Returns what can be done with a trained run, as commands to type."""
+    rows = {
+        "hear 16 samples": ("sample", f"--run_dir={run_dir} --output_dir={run_dir}/samples"),
+        "the paper's figures": ("evaluate", f"--run_dir={run_dir}"),
+        "data of your music": (
+            "build_dataset",
+            "--input=MIDI_FOLDER --output_dir=data/mine --gin_file=mel_2bar.gin",
+        ),
+        "a model of it": (
+            "train",
+            "--gin_file=mel_2bar.gin --gin_file=scale/small.gin --data_dir=data/mine",
+        ),
+    }
+    lines = [
+        f"  {purpose + ':':<22}{configuration.command(name)} {given}"
+        for purpose, (name, given) in rows.items()
+    ]
+    lines.insert(2, f"  {'the curves:':<22}tensorboard --logdir={run_dir}")
+    return "\n".join([f"The run is in {run_dir}. What next:", *lines])
 
 
 def format_counts(counts: dict) -> str:
