@@ -106,7 +106,7 @@ def test_two_replicas_take_the_same_steps_as_one(data_dir, tmp_path):
 def test_a_batch_larger_than_the_data_is_refused_with_the_numbers(data_dir, tmp_path):
     error = run(
         "train", "--gin_file=mel_2bar.gin", "--gin_file=scale/tiny.gin", f"--data_dir={data_dir}",
-        f"--run_dir={tmp_path}", "--gin_param=configuration.Experiment.batch_size=4096", expect=1,
+        f"--run_dir={tmp_path}", "--gin_param=batch_size=4096", expect=1,
     )  # fmt: skip
     assert "fewer than one batch of 4096" in error
     assert "Traceback" not in error

@@ -43,7 +43,7 @@ def query(name):
 def test_the_papers_numbers(name):
     configuration.parse([name])
     # Training Details
-    assert query("configuration.Experiment.batch_size") == 512
+    assert query("%batch_size") == 512
     assert query("configuration.Experiment.max_steps") == 100_000
     assert query("music_vae.MusicVAE.free_bits") == 48
     assert query("schedules.InverseSigmoid.rate") == 1000
