@@ -135,22 +135,24 @@ def evaluate(run_dir: str, data_dir: str | None, split: str) -> dict:
     return evaluation.Evaluation(model, tokens, parts.eval_batch_size)(step)
 
 
-def sample(
-    run_dir: str, output_dir: str, num_samples: int, temperature: float, seed: int
-) -> list[str]:
-    """Writes samples of a run's model as MIDI files and returns their paths."""
+def load(run_dir: str):
+    """Returns a run's model with its newest weights, ready to make music: a `TrainedModel`."""
     from magenta_vae.inference import generation
-    from magenta_vae.music import note_sequences
 
     open_run(run_dir)
-    model, step = restore_model(run_dir)
-    tracks = configuration.experiment().settings.tracks
-    sequences = generation.sample(model, tracks, num_samples, temperature, seed)
+    model, _ = restore_model(run_dir)
+    settings = configuration.experiment().settings
+    return generation.TrainedModel(model, settings.tracks, settings.num_bars)
+
+
+def write_music(sequences: Sequence, output_dir: str, name: str) -> list[str]:
+    """Writes NoteSequences as numbered MIDI files and returns their paths."""
+    from magenta_vae.music import note_sequences
+
     os.makedirs(output_dir, exist_ok=True)
     paths = []
     for index, sequence in enumerate(sequences):
-        name = f"{Path(run_dir).resolve().name}-step{step}-seed{seed}-{index:03d}.mid"
-        paths.append(os.path.join(output_dir, name))
+        paths.append(os.path.join(output_dir, f"{name}-{index:03d}.mid"))
         note_sequences.write_midi(sequence, paths[-1])
     return paths
 

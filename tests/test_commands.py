@@ -11,7 +11,9 @@ import pytest
 import tensorflow as tf
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ["build_dataset", "evaluate", "sample", "synthesize", "train"]
+COMMANDS = [
+    "build_dataset", "evaluate", "interpolate", "reconstruct", "sample", "synthesize", "train",
+]  # fmt: skip
 
 
 def run(name, *flags, expect=0):

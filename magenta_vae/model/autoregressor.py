@@ -195,6 +195,8 @@ def scheduled_previous(
     Returns:
         int32 [rows, steps, tracks].
     """
+    if tokens.shape[1] == 1:  # A TensorArray without elements does not know the rows.
+        return first[:, None]
     sample = sampler(1.0, noise)
 
     def choose(t, logits):

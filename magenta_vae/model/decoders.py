@@ -151,7 +151,7 @@ class HierarchicalDecoder(keras.layers.Layer):
         name: str = "decoder",
     ):
         super().__init__(name=name)
-        if num_steps % conductor.num_segments:
+        if conductor.num_segments < 1 or num_steps % conductor.num_segments:
             raise ValueError(
                 "num_steps must be a multiple of the conductor's "
                 f"num_segments={conductor.num_segments}. Received: num_steps={num_steps}."

@@ -1,0 +1,108 @@
+"""A model in use: what it accepts, what it refuses, and that the same seed gives the same music."""
+
+import numpy as np
+import pytest
+
+from magenta_vae.inference import generation
+from magenta_vae.model import decoders, encoders, music_vae, schedules
+from magenta_vae.music import note_sequences, synthetic, tokens
+from magenta_vae.music.songs import SongError
+
+TRACKS = (tokens.Melody("lead", 0, 31), tokens.Melody("bass", 32, 39), tokens.Drums())
+
+
+def make(tracks, num_bars=2):
+    """Returns an untrained model of 2 bars, large enough that its samples differ."""
+    classes = tokens.num_classes(tracks)
+    model = music_vae.MusicVAE(
+        encoders.BidirectionalLSTM(classes, 8, z_size=4),
+        decoders.FlatDecoder(classes, 16 * num_bars, 4, 8, 1),
+        tokens.names(tracks),
+        free_bits=0,
+        beta=schedules.Constant(1.0),
+    )
+    return generation.TrainedModel(model, tracks, num_bars)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make([tokens.Melody()])
+
+
+@pytest.fixture(scope="module")
+def trio():
+    return make(TRACKS)
+
+
+def serialized(sequences):
+    return [sequence.SerializeToString(deterministic=True) for sequence in sequences]
+
+
+def test_samples_do_not_depend_on_their_number(model):
+    few, many = model.sample(3, 1.0, seed=7), model.sample(generation.MAX_BATCH + 6, 1.0, seed=7)
+    assert serialized(few) == serialized(many[:3])
+    assert len(many) == generation.MAX_BATCH + 6
+    assert len(set(serialized(many))) > generation.MAX_BATCH // 2
+
+
+def test_another_seed_gives_other_music(model):
+    assert serialized(model.sample(3, 1.0, seed=1)) != serialized(model.sample(3, 1.0, seed=2))
+
+
+@pytest.mark.parametrize("kind", ["model", "trio"])
+def test_what_is_sampled_can_be_encoded(kind, request):
+    model = request.getfixturevalue(kind)
+    samples = model.sample(20, 1.0)
+    assert model.encode(samples).shape == (20, model.z_size)
+    assert len(model.reconstruct(samples[0])) == 1
+
+
+def test_a_window_with_a_silent_track_is_a_window(trio):
+    silent = tokens.detokenize(np.array([[129, 129, 0]] * 32), TRACKS)
+    np.testing.assert_array_equal(trio.tokenize(silent), [[[129, 129, 0]] * 32])
+
+
+def test_files_and_sequences_give_the_same_windows(trio, tmp_path):
+    song = synthetic.synthesize_song(3, num_bars=8)
+    path = tmp_path / "song.mid"
+    note_sequences.write_midi(song, path)
+    windows = trio.tokenize(path)
+    assert windows.shape == (4, 32, 3)  # eight bars are four windows of two
+    np.testing.assert_array_equal(windows, trio.tokenize(song))
+    np.testing.assert_array_equal(trio.encode([path, song]), np.tile(trio.encode(song), (2, 1)))
+
+
+def test_encode_gives_the_mean(trio):
+    song = synthetic.synthesize_song(3, num_bars=8)
+    mu, _ = trio._model.encode(trio.tokenize(song))
+    np.testing.assert_allclose(trio.encode(song), mu, atol=1e-6)
+
+
+def test_interpolation_begins_and_ends_with_the_reconstructions(trio):
+    a, b = synthetic.synthesize_song(1, 4), synthetic.synthesize_song(2, 4)
+    between = trio.interpolate(a, b, num_steps=5, temperature=0.1)
+    ends = [trio.encode(song)[:1] for song in (a, b)]
+    assert len(between) == 5
+    assert serialized(between[:1]) == serialized(trio.decode(ends[0], 0.1))
+
+
+def test_music_that_does_not_fit_is_refused_with_its_rule_and_name(model, trio, tmp_path):
+    short = tmp_path / "short.mid"
+    note_sequences.write_midi(tokens.detokenize(np.full((16, 1), 60), [tokens.Melody()]), short)
+    with pytest.raises(SongError, match=r"short\.mid: too short.*at least 2 bars, found 1"):
+        model.encode(short)
+    with pytest.raises(SongError, match="no bass track"):
+        trio.encode(tokens.detokenize(np.full((64, 1), 60), [tokens.Melody()]))
+    with pytest.raises(SongError, match="cannot be opened"):
+        model.encode("nowhere.mid")
+
+
+def test_wrong_arguments_are_refused_with_what_was_received(model):
+    with pytest.raises(ValueError, match="temperature must be above 0. Received: temperature=0"):
+        model.sample(1, temperature=0)
+    with pytest.raises(ValueError, match="num_samples must be at least 1"):
+        model.sample(0)
+    with pytest.raises(ValueError, match=r"z must be \[points, 4\]. Received: shape \(2, 3\)"):
+        model.decode(np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="num_steps must be at least 2"):
+        model.interpolate("a.mid", "b.mid", 1)
