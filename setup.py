@@ -31,6 +31,7 @@ setup(
         "absl-py>=2.1",
         "gin-config>=0.5",
         "keras>=3.15",
+        "matplotlib>=3.9",
         "note-seq>=0.0.5",
         "numpy>=1.26",
         "symusic>=0.6",

@@ -75,6 +75,7 @@ def train(
         report: is given lines about the progress.
     """
     import keras
+    import tensorflow as tf
 
     from magenta_vae.data import input_pipeline
     from magenta_vae.training import devices, evaluation
@@ -85,6 +86,8 @@ def train(
         split: input_pipeline.load_tokens(data_dir, split, parts.settings)
         for split in ("train", "eval")
     }
+    with tf.Graph().as_default():  # Refuses sizes that do not fit before anything is made.
+        parts.make_model()
     start_run(run_dir, data_dir)
     keras.utils.set_random_seed(parts.seed)
     with strategy.scope():
@@ -145,16 +148,31 @@ def load(run_dir: str):
     return generation.TrainedModel(model, settings.tracks, settings.num_bars)
 
 
-def write_music(sequences: Sequence, output_dir: str, name: str) -> list[str]:
-    """Writes NoteSequences as numbered MIDI files and returns their paths."""
+def write_music(sequences: Sequence, output_dir: str, name: str, plot: bool = False) -> list[str]:
+    """Writes NoteSequences as numbered MIDI files, with a picture beside each if asked for.
+
+    Returns the paths of the MIDI files.
+    """
     from magenta_vae.music import note_sequences
 
     os.makedirs(output_dir, exist_ok=True)
     paths = []
     for index, sequence in enumerate(sequences):
-        paths.append(os.path.join(output_dir, f"{name}-{index:03d}.mid"))
+        base = os.path.join(output_dir, f"{name}-{index:03d}")
+        paths.append(f"{base}.mid")
         note_sequences.write_midi(sequence, paths[-1])
+        if plot:
+            from magenta_vae.music import plots
+
+            plots.write_png(plots.draw_score(sequence), f"{base}.png")
     return paths
+
+
+def write_strip(sequences: Sequence, path: str) -> None:
+    """Writes the picture of an interpolation, all its windows side by side."""
+    from magenta_vae.music import plots
+
+    plots.write_png(plots.draw_interpolation(sequences), path)
 
 
 def restore_model(run_dir: str):

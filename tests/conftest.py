@@ -1,5 +1,35 @@
-"""Quiet, deterministic TensorFlow for the tests that use it."""
+"""Quiet, deterministic TensorFlow for the tests that use it, and what several files share."""
 
 import os
 
+import pytest
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@pytest.fixture
+def forget_configuration():
+    """Leaves no parsed gin file behind."""
+    yield
+    import gin
+
+    gin.clear_config()
+
+
+@pytest.fixture(scope="session")
+def data_dirs(tmp_path_factory):
+    """Data sets of twelve of the bundled songs, by configuration."""
+    from in_process import InProcess
+
+    from magenta_vae import configuration, runs
+    from magenta_vae.data import builder, workers
+
+    files = builder.find_files([str(configuration.bundled("testdata"))])[:12]
+    folders = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "Workers", InProcess)
+        for name in ("mel_2bar", "drums_2bar", "hierdec_mel_32bar", "hierdec_trio_16bar"):
+            configuration.parse([f"{name}.gin"])
+            folders[name] = str(tmp_path_factory.mktemp("data") / name)
+            runs.build_dataset(files, folders[name], num_workers=1)
+    return folders

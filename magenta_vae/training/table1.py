@@ -1,35 +1,35 @@
 """Table 1 of the paper, beside which a run's figures are printed."""
 
-# (track, bars) -> column -> (next accuracy, reconstruction accuracy, KL in nats). Rows 1 to 6 of
-# Table 1; the KL of a trio stands in its first row and counts for all three.
+# (track, tracks of the model, bars) -> column -> (next accuracy, reconstruction accuracy, KL in
+# nats). Rows 1 to 6 of Table 1; the KL of a trio stands in its first row and counts for all three.
 BASELINE, VAE, SCHEDULED = "Baseline", "VAE", "VAE w/ scheduled sampling"
 PAPER = {
-    ("drums", 2): {
+    ("drums", 1, 2): {
         BASELINE: (0.722, 0.395, None),
         VAE: (0.979, 0.917, 70.7),
         SCHEDULED: (0.972, 0.963, 73.5),
     },
-    ("melody", 2): {
+    ("melody", 1, 2): {
         BASELINE: (0.723, 0.619, None),
         VAE: (0.986, 0.951, 72.9),
         SCHEDULED: (0.989, 0.987, 76.2),
     },
-    ("melody", 32): {
+    ("melody", 1, 32): {
         BASELINE: (0.736, 0.579, None),
         VAE: (0.824, 0.674, 173.2),
         SCHEDULED: (0.724, 0.722, 343.8),
     },
-    ("lead", 16): {
+    ("lead", 3, 16): {
         BASELINE: (0.735, 0.423, None),
         VAE: (0.818, 0.653, 177.4),
         SCHEDULED: (0.763, 0.761, 811.6),
     },
-    ("bass", 16): {
+    ("bass", 3, 16): {
         BASELINE: (0.781, 0.414, None),
         VAE: (0.882, 0.692, 177.4),
         SCHEDULED: (0.824, 0.823, 811.6),
     },
-    ("drums", 16): {
+    ("drums", 3, 16): {
         BASELINE: (0.810, 0.221, None),
         VAE: (0.926, 0.808, 177.4),
         SCHEDULED: (0.871, 0.868, 811.6),
@@ -50,7 +50,7 @@ def format_cells(figures: dict, num_bars: int, column: str | None) -> str:
     """
     lines = []
     for track, values in figures["tracks"].items():
-        cell = PAPER.get((track, num_bars), {}).get(column)
+        cell = PAPER.get((track, len(figures["tracks"]), num_bars), {}).get(column)
         if cell is None:
             continue
         ours = (values["next_accuracy"], values["reconstruction_accuracy"], figures["kl_nats"])

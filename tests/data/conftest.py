@@ -1,7 +1,8 @@
 """Data sets built without a second process."""
 
 import pytest
-from corpora import SETTINGS, SONGS, InProcess
+from corpora import SETTINGS, SONGS
+from in_process import InProcess
 
 from magenta_vae.data import builder, workers
 

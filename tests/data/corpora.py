@@ -1,4 +1,4 @@
-"""What data sets are built of in these tests, and stand-ins for how. Imports no TensorFlow."""
+"""What data sets are built of in these tests. Imports no TensorFlow."""
 
 import os
 import signal
@@ -14,22 +14,6 @@ SETTINGS = {
     "drums": builder.Settings(DRUMS, 2, eval_fraction=0.3),
     "trio": builder.Settings(TRIO, 4, eval_fraction=0.3),
 }
-
-
-class InProcess:
-    """Stands in for `workers.Workers`, which takes seconds to start."""
-
-    def __init__(self, num_workers):
-        pass
-
-    def map(self, function, tasks, crashed=None):
-        return (function(*task) for task in tasks)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        pass
 
 
 def die(path, settings):

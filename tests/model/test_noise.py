@@ -7,7 +7,15 @@ import pytest
 import tensorflow as tf
 
 from magenta_vae.model import noise
-from magenta_vae.model.noise import FEEDBACK, LATENT, TOKEN, BatchNoise, RowNoise, gumbel
+from magenta_vae.model.noise import (
+    FEEDBACK,
+    LATENT,
+    TOKEN,
+    BatchNoise,
+    GroupedNoise,
+    RowNoise,
+    gumbel,
+)
 
 SEED = tf.constant([7, 12345], tf.int64)
 ROWS = tf.constant([[7, 0], [7, 1], [8, 0], [2**40, 1]], tf.int64)
@@ -42,6 +50,26 @@ def test_every_purpose_and_step_has_draws_of_its_own(source, kind):
         for purpose, step in itertools.product((LATENT, TOKEN, FEEDBACK), range(5))
     ]
     assert len(np.unique(draws)) == np.size(draws)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("source", [BatchNoise(SEED, 4), RowNoise(ROWS)], ids=["batch", "row"])
+def test_every_group_of_every_row_has_draws_of_its_own(source, kind):
+    draws = [
+        getattr(GroupedNoise(source, 5), kind)(purpose, step, 3).numpy()
+        for purpose, step in itertools.product((TOKEN, FEEDBACK), range(3))
+    ]
+    assert draws[0].shape == (4 * 5, 3)
+    assert len(np.unique(draws)) == np.size(draws)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("first", "last"), [(0, 3), (3, 8), (7, 8)])
+def test_groups_of_rows_of_a_batch_are_drawn_as_in_the_whole_batch(kind, first, last):
+    whole = getattr(GroupedNoise(BatchNoise(SEED, 8), 5), kind)(TOKEN, 2, 3)
+    rows = BatchNoise(SEED, 8, tf.constant(first), tf.constant(last))
+    part = getattr(GroupedNoise(rows, 5), kind)(TOKEN, 2, 3)
+    np.testing.assert_array_equal(part, whole[5 * first : 5 * last])
 
 
 def test_another_seed_gives_other_draws():

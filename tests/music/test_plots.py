@@ -1,0 +1,299 @@
+"""The pictures show what sounds, where it sounds, and are written whole or not at all."""
+
+import os
+import struct
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import _pylab_helpers
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.image import imread
+from musical import DRUMS, MELODY, TRIO, part, seconds_only, sequence
+
+from magenta_vae.music import plots
+from magenta_vae.music.note_sequences import note_sequence_to_song, song_to_note_sequence
+from magenta_vae.music.synthetic import synthesize_song
+from magenta_vae.music.tokens import detokenize
+
+TWO_BARS = 32
+
+
+def melody(text, velocities=None):
+    instrument = part(text, name="melody")
+    if velocities:
+        instrument = instrument._replace(velocities=np.array(velocities, np.int32))
+    return sequence(instrument)
+
+
+def drums(text):
+    return sequence(part(text, is_drum=True, name="drums"))
+
+
+def trio(num_bars):
+    lead = part(f"C5 -*15 .*{16 * num_bars - 17} C5", name="lead")
+    return sequence(lead, part("C2", 32, name="bass"), part("K", name="drums"))
+
+
+def rectangles(axes):
+    """Returns (first step, steps, row) of what is drawn, the gaps between notes added again."""
+    found = []
+    for patch in axes.patches:
+        num_steps = patch.get_width() + plots.NOTE_GAP
+        row = patch.get_y() + patch.get_height() / 2
+        found.append((patch.get_x(), pytest.approx(num_steps), pytest.approx(row)))
+    return found
+
+
+def colors(axes):
+    return [to_hex(patch.get_facecolor()) for patch in axes.patches]
+
+
+def texts(labels):
+    return [label.get_text() for label in labels]
+
+
+def lines(axes, index):
+    """Returns the x of each line of a collection: 0 across, 1 at beats, 2 at bars."""
+    return [segment[0][0] for segment in axes.collections[index].get_segments()]
+
+
+def test_a_melody_is_a_piano_roll():
+    (axes,) = plots.draw_score(melody("C4 . D4 - E4+G4 -*3 .*8")).axes
+    assert rectangles(axes) == [(0, 1, 60), (2, 2, 62), (4, 4, 64), (4, 4, 67)]
+    assert axes.get_xlim() == (0, 16)
+    assert axes.get_ylabel() == "melody"
+    assert axes.get_xlabel() == "bar"
+
+
+def test_the_pitches_are_cropped_to_what_sounds_and_named():
+    (axes,) = plots.draw_score(melody("C4 C6")).axes
+    assert axes.get_ylim() == (57.5, 86.5)  # Two free rows on either side.
+    assert texts(axes.get_yticklabels()) == ["C4", "G4", "C5", "G5", "C6"]
+    assert list(axes.get_yticks()) == [60, 67, 72, 79, 84]
+
+
+@pytest.mark.parametrize("text", ["C4", "C-1", "G9", "F#4 G4", ".*16"])
+def test_a_narrow_melody_still_shows_an_octave_and_its_name(text):
+    (axes,) = plots.draw_score(melody(text)).axes
+    low, high = axes.get_ylim()
+    assert high - low >= plots.MIN_PITCHES > 12
+    assert any(label.startswith("C") for label in texts(axes.get_yticklabels()))
+
+
+def test_names_of_a_wide_melody_do_not_touch():
+    figure = plots.draw_score(melody("C-1 G9"))
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
+    assert len(boxes) == 11
+    assert all(below.y1 < above.y0 for below, above in zip(boxes, boxes[1:], strict=False))
+
+
+def test_bars_and_beats():
+    (axes,) = plots.draw_score(melody("C4 -*31")).axes
+    assert lines(axes, 1) == [0, 4, 8, 12, 16, 20, 24, 28]
+    assert lines(axes, 2) == list(axes.get_xticks()) == [0, 16]
+    assert texts(axes.get_xticklabels()) == ["1", "2"]
+
+
+def test_drums_are_a_grid():
+    (axes,) = plots.draw_score(drums("K+H . S+H . O . L . M . T . C . R .")).axes
+    kinds = [(0, 0), (0, 2), (2, 1), (2, 2), (4, 3), (6, 4), (8, 5), (10, 6), (12, 7), (14, 8)]
+    assert rectangles(axes) == [(step, 1, kind) for step, kind in kinds]
+    assert axes.get_ylabel() == "drums"
+    assert texts(axes.get_yticklabels()) == [
+        *("kick", "snare", "closed hi-hat", "open hi-hat"),
+        *("low tom", "mid tom", "high tom", "crash", "ride"),
+    ]
+
+
+def test_a_kind_is_hit_once_a_step_for_one_step_and_other_pitches_are_not_hits():
+    unreduced = drums("K - - -")
+    for pitch in (35, 36, 127):  # Another kick, the same one again, none of the nine.
+        unreduced.notes.add().CopyFrom(unreduced.notes[0])
+        unreduced.notes[-1].pitch = pitch
+    (axes,) = plots.draw_score(unreduced).axes
+    assert rectangles(axes) == [(0, 1, 0)]
+
+
+def test_a_trio_is_a_score_of_three_tracks_on_one_time_axis():
+    figure = plots.draw_score(trio(2))
+    assert [axes.get_ylabel() for axes in figure.axes] == ["lead", "bass", "drums"]
+    assert [len(axes.patches) for axes in figure.axes] == [2, 1, 1]
+    assert {axes.get_xlim() for axes in figure.axes} == {(0, TWO_BARS)}
+    lefts, bottoms, widths, _ = np.transpose([axes.get_position().bounds for axes in figure.axes])
+    assert len(set(lefts)) == len(set(widths)) == 1
+    assert list(bottoms) == sorted(bottoms, reverse=True)
+    assert len({color for axes in figure.axes for color in colors(axes)}) == 3
+    assert [len(axes.get_xticks()) for axes in figure.axes] == [0, 0, 2]  # Numbers below the last.
+
+
+@pytest.mark.parametrize("num_bars, systems", [(1, [1]), (8, [8]), (9, [8, 1]), (32, [8] * 4)])
+def test_a_long_score_continues_below(num_bars, systems):
+    figure = plots.draw_score(melody(f"C4 -*{16 * num_bars - 2} D4"))
+    limits = [axes.get_xlim() for axes in figure.axes]
+    assert [(last - first) / 16 for first, last in limits] == systems
+    assert [first for first, _ in limits[1:]] == [last for _, last in limits[:-1]]
+    assert rectangles(figure.axes[-1])[-1] == (16 * num_bars - 1, 1, 62)
+    numbers = [int(text) for axes in figure.axes for text in texts(axes.get_xticklabels())]
+    assert numbers == list(range(1, num_bars + 1))
+    assert len({axes.get_ylim() for axes in figure.axes}) == 1
+    assert figure.get_figwidth() < 12
+
+
+def test_a_note_held_into_the_next_system_is_drawn_in_both():
+    figure = plots.draw_score(melody("C4 .*126 D4 -*3"))
+    assert [rectangles(axes) for axes in figure.axes] == [
+        [(0, 1, 60), (127, 4, 62)],
+        [(127, 4, 62)],
+    ]
+
+
+def test_a_soft_note_is_paler_but_shows():
+    (axes,) = plots.draw_score(melody("C4 D4 E4", velocities=[1, 60, 127])).axes
+    alphas = [patch.get_alpha() for patch in axes.patches]
+    assert plots.MIN_ALPHA < alphas[0] < alphas[1] < alphas[2] == 1
+
+
+@pytest.mark.parametrize("tracks, rest", [(MELODY, 129), (DRUMS, 0)])
+def test_silence(tracks, rest):
+    (axes,) = plots.draw_score(detokenize(np.full((TWO_BARS, 1), rest), tracks)).axes
+    assert not axes.patches
+    assert axes.get_xlim() == (0, TWO_BARS)
+    assert (len(axes.get_yticks()) == 9) == (tracks is DRUMS)
+
+
+def test_random_tokens_of_a_trio():
+    """What a model may sample before it has learned anything."""
+    rng = np.random.default_rng(1)
+    tokens = np.stack([rng.integers(track.num_classes, size=256) for track in TRIO], axis=-1)
+    figure = plots.draw_score(detokenize(tokens, TRIO))
+    counts = np.array([len(axes.patches) for axes in figure.axes]).reshape(2, 3).sum(axis=0)
+    hits = sum(int(token).bit_count() for token in tokens[:, 2])
+    held = sum(int(column[127] < 128 == column[128]) for column in tokens[:, :2].T)
+    assert counts.sum() == (tokens[:, :2] < 128).sum() + hits + held
+
+
+def test_an_interpolation_is_one_strip():
+    windows = [melody(f"{name} -*30 {name}") for name in ("C4", "D4", "E4", "F4")]
+    (axes,) = plots.draw_interpolation(windows).axes
+    starts = [0, 31, 32, 63, 64, 95, 96, 127]
+    assert [start for start, *_ in rectangles(axes)] == starts
+    assert axes.get_xlim() == (0, 4 * TWO_BARS)
+    assert lines(axes, 2) == [0, 32, 64, 96, 128]
+    assert list(axes.get_xticks()) == [16, 48, 80, 112]
+    assert texts(axes.get_xticklabels()) == ["1", "2", "3", "4"]
+    assert axes.get_xlabel() == "step of the interpolation"
+
+
+@pytest.mark.parametrize("make, text", [(melody, "C4"), (drums, "K")])
+@pytest.mark.parametrize("num_steps", [1, 2, 3, 9, 15])
+def test_end_points_are_black_and_what_is_between_is_not(make, text, num_steps):
+    (axes,) = plots.draw_interpolation([make(text)] * num_steps).axes
+    first, *between = colors(axes)[: num_steps - 1] or colors(axes)
+    assert first == colors(axes)[-1] == "#000000"
+    assert "#000000" not in between
+    assert len(set(between)) == max(num_steps - 2, 0)
+
+
+def test_a_track_silent_at_an_end_point_is_still_drums():
+    silent = detokenize(np.zeros((TWO_BARS, 1), int), DRUMS)
+    (axes,) = plots.draw_interpolation([silent, drums("K"), silent]).axes
+    assert rectangles(axes) == [(TWO_BARS, 1, 0)]
+
+
+def test_what_is_no_window_is_refused():
+    unquantized = seconds_only(melody("C4"))
+    with pytest.raises(ValueError, match="4 steps a quarter.*steps_per_quarter=0"):
+        plots.draw_score(unquantized)
+    with pytest.raises(ValueError, match="steps_per_quarter=0"):
+        plots.draw_interpolation([melody("C4"), unquantized])
+    with pytest.raises(ValueError, match="at least one sequence"):
+        plots.draw_interpolation([])
+
+
+@pytest.mark.parametrize("name", ["", r"$\no_math$ 100%", "Acoustic Grand Piano " * 5])
+@pytest.mark.parametrize("num_bars", [1, 9])
+def test_nothing_is_cut_off_whatever_it_is_called(name, num_bars):
+    song = trio(num_bars)
+    song.instrument_infos[0].name = name
+    for figure in (plots.draw_score(song, name), plots.draw_interpolation([song], name)):
+        width, height = figure.get_size_inches()
+        box = figure.get_tightbbox()
+        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height
+        for axes in figure.axes:  # Names of tracks stay beside them, left of the names of rows.
+            track = axes.yaxis.label.get_window_extent()
+            assert track.height < axes.bbox.height
+            assert track.x1 < min(row.get_window_extent().x0 for row in axes.get_yticklabels())
+        assert len(figure.texts) == 1 and figure.texts[0].get_text().startswith(name[:10])
+
+
+def test_writing_a_png(tmp_path):
+    figure = plots.draw_score(melody("C4"), "One note")
+    path = tmp_path / "note.png"
+    path.write_bytes(b"an older picture")
+    plots.write_png(figure, path, dots_per_inch=50)
+    data = path.read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n" and data[-8:-4] == b"IEND"
+    size = struct.unpack(">II", data[16:24])
+    assert size == tuple(int(inches * 50) for inches in figure.get_size_inches())
+    assert os.listdir(tmp_path) == ["note.png"]
+    pixels = imread(path)[..., :3].reshape(-1, 3)
+    blue = np.array(to_rgb(plots.TRACK_COLORS[0]))
+    assert (np.abs(pixels - blue).max(axis=1) < 0.01).sum() > 10
+
+
+def test_hits_of_a_long_strip_do_not_touch(tmp_path):
+    path = tmp_path / "strip.png"
+    plots.write_png(plots.draw_interpolation([drums("H*32")] * 15), path)
+    is_black = imread(path)[..., :3].max(axis=-1) < 0.1
+    changes = np.abs(np.diff(is_black.astype(int), axis=1)).sum(axis=1)
+    assert changes.max() >= 2 * (32 + 32) - 2  # Each of the end points' hits begins and ends.
+
+
+def test_a_png_is_written_whole_or_not_at_all(tmp_path):
+    class Interrupted(plots.Figure):
+        def savefig(self, file, **kwargs):
+            file.write(b"half a picture")
+            raise KeyboardInterrupt
+
+    path = tmp_path / "note.png"
+    path.write_bytes(b"an older picture")
+    with pytest.raises(KeyboardInterrupt):
+        plots.write_png(Interrupted(), path)
+    assert path.read_bytes() == b"an older picture"
+    assert os.listdir(tmp_path) == ["note.png"]
+    with pytest.raises(FileNotFoundError):
+        plots.write_png(plots.Figure(), tmp_path / "missing" / "note.png")
+
+
+def test_nothing_is_left_behind():
+    window = melody("C4 D4")
+    before, settings = window.SerializeToString(), dict(matplotlib.rcParams)
+    plots.draw_score(window, "title")
+    plots.draw_interpolation([window] * 3)
+    assert window.SerializeToString() == before
+    assert dict(matplotlib.rcParams) == settings
+    assert not _pylab_helpers.Gcf.figs
+
+
+def test_pyplot_is_not_loaded():
+    program = "import sys, magenta_vae.music.plots; print('matplotlib.pyplot' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ran.stdout.strip() == "False", ran.stderr
+
+
+def test_threads_draw_the_same_picture(tmp_path):
+    song = song_to_note_sequence(note_sequence_to_song(synthesize_song(2, num_bars=4)))
+
+    def draw(index):
+        path = tmp_path / f"{index}.png"
+        plots.write_png(plots.draw_score(song, "A song"), path, dots_per_inch=40)
+        return path.read_bytes()
+
+    with ThreadPoolExecutor(4) as threads:
+        pictures = set(threads.map(draw, range(6)))
+    assert pictures == {draw("alone")}
