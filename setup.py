@@ -42,5 +42,8 @@ setup(
         "tqdm>=4.66",
         'audioop-lts; python_version >= "3.13"',  # imported by note-seq's pydub
     ],
-    extras_require={"test": ["pytest>=8.0", "ruff>=0.8"]},
+    extras_require={
+        "audio": ["pyfluidsynth>=1.4"],  # SoundFonts, with the system's libfluidsynth
+        "test": ["pytest>=8.0", "ruff>=0.8"],
+    },
 )

@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from absl import app, flags, logging
 
@@ -23,6 +23,31 @@ def define_gin_flags() -> tuple[flags.FlagHolder, flags.FlagHolder]:
             "One binding, as in 'music_vae.MusicVAE.free_bits=10'. May be repeated.",
         ),
     )
+
+
+def define_output_flags() -> dict[str, flags.FlagHolder]:
+    """Defines what every command that makes music takes, by the names `runs.write_music` uses."""
+    return {
+        "output_dir": flags.DEFINE_string("output_dir", None, "Folder of the MIDI.", required=True),
+        "plot": flags.DEFINE_bool("plot", False, "Also write pictures (.png)."),
+        "audio": flags.DEFINE_bool("audio", False, "Also write sound (.wav)."),
+        "soundfont": flags.DEFINE_string("soundfont", None, "A SoundFont (.sf2) that plays it."),
+    }
+
+
+def define_sampling_flags() -> tuple[flags.FlagHolder, flags.FlagHolder]:
+    """Defines --temperature and --seed and returns them."""
+    return (
+        flags.DEFINE_float(
+            "temperature", 0.5, "Of the softmax: lower is safer, 1 is the model's own distribution."
+        ),
+        flags.DEFINE_integer("seed", 0, "The same seed gives the same files."),
+    )
+
+
+def values(holders: Mapping[str, flags.FlagHolder]) -> dict:
+    """Returns the flags' values, once they are parsed."""
+    return {name: holder.value for name, holder in holders.items()}
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:

@@ -148,13 +148,31 @@ def load(run_dir: str):
     return generation.TrainedModel(model, settings.tracks, settings.num_bars)
 
 
-def write_music(sequences: Sequence, output_dir: str, name: str, plot: bool = False) -> list[str]:
-    """Writes NoteSequences as numbered MIDI files, with a picture beside each if asked for.
+def write_music(
+    sequences: Sequence,
+    output_dir: str,
+    name: str,
+    plot: bool = False,
+    audio: bool = False,
+    soundfont: str | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> list[str]:
+    """Writes NoteSequences as numbered MIDI files and returns their paths.
 
-    Returns the paths of the MIDI files.
+    Args:
+        sequences: the music.
+        output_dir: made where it is missing.
+        name: what the files' names begin with.
+        plot: whether to write a picture beside each.
+        audio: whether to write sound beside each.
+        soundfont: what plays it; one that is found, or the built-in synthesizer, by default.
+        report: is told what plays it.
     """
-    from magenta_vae.music import note_sequences
+    from magenta_vae.music import audio as sound
+    from magenta_vae.music import note_sequences, plots
 
+    if audio:
+        report(sound.describe_synthesizer(soundfont))
     os.makedirs(output_dir, exist_ok=True)
     paths = []
     for index, sequence in enumerate(sequences):
@@ -162,9 +180,10 @@ def write_music(sequences: Sequence, output_dir: str, name: str, plot: bool = Fa
         paths.append(f"{base}.mid")
         note_sequences.write_midi(sequence, paths[-1])
         if plot:
-            from magenta_vae.music import plots
-
             plots.write_png(plots.draw_score(sequence), f"{base}.png")
+        if audio:
+            sound.write_wav(sound.synthesize(sequence, soundfont=soundfont), f"{base}.wav")
+    report(f"wrote {len(paths)} MIDI files: {paths[0]}" + f" ... {paths[-1]}" * (len(paths) > 1))
     return paths
 
 

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 ROOT = Path(__file__).parent.parent
+SONG = ROOT / "testdata" / "song-0000.mid"
 COMMANDS = [
     "build_dataset", "evaluate", "interpolate", "reconstruct", "sample", "synthesize", "train",
 ]  # fmt: skip
@@ -112,6 +113,29 @@ def test_a_batch_larger_than_the_data_is_refused_with_the_numbers(data_dir, tmp_
     )  # fmt: skip
     assert "fewer than one batch of 4096" in error
     assert "Traceback" not in error
+
+
+def test_music_is_written_with_pictures_and_sound(data_dir, tmp_path):
+    run_dir = tmp_path / "run"
+    run(
+        "train", "--gin_file=mel_2bar.gin", "--gin_file=scale/tiny.gin", f"--data_dir={data_dir}",
+        f"--run_dir={run_dir}",
+    )  # fmt: skip
+    first = tmp_path / "first"
+    out = run(
+        "sample", f"--run_dir={run_dir}", f"--output_dir={first}", "--num_samples=2",
+        "--temperature=1", "--plot", "--audio",
+    )  # fmt: skip
+    assert "plays" in out  # which synthesizer
+    names = sorted(path.name for path in first.iterdir())
+    assert names == [f"sample-seed0-00{n}.{kind}" for n in (0, 1) for kind in ("mid", "png", "wav")]
+    between = tmp_path / "between"
+    run(
+        "interpolate", f"--run_dir={run_dir}", f"--output_dir={between}", "--num_steps=3", "--plot",
+        f"--start={SONG}", f"--end={SONG}",
+    )  # fmt: skip
+    assert (between / "interpolation.png").is_file()
+    assert len(list(between.glob("*.mid"))) == 3
 
 
 @pytest.mark.parametrize(
