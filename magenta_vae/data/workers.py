@@ -42,9 +42,10 @@ class Workers:
         def submit(chunk):
             try:
                 future = self._pool.submit(_run, function, chunk)
-            except BrokenProcessPool as error:  # A process died since; `result` will say so.
+            except (BrokenProcessPool, OSError) as error:
+                # A process died since, and the pool may be closing its pipes; `result` will say so.
                 future = Future()
-                future.set_exception(error)
+                future.set_exception(BrokenProcessPool(str(error)))
             pending.append((chunk, future))
 
         for chunk in itertools.islice(chunks, 4 * self._num_workers):
