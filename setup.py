@@ -33,7 +33,7 @@ setup(
         "keras>=3.15",
         "matplotlib>=3.9",
         "note-seq>=0.0.5",
-        "numpy>=1.26",
+        "numpy>=2.1",
         "symusic>=0.6",
         "tensorboard>=2.20",  # tf.summary raises without it
         "tensorflow>=2.20",
@@ -44,6 +44,6 @@ setup(
     ],
     extras_require={
         "audio": ["pyfluidsynth>=1.4"],  # SoundFonts, with the system's libfluidsynth
-        "test": ["pytest>=8.0", "ruff>=0.8"],
+        "test": ["pytest>=8.0", "ruff>=0.17"],
     },
 )
