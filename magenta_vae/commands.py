@@ -26,7 +26,7 @@ def define_gin_flags() -> tuple[flags.FlagHolder, flags.FlagHolder]:
 
 
 def define_output_flags() -> dict[str, flags.FlagHolder]:
-    """Defines what every command that makes music takes, by the names `runs.write_music` uses."""
+    """Defines what commands that make music take, by the names `outputs.write_music` uses."""
     return {
         "output_dir": flags.DEFINE_string("output_dir", None, "Folder of the MIDI.", required=True),
         "plot": flags.DEFINE_bool("plot", False, "Also write pictures (.png)."),

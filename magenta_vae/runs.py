@@ -35,11 +35,10 @@ def find_data(
     Raises:
         ValueError: where there is none, with the commands that make and give one.
     """
-    record = Path(run_dir, RUN_FILE)
     if data_dir:
         return data_dir
-    if record.is_file():
-        return json.loads(record.read_text())["data_dir"]
+    if os.path.isfile(os.path.join(run_dir, RUN_FILE)):
+        return _read_record(run_dir)["data_dir"]
     midi = configuration.experiment().midi
     if midi is None:
         name = name_of(gin_files)
@@ -148,52 +147,6 @@ def load(run_dir: str):
     return generation.TrainedModel(model, settings.tracks, settings.num_bars)
 
 
-def write_music(
-    sequences: Sequence,
-    output_dir: str,
-    name: str,
-    plot: bool = False,
-    audio: bool = False,
-    soundfont: str | None = None,
-    report: Callable[[str], None] = lambda line: None,
-) -> list[str]:
-    """Writes NoteSequences as numbered MIDI files and returns their paths.
-
-    Args:
-        sequences: the music.
-        output_dir: made where it is missing.
-        name: what the files' names begin with.
-        plot: whether to write a picture beside each.
-        audio: whether to write sound beside each.
-        soundfont: what plays it; one that is found, or the built-in synthesizer, by default.
-        report: is told what plays it.
-    """
-    from magenta_vae.music import audio as sound
-    from magenta_vae.music import note_sequences, plots
-
-    if audio:
-        report(sound.describe_synthesizer(soundfont))
-    os.makedirs(output_dir, exist_ok=True)
-    paths = []
-    for index, sequence in enumerate(sequences):
-        base = os.path.join(output_dir, f"{name}-{index:03d}")
-        paths.append(f"{base}.mid")
-        note_sequences.write_midi(sequence, paths[-1])
-        if plot:
-            plots.write_png(plots.draw_score(sequence), f"{base}.png")
-        if audio:
-            sound.write_wav(sound.synthesize(sequence, soundfont=soundfont), f"{base}.wav")
-    report(f"wrote {len(paths)} MIDI files: {paths[0]}" + f" ... {paths[-1]}" * (len(paths) > 1))
-    return paths
-
-
-def write_strip(sequences: Sequence, path: str) -> None:
-    """Writes the picture of an interpolation, all its windows side by side."""
-    from magenta_vae.music import plots
-
-    plots.write_png(plots.draw_interpolation(sequences), path)
-
-
 def restore_model(run_dir: str):
     """Returns the model of an opened run with its newest weights, and its step."""
     from magenta_vae.training import checkpoints
@@ -210,8 +163,7 @@ def open_run(run_dir: str) -> dict:
             f"--run_dir={run_dir} holds no {CONFIG_FILE}: it is not a folder written by `train`."
         )
     configuration.parse([path])
-    with open(os.path.join(run_dir, RUN_FILE)) as file:
-        return json.load(file)
+    return _read_record(run_dir)
 
 
 def start_run(run_dir: str, data_dir: str) -> None:
@@ -221,6 +173,8 @@ def start_run(run_dir: str, data_dir: str) -> None:
         ValueError: where the folder holds a run of another configuration or other data, with the
             difference.
     """
+    from magenta_vae.music import files
+
     text = configuration.config_text()
     path = os.path.join(run_dir, CONFIG_FILE)
     record = _record(data_dir)
@@ -228,8 +182,8 @@ def start_run(run_dir: str, data_dir: str) -> None:
         _check_same_run(run_dir, Path(path).read_text(), text, record)
     os.makedirs(run_dir, exist_ok=True)
     # config.gin last: it is what makes the folder a run.
-    write_text(os.path.join(run_dir, RUN_FILE), json.dumps(record, indent=2) + "\n")
-    write_text(path, text)
+    files.write_text(os.path.join(run_dir, RUN_FILE), json.dumps(record, indent=2) + "\n")
+    files.write_text(path, text)
 
 
 def describe_next_steps(run_dir: str) -> str:
@@ -288,6 +242,10 @@ def _record(data_dir: str) -> dict:
     }
 
 
+def _read_record(run_dir: str) -> dict:
+    return json.loads(Path(run_dir, RUN_FILE).read_text())
+
+
 def _check_same_run(run_dir: str, old_text: str, new_text: str, record: dict) -> None:
     differences = list(
         difflib.unified_diff(
@@ -305,19 +263,10 @@ def _check_same_run(run_dir: str, old_text: str, new_text: str, record: dict) ->
             + "\n".join(differences)
             + "\nChoose another --run_dir, or give the configuration it was started with."
         )
-    with open(os.path.join(run_dir, RUN_FILE)) as file:
-        old = json.load(file)
+    old = _read_record(run_dir)
     if old["data"] != record["data"]:
         raise ValueError(
             f"--run_dir={run_dir} was started on other data: {old['data_dir']}, with the counts "
             f"{old['data']['counts']}. This command gives {record['data_dir']}, with the counts "
             f"{record['data']['counts']}."
         )
-
-
-def write_text(path: str, text: str) -> None:
-    """Writes a file whole or not at all."""
-    partial = f"{path}.partial"
-    with open(partial, "w") as file:
-        file.write(text)
-    os.replace(partial, path)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from magenta_vae import configuration, runs
+from magenta_vae.inference import outputs
 from magenta_vae.training import checkpoints
 
 TINY = "scale/tiny.gin"
@@ -23,7 +24,7 @@ def test_the_same_seed_samples_the_same_files_whatever_their_number(data_dirs, t
 
     def sample(folder, number, seed):
         music = runs.load(run_dir).sample(number, 1.0, seed)
-        paths = runs.write_music(music, str(tmp_path / folder), "sample")
+        paths = outputs.write_music(music, str(tmp_path / folder), "sample")
         return [open(path, "rb").read() for path in paths]
 
     assert sample("a", 3, seed=5) == sample("b", 70, seed=5)[:3]

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from magenta_vae import configuration, runs
 from magenta_vae.data import input_pipeline
-from magenta_vae.inference import generation
+from magenta_vae.inference import generation, outputs
 from magenta_vae.music import tokens
 from magenta_vae.training import table1
 
@@ -172,7 +172,7 @@ def test_a_model_trains_evaluates_and_samples_files_at_tiny_scale(name, data_dir
     text = runs.format_figures(evaluated)
     assert f"Table 1, VAE w/ scheduled sampling, {NUM_BARS[name]} bars" in text
     samples = runs.load(run_dir).sample(3, temperature=0.5, seed=1)
-    paths = runs.write_music(samples, str(tmp_path / "samples"), "sample")
+    paths = outputs.write_music(samples, str(tmp_path / "samples"), "sample")
     assert len(paths) == 3
     for path in paths:  # read by another program than wrote it
         score = symusic.Score(path)

@@ -8,7 +8,7 @@ reads what it would have read.
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -174,12 +174,6 @@ def training_batches(
         .prefetch(2 * len(rows))
         .with_options(options)
     )
-
-
-def evaluation_batches(tokens: np.ndarray, batch_size: int) -> Iterator[tf.Tensor]:
-    """Yields int32 [batch, T, K] in order, the last one as small as it comes."""
-    for start in range(0, len(tokens), batch_size):
-        yield tf.constant(tokens[start : start + batch_size], tf.int32)
 
 
 class Transposition:

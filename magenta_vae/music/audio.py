@@ -12,6 +12,8 @@ import pretty_midi
 from note_seq.drums_encoder_decoder import DEFAULT_DRUM_TYPE_PITCHES
 from note_seq.protobuf import music_pb2
 
+from magenta_vae.music import files
+
 WHEEL = os.path.dirname(pretty_midi.__file__)  # carries TimGM6mb.sf2
 SOUNDFONT_FOLDERS = ("/usr/share/sounds/sf2", "/usr/share/soundfonts", WHEEL)
 INSTALL = "pip install pyfluidsynth, and its libfluidsynth: apt-get install libfluidsynth3"
@@ -133,15 +135,9 @@ def write_wav(samples: np.ndarray, path: str | os.PathLike, sample_rate_hz: int 
     if np.ndim(samples) != 1 or not np.isfinite(samples).all():
         found = f"shape {np.shape(samples)}, {np.sum(~np.isfinite(samples))} not finite"
         raise ValueError(f"samples must be finite, of shape [samples]. Received: {found}.")
-    temporary = f"{os.fspath(path)}.{os.getpid()}.part"
-    try:
-        with wave.open(temporary, "wb") as file:
-            file.setparams((1, 2, sample_rate_hz, 0, "NONE", ""))
-            file.writeframes(np.rint(np.clip(samples, -1, 1) * 32_767).astype("<i2").tobytes())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with files.replacing(path) as beside, wave.open(beside, "wb") as file:
+        file.setparams((1, 2, sample_rate_hz, 0, "NONE", ""))
+        file.writeframes(np.rint(np.clip(samples, -1, 1) * 32_767).astype("<i2").tobytes())
 
 
 def _num_seconds(sequence) -> float:

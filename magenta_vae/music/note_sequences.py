@@ -1,12 +1,12 @@
 """Songs <-> NoteSequences, and MIDI files of them."""
 
 import os
-import tempfile
 
 import note_seq
 import numpy as np
 from note_seq.protobuf import music_pb2
 
+from magenta_vae.music import files
 from magenta_vae.music.songs import (
     MAX_NOTES,
     STEPS_PER_BAR,
@@ -30,16 +30,8 @@ def read_midi(path: str | os.PathLike) -> music_pb2.NoteSequence:
 
 def write_midi(note_sequence: music_pb2.NoteSequence, path: str | os.PathLike) -> None:
     """Writes a NoteSequence as a MIDI file, whole or not at all."""
-    directory = os.path.dirname(os.path.abspath(path))
-    handle, temporary = tempfile.mkstemp(suffix=".mid", dir=directory)
-    try:
-        os.close(handle)
-        note_seq.note_sequence_to_midi_file(note_sequence, temporary)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with files.replacing(path) as beside:
+        note_seq.note_sequence_to_midi_file(note_sequence, beside)
 
 
 def song_to_note_sequence(song: Song) -> music_pb2.NoteSequence:
@@ -227,9 +219,3 @@ def _steps_to_seconds(steps: np.ndarray, tempos: list[tuple[float, float, float]
     at, seconds, qpms = (np.array(column, np.float64) for column in zip(*tempos, strict=True))
     segment = np.maximum(np.searchsorted(at, steps, side="right") - 1, 0)
     return seconds[segment] + (steps - at[segment]) * (60.0 / STEPS_PER_QUARTER) / qpms[segment]
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

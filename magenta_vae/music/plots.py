@@ -8,7 +8,6 @@ figure alive in one global list: threads may draw at the same time, and no displ
 import itertools
 import os
 import textwrap
-import uuid
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from note_seq.protobuf.music_pb2 import NoteSequence
 
+from magenta_vae.music import files
 from magenta_vae.music.songs import STEPS_PER_BAR, STEPS_PER_QUARTER
 from magenta_vae.music.tokens import NUM_PITCHES, Drums
 
@@ -134,15 +134,8 @@ def draw_interpolation(sequences: Sequence[NoteSequence], title: str | None = No
 
 def write_png(figure: Figure, path: str | os.PathLike, dots_per_inch: int = 150) -> None:
     """Writes a figure as a PNG file, whole or not at all."""
-    temporary = f"{os.fspath(path)}.{uuid.uuid4().hex}.tmp"
-    try:
-        with open(temporary, "xb") as file:
-            figure.savefig(file, format="png", dpi=dots_per_inch)
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
+    with files.replacing(path) as beside, open(beside, "wb") as file:
+        figure.savefig(file, format="png", dpi=dots_per_inch)
 
 
 def _num_steps(sequence: NoteSequence) -> int:

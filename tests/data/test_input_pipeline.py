@@ -14,7 +14,6 @@ from note_seq.protobuf import music_pb2
 from magenta_vae.data import builder
 from magenta_vae.data.input_pipeline import (
     Transposition,
-    evaluation_batches,
     load_tokens,
     tokenize_records,
     training_batches,
@@ -126,13 +125,6 @@ def test_the_rows_of_replicas_are_the_batch(built):
     assert [half.shape for half in halves] == [(4, 4, 32, 1)] * 2
     thirds = draw(tokens, 5, 4, rows=[slice(0, 3), slice(3, 6), slice(6, None)], augment=augment)
     np.testing.assert_array_equal(np.concatenate(thirds, axis=1), whole)
-
-
-def test_evaluation_reads_in_order_to_the_last_window():
-    batches = list(evaluation_batches(numbered(10), 4))
-    assert [len(batch) for batch in batches] == [4, 4, 2]
-    assert np.concatenate(batches).flatten().tolist() == list(range(10))
-    assert batches[0].dtype == tf.int32
 
 
 def transposed(tokens, tracks, seed=(0, 0), **kwargs):
