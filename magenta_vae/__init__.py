@@ -10,6 +10,6 @@ def load(run_dir: str):
         >>> model = magenta_vae.load("runs/mel_2bar")
         >>> between = model.interpolate("a.mid", "b.mid", num_steps=15)
     """
-    from magenta_vae import runs
+    from magenta_vae.workflows import generation
 
-    return runs.load(run_dir)
+    return generation.load(run_dir)

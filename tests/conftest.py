@@ -21,8 +21,9 @@ def data_dirs(tmp_path_factory):
     """Data sets of twelve of the bundled songs, by configuration."""
     from in_process import InProcess
 
-    from magenta_vae import configuration, runs
+    from magenta_vae import configuration
     from magenta_vae.data import builder, workers
+    from magenta_vae.workflows import datasets
 
     files = builder.find_files([str(configuration.bundled("testdata"))])[:12]
     folders = {}
@@ -31,5 +32,5 @@ def data_dirs(tmp_path_factory):
         for name in ("mel_2bar", "drums_2bar", "hierdec_mel_32bar", "hierdec_trio_16bar"):
             configuration.parse([f"{name}.gin"])
             folders[name] = str(tmp_path_factory.mktemp("data") / name)
-            runs.build_dataset(files, folders[name], num_workers=1)
+            datasets.build_dataset(files, folders[name], num_workers=1)
     return folders

@@ -4,9 +4,10 @@ import gin
 import numpy as np
 import pytest
 
-from magenta_vae import configuration, runs
+from magenta_vae import configuration
 from magenta_vae.inference import outputs
 from magenta_vae.training import checkpoints
+from magenta_vae.workflows import datasets, runs, training
 
 TINY = "scale/tiny.gin"
 
@@ -20,7 +21,7 @@ def query(name):
 def test_the_same_seed_samples_the_same_files_whatever_their_number(data_dirs, tmp_path):
     run_dir = str(tmp_path / "run")
     configuration.parse(["mel_2bar.gin", TINY])
-    runs.train(run_dir, data_dirs["mel_2bar"], max_steps=2)
+    training.train(run_dir, data_dirs["mel_2bar"], max_steps=2)
 
     def sample(folder, number, seed):
         music = runs.load(run_dir).sample(number, 1.0, seed)
@@ -35,7 +36,7 @@ def test_a_resumed_run_ends_with_the_same_bits(data_dirs, tmp_path):
     def weights(run_dir, *stops):
         for stop in stops:
             configuration.parse(["mel_2bar.gin", TINY])
-            runs.train(str(run_dir), data_dirs["mel_2bar"], max_steps=stop)
+            training.train(str(run_dir), data_dirs["mel_2bar"], max_steps=stop)
         model, step = runs.restore_model(str(run_dir))
         assert step == stops[-1]
         return model.get_weights()
@@ -50,25 +51,25 @@ def test_a_run_of_another_configuration_is_refused_with_the_difference(data_dirs
     run_dir = str(tmp_path / "run")
     data_dir = data_dirs["mel_2bar"]
     configuration.parse(["mel_2bar.gin", TINY])
-    runs.train(run_dir, data_dir, max_steps=2)
+    training.train(run_dir, data_dir, max_steps=2)
     configuration.parse(["mel_2bar.gin", TINY], ["music_vae.MusicVAE.free_bits = 7"])
     with pytest.raises(ValueError, match=r"free_bits = 48\n\+music_vae.MusicVAE.free_bits = 7"):
-        runs.train(run_dir, data_dir, max_steps=2)
+        training.train(run_dir, data_dir, max_steps=2)
     configuration.parse(["mel_2bar.gin", TINY])
-    runs.train(run_dir, data_dir, max_steps=2)
+    training.train(run_dir, data_dir, max_steps=2)
 
 
 def test_a_data_set_of_another_kind_is_refused(data_dirs, tmp_path):
     configuration.parse(["drums_2bar.gin", TINY])
     with pytest.raises(ValueError, match="this configuration expects tracks"):
-        runs.train(str(tmp_path / "run"), data_dirs["mel_2bar"])
+        training.train(str(tmp_path / "run"), data_dirs["mel_2bar"])
     assert not (tmp_path / "run").exists()
 
 
 def test_a_checkpoint_of_another_model_is_refused(data_dirs, tmp_path):
     run_dir = tmp_path / "run"
     configuration.parse(["mel_2bar.gin", TINY])
-    runs.train(str(run_dir), data_dirs["mel_2bar"], max_steps=2)
+    training.train(str(run_dir), data_dirs["mel_2bar"], max_steps=2)
     configuration.parse(["mel_2bar.gin", TINY], ["z_size = 9"])
     with pytest.raises(ValueError, match="does not fit"):
         checkpoints.load_weights(str(run_dir), configuration.experiment().make_model())
@@ -108,7 +109,7 @@ def test_an_incomplete_configuration_is_named():
 def test_without_data_the_message_holds_the_commands(tmp_path):
     configuration.parse(["mel_2bar.gin"])
     with pytest.raises(ValueError, match="scripts/build_dataset --input=MIDI_FOLDER") as caught:
-        runs.find_data(None, str(tmp_path), ["mel_2bar.gin"], print)
+        datasets.find_data(None, str(tmp_path), ["mel_2bar.gin"], print)
     assert "scripts/train --gin_file=mel_2bar.gin --data_dir=data/mel_2bar" in str(caught.value)
 
 
@@ -120,5 +121,5 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
 def test_sizes_that_do_not_fit_are_refused_before_a_run_is_made(data_dirs, tmp_path):
     configuration.parse(["hierdec_mel_32bar.gin"], ["num_segments = 7"])  # at full width
     with pytest.raises(ValueError, match="num_segments=7. Received: num_steps=512"):
-        runs.train(str(tmp_path / "run"), data_dirs["hierdec_mel_32bar"])
+        training.train(str(tmp_path / "run"), data_dirs["hierdec_mel_32bar"])
     assert not (tmp_path / "run").exists()

@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "model": set(),
     "training": {"music"},
     "inference": {"music", "model", "training"},
+    "workflows": {"", "music", "data", "model", "training", "inference"},
 }
 TENSORFLOW = {"tensorflow", "tensorflow_probability", "keras", "tf_keras"}
 

@@ -8,11 +8,12 @@ import pytest
 import symusic
 import tensorflow as tf
 
-from magenta_vae import configuration, runs
+from magenta_vae import configuration
 from magenta_vae.data import input_pipeline
 from magenta_vae.inference import generation, outputs
 from magenta_vae.music import tokens
 from magenta_vae.training import table1
+from magenta_vae.workflows import runs, tables, training
 
 FLAT = ["mel_2bar", "drums_2bar"]
 HIERARCHICAL = ["hierdec_mel_32bar", "hierdec_trio_16bar"]
@@ -163,13 +164,13 @@ def test_a_model_trains_evaluates_and_samples_files_at_tiny_scale(name, data_dir
     run_dir = str(tmp_path / "run")
     lines = []
     tracks = parse(name, "as_is", TINY).settings.tracks
-    figures = runs.train(run_dir, data_dirs[name], max_steps=2, report=lines.append)
+    figures = training.train(run_dir, data_dirs[name], max_steps=2, report=lines.append)
     assert figures["step"] == 2
     assert "windows to train" in lines[0]
     assert tuple(figures["tracks"]) == tokens.names(tracks)
-    evaluated = runs.evaluate(run_dir, None, "eval")
+    evaluated = tables.evaluate(run_dir, None, "eval")
     assert evaluated["tracks"] == figures["tracks"]
-    text = runs.format_figures(evaluated)
+    text = tables.format_figures(evaluated)
     assert f"Table 1, VAE w/ scheduled sampling, {NUM_BARS[name]} bars" in text
     samples = runs.load(run_dir).sample(3, temperature=0.5, seed=1)
     paths = outputs.write_music(samples, str(tmp_path / "samples"), "sample")

@@ -1,0 +1,1 @@
+"""What the commands do, for the parsed configuration: data sets, runs, figures, music."""

@@ -1,0 +1,52 @@
+"""Data sets of the parsed configuration."""
+
+import os
+from collections.abc import Callable, Sequence
+
+from magenta_vae import configuration
+from magenta_vae.workflows import runs
+
+
+def build_dataset(inputs: Sequence[str], output_dir: str, **options) -> dict:
+    """Builds the data set that the parsed configuration describes; see `builder.build`."""
+    from magenta_vae.data import builder
+
+    settings = configuration.experiment().settings
+    return builder.build(builder.find_files(inputs), output_dir, settings, **options)
+
+
+def find_data(
+    data_dir: str | None, run_dir: str, gin_files: Sequence[str], report: Callable[[str], None]
+) -> str:
+    """Returns the data set of a run: the given one, its own, or one built of its bundled songs.
+
+    Raises:
+        ValueError: where there is none, with the commands that make and give one.
+    """
+    if data_dir:
+        return data_dir
+    if os.path.isfile(os.path.join(run_dir, runs.RUN_FILE)):
+        return runs.read_record(run_dir)["data_dir"]
+    midi = configuration.experiment().midi
+    if midi is None:
+        name = runs.name_of(gin_files)
+        given = " ".join(f"--gin_file={file}" for file in gin_files)
+        raise ValueError(
+            f"--data_dir is needed: a data set for this configuration. Build one, then train on it:"
+            f"\n  {configuration.command('build_dataset')} --input=MIDI_FOLDER"
+            f" --output_dir=data/{name} {given}"
+            f"\n  {configuration.command('train')} {given} --data_dir=data/{name}"
+        )
+    data_dir = os.path.join(run_dir, "data")
+    if not os.path.isdir(data_dir):
+        midi = midi if os.path.exists(midi) else str(configuration.bundled(midi))
+        report(f"building a data set of the songs in {midi}")
+        report(format_counts(build_dataset([midi], data_dir)["counts"]))
+    return data_dir
+
+
+def format_counts(counts: dict) -> str:
+    """Returns the counts of a data set as a table."""
+    from magenta_vae.data import builder
+
+    return builder.format_counts(counts)

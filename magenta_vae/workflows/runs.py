@@ -1,0 +1,114 @@
+"""A run as a folder: `config.gin` says what it is, `run.json` what it was made of and with."""
+
+import difflib
+import json
+import os
+import platform
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from magenta_vae import configuration
+
+# TensorFlow is imported within functions: `--help` must be instant.
+
+CONFIG_FILE = "config.gin"
+RUN_FILE = "run.json"
+
+
+def start_run(run_dir: str, data_dir: str) -> None:
+    """Writes the configuration and its surroundings into a new run, or checks those of an old one.
+
+    Raises:
+        ValueError: where the folder holds a run of another configuration or other data, with the
+            difference.
+    """
+    from magenta_vae.music import files
+
+    text = configuration.config_text()
+    path = os.path.join(run_dir, CONFIG_FILE)
+    record = _record(data_dir)
+    if os.path.isfile(path):
+        _check_same_run(run_dir, Path(path).read_text(), text, record)
+    os.makedirs(run_dir, exist_ok=True)
+    # config.gin last: it is what makes the folder a run.
+    files.write_text(os.path.join(run_dir, RUN_FILE), json.dumps(record, indent=2) + "\n")
+    files.write_text(path, text)
+
+
+def open_run(run_dir: str) -> dict:
+    """Parses the configuration of a run and returns what its `run.json` records."""
+    path = os.path.join(run_dir, CONFIG_FILE)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f"--run_dir={run_dir} holds no {CONFIG_FILE}: it is not a folder written by `train`."
+        )
+    configuration.parse([path])
+    return read_record(run_dir)
+
+
+def load(run_dir: str):
+    """Returns a run's model with its newest weights, ready to make music: a `TrainedModel`."""
+    from magenta_vae.inference import generation
+
+    open_run(run_dir)
+    model, _ = restore_model(run_dir)
+    settings = configuration.experiment().settings
+    return generation.TrainedModel(model, settings.tracks, settings.num_bars)
+
+
+def restore_model(run_dir: str):
+    """Returns the model of an opened run with its newest weights, and its step."""
+    from magenta_vae.training import checkpoints
+
+    model = configuration.experiment().make_model()
+    return model, checkpoints.load_weights(run_dir, model)
+
+
+def read_record(run_dir: str) -> dict:
+    """Returns what `run.json` records."""
+    return json.loads(Path(run_dir, RUN_FILE).read_text())
+
+
+def name_of(gin_files: Sequence[str]) -> str:
+    """Returns the name of a configuration of several files, as in mel_2bar-small."""
+    return "-".join(Path(name).stem for name in gin_files)
+
+
+def _record(data_dir: str) -> dict:
+    """Returns what a run should remember of its surroundings."""
+    from magenta_vae.data import input_pipeline
+
+    packages = ("magenta_vae", "tensorflow", "keras", "tensorflow-probability", "numpy")
+    return {
+        "data_dir": os.path.abspath(data_dir),
+        "data": input_pipeline.read_description(data_dir),
+        "packages": {name: metadata.version(name) for name in packages},
+        "python": platform.python_version(),
+    }
+
+
+def _check_same_run(run_dir: str, old_text: str, new_text: str, record: dict) -> None:
+    differences = list(
+        difflib.unified_diff(
+            old_text.splitlines(),
+            new_text.splitlines(),
+            "the run",
+            "this command",
+            n=0,
+            lineterm="",
+        )
+    )
+    if differences:
+        raise ValueError(
+            f"--run_dir={run_dir} holds a run of another configuration:\n"
+            + "\n".join(differences)
+            + "\nChoose another --run_dir, or give the configuration it was started with."
+        )
+    old = read_record(run_dir)
+    if old["data"] != record["data"]:
+        raise ValueError(
+            f"--run_dir={run_dir} was started on other data: {old['data_dir']}, with the counts "
+            f"{old['data']['counts']}. This command gives {record['data_dir']}, with the counts "
+            f"{record['data']['counts']}."
+        )

@@ -1,0 +1,26 @@
+"""The figures of a run."""
+
+from magenta_vae import configuration
+from magenta_vae.workflows import runs
+
+
+def evaluate(run_dir: str, data_dir: str | None, split: str) -> dict:
+    """Returns the figures of a run on a whole split; see `evaluation.Evaluation`."""
+    from magenta_vae.data import input_pipeline
+    from magenta_vae.training import evaluation
+
+    record = runs.open_run(run_dir)
+    data_dir = data_dir or record["data_dir"]
+    parts = configuration.experiment()
+    model, step = runs.restore_model(run_dir)
+    tokens = input_pipeline.load_tokens(data_dir, split, parts.settings)
+    return evaluation.Evaluation(model, tokens, parts.eval_batch_size)(step)
+
+
+def format_figures(figures: dict) -> str:
+    """Returns the figures of `evaluate` as a table, and the paper's beside them."""
+    from magenta_vae.training import evaluation, table1
+
+    parts = configuration.experiment()
+    cells = table1.format_cells(figures, parts.settings.num_bars, parts.table1_column)
+    return evaluation.format_table(figures) + (f"\n\n{cells}" if cells else "")
