@@ -1,15 +1,26 @@
 """Hierarchical Variational Autoencoders for Music (Roberts, Engel, Eck, 2017) on Keras 3."""
 
+import threading
+
 __version__ = "0.1.0"
 
+_LOADING = threading.Lock()  # gin's configuration is one for the whole process.
 
-def load(run_dir: str):
+
+def load(run_dir: str, polyphony: str = "refuse", pad: bool = False):
     """Returns a trained run's model, ready to make music: an `inference.generation.TrainedModel`.
+
+    Args:
+        run_dir: a folder written by `scripts/train`.
+        polyphony: what to do with music of several notes at once where a melody is expected:
+            `refuse`, or `highest` to read the highest of them.
+        pad: whether bars and tracks that music lacks are read as rests instead of being refused.
 
     Example:
         >>> model = magenta_vae.load("runs/mel_2bar")
         >>> between = model.interpolate("a.mid", "b.mid", num_steps=15)
     """
-    from magenta_vae.workflows import generation
+    from magenta_vae.workflows import runs
 
-    return generation.load(run_dir)
+    with _LOADING:
+        return runs.load(run_dir, polyphony=polyphony, pad=pad)

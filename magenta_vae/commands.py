@@ -35,6 +35,21 @@ def define_output_flags() -> dict[str, flags.FlagHolder]:
     }
 
 
+def define_reading_flags() -> dict[str, flags.FlagHolder]:
+    """Defines what commands that read music take, by the names `runs.load` uses."""
+    return {
+        "polyphony": flags.DEFINE_enum(
+            "polyphony",
+            "refuse",
+            ["refuse", "highest"],
+            "What to do with several notes at once in a melody: take the highest, or refuse.",
+        ),
+        "pad": flags.DEFINE_bool(
+            "pad", False, "Read missing bars and tracks as rests instead of refusing them."
+        ),
+    }
+
+
 def define_sampling_flags() -> tuple[flags.FlagHolder, flags.FlagHolder]:
     """Defines --temperature and --seed and returns them."""
     return (

@@ -13,7 +13,8 @@ import tensorflow as tf
 ROOT = Path(__file__).parent.parent
 SONG = ROOT / "testdata" / "song-0000.mid"
 COMMANDS = [
-    "build_dataset", "evaluate", "interpolate", "reconstruct", "sample", "synthesize", "train",
+    "build_dataset", "evaluate", "interpolate", "reconstruct", "sample", "similar", "synthesize",
+    "train",
 ]  # fmt: skip
 
 

@@ -1,41 +1,56 @@
 """A trained model in use: music in, music out."""
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 from note_seq.protobuf import music_pb2
 
+from magenta_vae.inference.reading import REFUSE, Music, WindowReader
 from magenta_vae.model import autoregressor, latent
 from magenta_vae.model.noise import LATENT, RowNoise
-from magenta_vae.music import note_sequences, songs, windows
+from magenta_vae.music import songs
 from magenta_vae.music import tokens as music_tokens
 
 MAX_BATCH = 64
 TEMPERATURE = 0.5  # paper, Sampling Details
 
-# A NoteSequence, or the path of a MIDI file.
-Music = music_pb2.NoteSequence | str | os.PathLike
+NoteSequences = list[music_pb2.NoteSequence]
 
 
 class TrainedModel:
     """Encodes, decodes, samples and interpolates music.
 
-    Every result is a function of its arguments and the weights alone: row i of a batch draws from
-    (seed, i), whatever the size of the batch. Graphs are built at the first call of each kind.
+    Music is given as NoteSequences or paths of MIDI files, and comes back as NoteSequences of the
+    model's windows. Every result is a function of its arguments and the weights alone: row i of a
+    batch draws from (seed, i), whatever the size of the batch. Each kind of call builds one graph,
+    the first time, for batches of any size. Threads may share a model.
 
     Args:
         model: a `MusicVAE` with its weights.
         tracks: the vocabularies of its tokens.
         num_bars: the length of its windows.
+        polyphony, pad: how music is read that does not fit; see `reading.WindowReader`.
+
+    Example:
+        >>> z = model.encode("song.mid")  # float32 [windows, z_size]
+        >>> music = model.decode(z, temperature=0.5, seed=0)
+        >>> variations = model.similar("song.mid", 4, similarity=0.8)
     """
 
-    def __init__(self, model, tracks: Sequence[music_tokens.Vocabulary], num_bars: int):
+    def __init__(
+        self,
+        model,
+        tracks: Sequence[music_tokens.Vocabulary],
+        num_bars: int,
+        polyphony: str = REFUSE,
+        pad: bool = False,
+    ):
         self._model = model
         self._tracks = tuple(tracks)
         self._num_bars = num_bars
         self._num_steps = num_bars * songs.STEPS_PER_BAR
+        self._reader = WindowReader(tracks, num_bars, polyphony, pad)
         window = tf.TensorSpec([None, self._num_steps, len(self._tracks)], tf.int32)
         rows = tf.TensorSpec([None, 2], tf.int64)
         z = tf.TensorSpec([None, model.z_size])
@@ -51,50 +66,106 @@ class TrainedModel:
         """Dimensions of the latent space."""
         return self._model.z_size
 
-    def encode(self, music: Music | Sequence[Music]) -> np.ndarray:
-        """Returns the posterior's mean of each window: float32 [windows, z_size].
+    @property
+    def num_bars(self) -> int:
+        """Bars of a window."""
+        return self._num_bars
 
-        Args:
-            music: NoteSequences or paths of MIDI files, or one of them. One longer than the model's
-                windows gives one row for each whole window of its first fitting instruments.
+    @property
+    def tracks(self) -> tuple[music_tokens.Vocabulary, ...]:
+        """The vocabularies of the tokens, in their order."""
+        return self._tracks
+
+    def tokenize(self, music: Music | Sequence[Music]) -> np.ndarray:
+        """Returns the windows of music: int32 [windows, steps, tracks].
 
         Raises:
             SongError: for music that does not fit, with the rule it breaks.
         """
-        several = [music] if isinstance(music, Music) else music
-        tokens = np.concatenate([self.tokenize(one) for one in several])
-        return self._batched(lambda batch: self._encode_graph(batch)[0], tokens.astype(np.int32))
+        return self._reader.read(music)
+
+    def encode(self, music: Music | Sequence[Music]) -> np.ndarray:
+        """Returns the posterior's mean of each window: float32 [windows, z_size].
+
+        Args:
+            music: one piece or several. One longer than the model's windows gives one row for each
+                whole window.
+
+        Raises:
+            SongError: for music that does not fit, with the rule it breaks.
+        """
+        return self.encode_tokens(self.tokenize(music))
+
+    def encode_tokens(self, tokens: np.ndarray) -> np.ndarray:
+        """Returns the means, float32 [windows, z_size], of int [windows, steps, tracks] tokens."""
+        tokens = np.asarray(tokens, np.int32)
+        return self._batched(lambda batch: self._encode_graph(batch)[0], tokens)
 
     def decode(
         self, z: np.ndarray, temperature: float = TEMPERATURE, seed: int = 0
-    ) -> list[music_pb2.NoteSequence]:
+    ) -> NoteSequences:
         """Returns the music of each point, float [points, z_size], sampled at a temperature."""
-        if temperature <= 0:
+        tokens = self.decode_tokens(z, temperature, seed)
+        return [music_tokens.detokenize(window, self._tracks) for window in tokens]
+
+    def decode_tokens(
+        self, z: np.ndarray, temperature: float = TEMPERATURE, seed: int = 0
+    ) -> np.ndarray:
+        """Returns int32 [points, steps, tracks] tokens of each point; see `decode`."""
+        if not temperature > 0:
             raise ValueError(f"temperature must be above 0. Received: temperature={temperature}.")
         z = np.asarray(z, np.float32)
         if z.ndim != 2 or z.shape[1] != self.z_size:
             raise ValueError(f"z must be [points, {self.z_size}]. Received: shape {z.shape}.")
-        tokens = self._batched(
+        if not np.isfinite(z).all():
+            raise ValueError(f"z must be finite. Received: {np.sum(~np.isfinite(z))} that are not.")
+        return self._batched(
             lambda points, seeds: self._decode_graph(points, temperature, seeds),
             z,
             _row_seeds(seed, len(z)),
         )
-        return [music_tokens.detokenize(window, self._tracks) for window in tokens]
 
     def reconstruct(
         self, music: Music | Sequence[Music], temperature: float = TEMPERATURE, seed: int = 0
-    ) -> list[music_pb2.NoteSequence]:
+    ) -> NoteSequences:
         """Encodes and decodes music; see `encode` and `decode`."""
         return self.decode(self.encode(music), temperature, seed)
 
-    def sample(
-        self, num_samples: int, temperature: float = TEMPERATURE, seed: int = 0
-    ) -> list[music_pb2.NoteSequence]:
-        """Samples music from the prior; sample i does not depend on `num_samples`."""
+    def sample_z(self, num_samples: int, seed: int = 0) -> np.ndarray:
+        """Returns points of the prior, float32 [samples, z_size]; see `sample`."""
         if num_samples < 1:
             raise ValueError(f"num_samples must be at least 1. Received: {num_samples}.")
-        z = self._batched(self._prior_graph, _row_seeds(seed, num_samples))
-        return self.decode(z, temperature, seed)
+        return self._batched(self._prior_graph, _row_seeds(seed, num_samples))
+
+    def sample(
+        self, num_samples: int, temperature: float = TEMPERATURE, seed: int = 0
+    ) -> NoteSequences:
+        """Samples music from the prior; sample i does not depend on `num_samples`."""
+        return self.decode(self.sample_z(num_samples, seed), temperature, seed)
+
+    def similar(
+        self,
+        music: Music,
+        num_samples: int,
+        similarity: float,
+        temperature: float = TEMPERATURE,
+        seed: int = 0,
+    ) -> NoteSequences:
+        """Returns variations of a window, each on the way from a point of its own in the prior.
+
+        Args:
+            music: of longer music the first window is taken.
+            num_samples: how many variations.
+            similarity: how far along the spherical way they lie: at 1 the window itself is decoded,
+                at 0 the samples of the prior.
+            temperature, seed: as of `sample`.
+        """
+        if not 0 <= similarity <= 1:
+            raise ValueError(f"similarity must be in 0-1. Received: similarity={similarity}.")
+        mean = self.encode(music)[0]
+        points = self.sample_z(num_samples, seed)
+        mixed = [_slerp(point, mean, [similarity])[0] for point in points]
+        return self.decode(np.stack(mixed), temperature, seed)
 
     def interpolate(
         self,
@@ -103,7 +174,7 @@ class TrainedModel:
         num_steps: int,
         temperature: float = TEMPERATURE,
         seed: int = 0,
-    ) -> list[music_pb2.NoteSequence]:
+    ) -> NoteSequences:
         """Returns music on the way from one window to another (paper, Sampling Details).
 
         The points lie at equal intervals on the spherical way between the two means, both ends
@@ -112,52 +183,57 @@ class TrainedModel:
         if num_steps < 2:
             raise ValueError(f"num_steps must be at least 2. Received: num_steps={num_steps}.")
         ends = [self.encode(music)[0] for music in (start, end)]
-        points = latent.slerp(*map(tf.constant, ends), np.linspace(0, 1, num_steps))
-        return self.decode(points.numpy(), temperature, seed)
+        points = _slerp(*ends, np.linspace(0, 1, num_steps))
+        return self.decode(points, temperature, seed)
 
-    def tokenize(self, music: Music) -> np.ndarray:
-        """Returns the windows of a NoteSequence or MIDI file: int32 [windows, steps, tracks].
+    def interpolate_grid(
+        self,
+        corners: Sequence[Music],
+        num_rows: int,
+        num_columns: int,
+        temperature: float = TEMPERATURE,
+        seed: int = 0,
+    ) -> list[NoteSequences]:
+        """Returns rows of music between four windows.
 
-        Raises:
-            SongError: for music that does not fit, with the rule it breaks.
+        Both ends of each row lie on the spherical ways down the sides, the rest of it between them.
+
+        Args:
+            corners: top left, top right, bottom left, bottom right; of longer music the first
+                window is taken.
+            num_rows, num_columns: of the grid, corners included.
+            temperature, seed: as of `sample`.
         """
-        if isinstance(music, music_pb2.NoteSequence) and self._is_window(music):
-            return music_tokens.tokenize(music, self._tracks, self._num_steps)[None]
-        try:
-            return self._tokenize_song(music)
-        except songs.SongError as error:
-            if isinstance(music, music_pb2.NoteSequence):
-                raise
-            raise songs.SongError(f"{music}: {error.reason}", error.detail) from error
-
-    def _tokenize_song(self, music: Music) -> np.ndarray:
-        if isinstance(music, music_pb2.NoteSequence):
-            song = note_sequences.note_sequence_to_song(music)
-        else:
-            song = songs.read_song(music)
-        # The rests rule is for training: rests may be encoded.
-        first = next(windows.song_windows(song, self._tracks, self._num_bars, self._num_steps))
-        return first.tokens[first.bars % self._num_bars == 0]
-
-    def _is_window(self, sequence: music_pb2.NoteSequence) -> bool:
-        """Says whether a sequence is such as `decode` returns: it may hold silent tracks."""
-        names = [info.name for info in sequence.instrument_infos]
-        return (
-            sequence.quantization_info.steps_per_quarter == songs.STEPS_PER_QUARTER
-            and sequence.total_quantized_steps == self._num_steps
-            and names == [track.name for track in self._tracks]
-        )
+        if len(corners) != 4:
+            raise ValueError(f"A grid has four corners. Received: {len(corners)}.")
+        if min(num_rows, num_columns) < 2:
+            raise ValueError(
+                "num_rows and num_columns must be at least 2. "
+                f"Received: num_rows={num_rows}, num_columns={num_columns}."
+            )
+        top_left, top_right, bottom_left, bottom_right = (self.encode(one)[0] for one in corners)
+        down, across = np.linspace(0, 1, num_rows), np.linspace(0, 1, num_columns)
+        left, right = _slerp(top_left, bottom_left, down), _slerp(top_right, bottom_right, down)
+        points = np.concatenate([_slerp(*ends, across) for ends in zip(left, right, strict=True)])
+        music = self.decode(points, temperature, seed)
+        return [music[first : first + num_columns] for first in range(0, len(music), num_columns)]
 
     def _decode_rows(self, z, temperature, seeds):
         return self._model.sample(z, autoregressor.sampler(temperature, RowNoise(seeds)))[0]
 
     def _batched(self, function, *arrays: np.ndarray) -> np.ndarray:
         """Applies a function of batches to rows of any number."""
+        num_rows = max(1, len(arrays[0]))  # No rows are a batch too: it has the result's shape.
         parts = [
             function(*(tf.constant(array[first : first + MAX_BATCH]) for array in arrays)).numpy()
-            for first in range(0, len(arrays[0]), MAX_BATCH)
+            for first in range(0, num_rows, MAX_BATCH)
         ]
         return np.concatenate(parts)
+
+
+def _slerp(start: np.ndarray, end: np.ndarray, positions) -> np.ndarray:
+    """Returns float32 [points, z_size] at positions from 0 at `start` to 1 at `end`."""
+    return latent.slerp(tf.constant(start), tf.constant(end), np.asarray(positions)).numpy()
 
 
 def _row_seeds(seed: int, num_rows: int) -> np.ndarray:

@@ -49,7 +49,7 @@ def song_windows(
     check_metre(song)
     if song.num_bars < num_bars:
         raise SongError("too short", f"expected at least {num_bars} bars, found {song.num_bars}")
-    candidates = [_accepted(song, track) for track in tracks]
+    candidates = [accepted(song, track) for track in tracks]
     _check_combinations(candidates, song.num_bars, num_bars)
     parts = [
         [_part(song, index, track, num_bars, max_rest_steps) for index in indices]
@@ -93,11 +93,24 @@ def longest_run(mask: np.ndarray) -> np.ndarray:
     return np.max(steps - last_false, axis=-1)
 
 
-def _accepted(song: Song, track: Vocabulary) -> list[int]:
+def accepted(song: Song, track: Vocabulary) -> list[int]:
+    """Returns the places of the instruments that can be a track. Raises `SongError` for none."""
     indices = [index for index, part in enumerate(song.instruments) if track.accepts(part)]
     if not indices:
         raise SongError(f"no {track.name} track", f"found {_describe(song.instruments)}")
     return indices
+
+
+def cut(part: Instrument, track: Vocabulary, song_bars: int, num_bars: int) -> np.ndarray:
+    """Returns every window of one instrument in a song of so many bars: int32 [windows, steps]."""
+    notes = track.reduce(Notes(part.starts, part.ends, part.pitches))
+    tokens = tokenize_notes(track, notes, song_bars * STEPS_PER_BAR)
+    windows = sliding_window_view(tokens, num_bars * STEPS_PER_BAR)[::STEPS_PER_BAR]
+    if track.sustain == track.rest:
+        return windows
+    # What sounds into a window from before it is a rest there: no window begins with a hold.
+    carried = np.logical_and.accumulate(windows == track.sustain, axis=-1)
+    return np.where(carried, np.int32(track.rest), windows)
 
 
 def _check_combinations(candidates: list[list[int]], song_bars: int, num_bars: int) -> None:
@@ -117,18 +130,6 @@ def _describe(instruments: Sequence[Instrument]) -> str:
 
 
 def _part(song: Song, index: int, track: Vocabulary, num_bars: int, max_rest_steps: int) -> _Part:
-    windows = _cut(song.instruments[index], track, song.num_bars, num_bars)
+    windows = cut(song.instruments[index], track, song.num_bars, num_bars)
     kept = longest_run(windows == track.rest) <= max_rest_steps
     return _Part(index, kept, windows[kept])
-
-
-def _cut(part: Instrument, track: Vocabulary, song_bars: int, num_bars: int) -> np.ndarray:
-    """Returns every window of one instrument: int32 [windows, steps]."""
-    notes = track.reduce(Notes(part.starts, part.ends, part.pitches))
-    tokens = tokenize_notes(track, notes, song_bars * STEPS_PER_BAR)
-    windows = sliding_window_view(tokens, num_bars * STEPS_PER_BAR)[::STEPS_PER_BAR]
-    if track.sustain == track.rest:
-        return windows
-    # What sounds into a window from before it is a rest there: no window begins with a hold.
-    carried = np.logical_and.accumulate(windows == track.sustain, axis=-1)
-    return np.where(carried, np.int32(track.rest), windows)

@@ -47,14 +47,19 @@ def open_run(run_dir: str) -> dict:
     return read_record(run_dir)
 
 
-def load(run_dir: str):
-    """Returns a run's model with its newest weights, ready to make music: a `TrainedModel`."""
+def load(run_dir: str, **reading):
+    """Returns a run's model with its newest weights, ready to make music: a `TrainedModel`.
+
+    Args:
+        run_dir: the run's folder.
+        **reading: how music is read; see `inference.reading.WindowReader`.
+    """
     from magenta_vae.inference import generation
 
     open_run(run_dir)
     model, _ = restore_model(run_dir)
     settings = configuration.experiment().settings
-    return generation.TrainedModel(model, settings.tracks, settings.num_bars)
+    return generation.TrainedModel(model, settings.tracks, settings.num_bars, **reading)
 
 
 def restore_model(run_dir: str):

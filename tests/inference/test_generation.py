@@ -1,5 +1,7 @@
 """A model in use: what it accepts, what it refuses, and that the same seed gives the same music."""
 
+from concurrent import futures
+
 import numpy as np
 import pytest
 
@@ -69,7 +71,8 @@ def test_files_and_sequences_give_the_same_windows(trio, tmp_path):
     windows = trio.tokenize(path)
     assert windows.shape == (4, 32, 3)  # eight bars are four windows of two
     np.testing.assert_array_equal(windows, trio.tokenize(song))
-    np.testing.assert_array_equal(trio.encode([path, song]), np.tile(trio.encode(song), (2, 1)))
+    both = trio.encode([path, song])
+    np.testing.assert_allclose(both, np.tile(trio.encode(song), (2, 1)), atol=1e-6)
 
 
 def test_encode_gives_the_mean(trio):
@@ -84,6 +87,56 @@ def test_interpolation_begins_and_ends_with_the_reconstructions(trio):
     ends = [trio.encode(song)[:1] for song in (a, b)]
     assert len(between) == 5
     assert serialized(between[:1]) == serialized(trio.decode(ends[0], 0.1))
+
+
+def test_similar_music_lies_between_the_prior_and_the_window(model):
+    song = synthetic.synthesize_song(1, 4)
+    mean, samples = model.encode(song)[:1], model.sample(3, 0.2, seed=5)
+    assert serialized(model.similar(song, 3, 0.0, 0.2, seed=5)) == serialized(samples)
+    itself = model.decode(np.repeat(mean, 3, axis=0), 0.2, seed=5)
+    assert serialized(model.similar(song, 3, 1.0, 0.2, seed=5)) == serialized(itself)
+
+
+def test_a_grid_has_the_corners_and_the_sides_of_its_windows(model, monkeypatch):
+    corners = [synthetic.synthesize_song(seed, 4) for seed in range(4)]
+    points = []
+
+    def decode(z, temperature, seed):
+        points.append(z)
+        return list(range(len(z)))
+
+    monkeypatch.setattr(model, "decode", decode)
+    assert model.interpolate_grid(corners, 3, 4) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    grid = points.pop().reshape(3, 4, model.z_size)
+    for at, corner in zip([(0, 0), (0, 3), (2, 0), (2, 3)], corners, strict=True):
+        np.testing.assert_allclose(grid[at], model.encode(corner)[0], atol=1e-6)
+    model.interpolate(corners[1], corners[3], 3)
+    np.testing.assert_allclose(grid[:, 3], points.pop(), atol=1e-6)
+    model.interpolate(corners[0], corners[1], 4)
+    np.testing.assert_allclose(grid[0], points.pop(), atol=1e-6)
+
+
+def test_threads_get_what_one_would(model):
+    song = synthetic.synthesize_song(1, 8)
+    fresh = make([tokens.Melody()])  # so that threads also build the graphs at once
+    fresh._model.set_weights(model._model.get_weights())
+    calls = [
+        lambda model: model.sample(5, 1.0, seed=1),
+        lambda model: model.reconstruct(song, 1.0, seed=2),
+        lambda model: model.interpolate(song, song, 7, 1.0, seed=3),
+        lambda model: model.similar(song, 3, 0.5, 1.0, seed=4),
+    ]
+    alone = [serialized(call(model)) for call in calls]
+    with futures.ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda call: serialized(call(fresh)), calls * 4))
+    assert together == alone * 4
+
+
+def test_batches_of_every_size_share_one_graph(model):
+    for number in (1, 2, 3, generation.MAX_BATCH + 1):
+        model.decode(np.zeros((number, model.z_size)))
+    assert model.decode(np.zeros((0, model.z_size))) == []
+    assert model._decode_graph.experimental_get_tracing_count() == 1
 
 
 def test_music_that_does_not_fit_is_refused_with_its_rule_and_name(model, trio, tmp_path):
@@ -106,3 +159,11 @@ def test_wrong_arguments_are_refused_with_what_was_received(model):
         model.decode(np.zeros((2, 3)))
     with pytest.raises(ValueError, match="num_steps must be at least 2"):
         model.interpolate("a.mid", "b.mid", 1)
+    with pytest.raises(ValueError, match="similarity must be in 0-1. Received: similarity=2"):
+        model.similar("a.mid", 1, similarity=2)
+    with pytest.raises(ValueError, match="four corners. Received: 2"):
+        model.interpolate_grid(["a.mid", "b.mid"], 3, 3)
+    with pytest.raises(ValueError, match="Received: num_rows=1, num_columns=3"):
+        model.interpolate_grid(["a.mid"] * 4, 1, 3)
+    with pytest.raises(ValueError, match="z must be finite. Received: 1 that are not"):
+        model.decode([[0, 0, 0, float("nan")]])
