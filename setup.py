@@ -44,6 +44,12 @@ setup(
     ],
     extras_require={
         "audio": ["pyfluidsynth>=1.4"],  # SoundFonts, with the system's libfluidsynth
-        "test": ["pytest>=8.0", "ruff>=0.17"],
+        "test": [
+            "ipykernel>=6.29",
+            "nbclient>=0.10",
+            "nbformat>=5.10",
+            "pytest>=8.0",
+            "ruff>=0.17",
+        ],
     },
 )
