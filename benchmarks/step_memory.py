@@ -25,13 +25,13 @@ def measure(gin_files, gin_params, batch_size, results):
     import tensorflow as tf
 
     from magenta_vae.music.tokens import num_classes
-    from magenta_vae.training import loop
+    from magenta_vae.training import steps
 
     configuration.parse(gin_files, gin_params)
     parts = configuration.experiment()
     model, optimizer = parts.make_model(), parts.make_optimizer()
     optimizer.build(model.trainable_variables)
-    train_steps = loop.make_train_steps(
+    train_steps = steps.make_train_steps(
         model, optimizer, tf.distribute.get_strategy(), batch_size, 0, parts.clip_norm
     )
     shape = [1, batch_size, parts.settings.num_steps]

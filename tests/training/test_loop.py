@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from magenta_vae.training import loop
+from magenta_vae.training import loop, steps
 from magenta_vae.training.progress import Progress, format_seconds
 
 
@@ -109,7 +109,7 @@ def test_steps_are_adams(tmp_path):
 
 def test_gradients_are_clipped_to_the_norm():
     gradients = [tf.constant([3.0, 4.0])]
-    clipped, norm = loop._clipped_global_gradients(gradients, 1.0)
+    clipped, norm = steps._clipped_global_gradients(gradients, 1.0)
     assert float(norm) == 5.0
     np.testing.assert_allclose(clipped[0], [0.6, 0.8], rtol=1e-6)
 
