@@ -7,7 +7,7 @@ import tensorflow as tf
 from note_seq.protobuf import music_pb2
 
 from magenta_vae.inference.reading import REFUSE, Music, WindowReader
-from magenta_vae.model import autoregressor, latent
+from magenta_vae.model import latent
 from magenta_vae.model.noise import LATENT, RowNoise
 from magenta_vae.music import songs
 from magenta_vae.music import tokens as music_tokens
@@ -58,7 +58,7 @@ class TrainedModel:
         self._encode_graph = tf.function(model.encode, [window])
         self._decode_graph = tf.function(self._decode_rows, [z, number, rows])
         self._prior_graph = tf.function(
-            lambda seeds: RowNoise(seeds).normal(LATENT, 0, model.z_size), [rows]
+            lambda seeds: RowNoise(seeds).normal(LATENT, model.z_size), [rows]
         )
 
     @property
@@ -219,7 +219,7 @@ class TrainedModel:
         return [music[first : first + num_columns] for first in range(0, len(music), num_columns)]
 
     def _decode_rows(self, z, temperature, seeds):
-        return self._model.sample(z, autoregressor.sampler(temperature, RowNoise(seeds)))[0]
+        return self._model.sample(z, self._model.sampler(temperature, RowNoise(seeds)))
 
     def _batched(self, function, *arrays: np.ndarray) -> np.ndarray:
         """Applies a function of batches to rows of any number."""

@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
-from magenta_vae.model import losses
-from magenta_vae.model.lstm import LSTMLayer
-from magenta_vae.model.noise import FEEDBACK, TOKEN, Noise, gumbel
+from magenta_vae.model import losses, lstm
+from magenta_vae.model.lstm import LSTMLayer, StackSteps
+from magenta_vae.model.noise import FEEDBACK, TOKEN, Noise, categorical
 
+# (step, logits [rows, classes] of each track) -> int32 [rows, tracks], the token that the next step
+# reads.
 Choice = Callable[[tf.Tensor, Sequence[tf.Tensor]], tf.Tensor]
 
 
@@ -63,18 +65,27 @@ class Autoregressor(keras.layers.Layer):
         """The layers of the stack, the one that reads the tokens first."""
         return [getattr(self, f"lstm_{index}") for index in range(self._num_layers)]
 
-    def states(self, context: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
-        """Returns the initial (hidden, cell) of each layer, [rows, U] each."""
+    def states(self, context: tf.Tensor) -> list[lstm.State]:
+        """Returns the initial (hidden, cell) of each layer, [U, rows] each."""
         if self._initial_state is None:
-            return [layer.zero_state(tf.shape(context)[0]) for layer in self.lstm_layers]
+            zeros = tf.zeros([self.lstm_0.num_units, tf.shape(context)[0]], self.compute_dtype)
+            return [(zeros, zeros)] * self._num_layers
         return pairs(self._initial_state(context), self._num_layers)
 
-    def input_projection(self, context: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
-        """Returns what maps previous tokens [..., rows, tracks] to the first layer's gates."""
-        return self.lstm_layers[0].token_projection(self.num_classes, context)
+    def context_gates(self, context: tf.Tensor) -> tf.Tensor:
+        """Returns the context's part of the first layer's gates, [4U, rows]."""
+        return lstm.context_gates(self.lstm_0, self.num_classes, context)
+
+    def weights_of_stack(self) -> lstm.StackWeights:
+        """Returns the weights of the layers as loops take them."""
+        return lstm.stack_weights(self.lstm_layers, self.num_classes)
+
+    def logits(self, hidden: tf.Tensor) -> list[tf.Tensor]:
+        """Returns the logits of each track for hidden states of the last layer, [rows, U]."""
+        return tf.split(self._head(hidden), self.num_classes, axis=-1)
 
     def predict(self, context: tf.Tensor, previous: tf.Tensor) -> list[tf.Tensor]:
-        """Predicts every step from given previous tokens, all steps at once.
+        """Predicts every step from given previous tokens.
 
         Args:
             context: float [rows, context_size].
@@ -83,34 +94,55 @@ class Autoregressor(keras.layers.Layer):
         Returns:
             Logits of each track, float [rows, steps, classes].
         """
-        first, *others = self.lstm_layers
-        states = self.states(context)
-        projected = self.input_projection(context)(tf.transpose(previous, [1, 0, 2]))
-        hidden = first.sequence(projected, states[0])
-        for layer, state in zip(others, states[1:], strict=True):
-            hidden = layer.sequence(layer.project(hidden), state)
-        return self._split(tf.transpose(self._head(hidden), [1, 0, 2]))
+        previous = tf.transpose(previous, [1, 0, 2])
+        return self._unroll(context, previous[0], previous.shape[0], follow(previous))
 
-    def step(self, projected: tf.Tensor, states):
-        """Returns the logits of each track, [rows, classes], and the next states.
+    def predict_scheduled(
+        self,
+        context: tf.Tensor,
+        first: tf.Tensor,
+        tokens: tf.Tensor,
+        is_own: tf.Tensor,
+        uniform: tf.Tensor,
+    ) -> list[tf.Tensor]:
+        """Predicts every step, reading the model's own sample in the place of some tokens.
 
         Args:
-            projected: the first layer's gates of this step's input, [rows, 4U].
-            states: (hidden, cell) of each layer.
+            context: float [rows, context_size].
+            first: int32 [rows, tracks], the token before the first step.
+            tokens: int32 [steps, rows, tracks], the true tokens.
+            is_own: bool [steps, rows, tracks]: whether the next step reads the own sample.
+            uniform: float [steps, rows, tracks] in (0, 1), the draws for the samples.
+
+        Returns:
+            Logits of each track, float [rows, steps, classes].
         """
-        first, *others = self.lstm_layers
-        next_states = [first.step(projected, states[0])]
-        for layer, state in zip(others, states[1:], strict=True):
-            next_states.append(layer.step(layer.project(next_states[-1][0]), state))
-        return self._split(self._head(next_states[-1][0])), next_states
+        kernel, bias = (tf.stop_gradient(weight) for weight in self._head.weights)
+        sample = sampler(1.0, uniform)
 
-    def _split(self, logits: tf.Tensor) -> list[tf.Tensor]:
-        return tf.split(logits, self.num_classes, axis=-1)
+        def choose(step, hidden):
+            logits = tf.split(tf.matmul(hidden, kernel) + bias, self.num_classes, axis=-1)
+            return tf.where(is_own[step], sample(step, logits), tokens[step])
+
+        return self._unroll(context, first, tokens.shape[0], choose)
+
+    def _unroll(self, context, first, num_steps, choose) -> list[tf.Tensor]:
+        hidden, _ = lstm.unroll(
+            self.weights_of_stack(),
+            self.context_gates(context),
+            self.states(context),
+            first,
+            num_steps,
+            choose,
+        )
+        # Flat: of a sequence, the gradient of the product would hold a matrix for every step.
+        rows = tf.reshape(tf.transpose(hidden, [1, 0, 2]), [-1, hidden.shape[-1]])
+        return [tf.reshape(track, [-1, num_steps, track.shape[-1]]) for track in self.logits(rows)]
 
 
-def pairs(states: tf.Tensor, num_layers: int) -> list[tuple[tf.Tensor, tf.Tensor]]:
-    """Returns (hidden, cell) of each layer: [rows, 2 * layers * U] -> [rows, U] each."""
-    parts = tf.split(states, 2 * num_layers, axis=-1)
+def pairs(states: tf.Tensor, num_layers: int) -> list[lstm.State]:
+    """Returns (hidden, cell) of each layer: [rows, 2 * layers * U] -> [U, rows] each."""
+    parts = tf.split(tf.transpose(states), 2 * num_layers, axis=0)
     return list(zip(parts[::2], parts[1::2], strict=True))
 
 
@@ -118,6 +150,12 @@ def nothing(parts: Sequence[Autoregressor], num_rows) -> tf.Tensor:
     """Returns the tokens that are read as zero vectors: int32 [rows, tracks]."""
     num_classes = [classes for part in parts for classes in part.num_classes]
     return tf.broadcast_to(num_classes, [num_rows, len(num_classes)])
+
+
+def follow(tokens: tf.Tensor) -> Callable:
+    """Returns a choice of what given tokens, int32 [steps, rows, tracks], say at each step."""
+    last = tokens.shape[0] - 1
+    return lambda step, _: tokens[tf.minimum(step + 1, last)]
 
 
 def predict(
@@ -128,61 +166,18 @@ def predict(
     return [logits for part, own in each for logits in part.predict(context, own)]
 
 
-def run(
-    parts: Sequence[Autoregressor],
-    context: tf.Tensor,
-    first: tf.Tensor,
-    num_steps: int,
-    choose: Choice,
-    first_step=0,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Runs step by step on tokens chosen on the way; nothing of it carries a gradient.
-
-    Args:
-        parts: the autoregressors, in the order of the tracks.
-        context: float [rows, context_size].
-        first: int32 [rows, tracks], the token before the first step.
-        num_steps: how many steps.
-        choose: (step, logits [rows, classes] of each track) -> int32 [rows, tracks], the token that
-            the next step reads.
-        first_step: what `choose` is told the first step is.
-
-    Returns:
-        The chosen and the most likely tokens, int32 [rows, num_steps, tracks] each.
-    """
-    context = tf.stop_gradient(context)
-    projections = [part.input_projection(context) for part in parts]
-    shape = [None, first.shape[-1]]
-    arrays = tuple(tf.TensorArray(tf.int32, num_steps, element_shape=shape) for _ in range(2))
-
-    def body(t, previous, states, chosen, likely):
-        logits, next_states = [], []
-        own_tokens = _split_tracks(parts, previous)
-        for part, project, own, state in zip(parts, projections, own_tokens, states, strict=True):
-            part_logits, next_state = part.step(project(own), state)
-            logits += part_logits
-            next_states.append(next_state)
-        token = tf.ensure_shape(choose(first_step + t, logits), previous.shape)
-        return t + 1, token, next_states, chosen.write(t, token), likely.write(t, greedy(t, logits))
-
-    loop = (0, first, [part.states(context) for part in parts], *arrays)
-    _, _, _, *tokens = tf.while_loop(lambda t, *_: t < num_steps, body, loop, parallel_iterations=1)
-    return tuple(tf.transpose(array.stack(), [1, 0, 2]) for array in tokens)
-
-
-def scheduled_previous(
+def predict_scheduled(
     parts: Sequence[Autoregressor],
     context: tf.Tensor,
     first: tf.Tensor,
     tokens: tf.Tensor,
     probability: tf.Tensor,
     noise: Noise,
-) -> tf.Tensor:
-    """Returns the token before each step, some of them the model's own samples.
+) -> list[tf.Tensor]:
+    """Returns logits of each track, some steps reading the model's own samples.
 
     Each step reads, with the given probability, what the model sampled at temperature 1 instead of
-    the true token (Bengio et al., 2015). The samples carry no gradient, so they can be drawn first
-    and read by `predict` later.
+    the true token (Bengio et al., 2015). The samples carry no gradient.
 
     Args:
         parts: the autoregressors, in the order of the tracks.
@@ -193,19 +188,79 @@ def scheduled_previous(
         noise: for the samples, and for the choice between them and the truth.
 
     Returns:
-        int32 [rows, steps, tracks].
+        float [rows, steps, classes] for each track.
     """
-    if tokens.shape[1] == 1:  # A TensorArray without elements does not know the rows.
-        return first[:, None]
-    sample = sampler(1.0, noise)
+    num_steps, num_tracks = tokens.shape[1:]
+    is_own = noise.uniform(FEEDBACK, num_steps, num_tracks) < probability
+    uniform = noise.uniform(TOKEN, num_steps, num_tracks)
+    tokens = tf.transpose(tokens, [1, 0, 2])
+    each = (_split_tracks(parts, value) for value in (first, tokens, is_own, uniform))
+    return [
+        logits
+        for part, *own in zip(parts, *each, strict=True)
+        for logits in part.predict_scheduled(context, *own)
+    ]
 
-    def choose(t, logits):
-        is_own = noise.uniform(FEEDBACK, t, len(logits)) < probability
-        return tf.where(is_own, sample(t, logits), tokens[:, t])
 
-    # The last token is read by no step.
-    chosen, _ = run(parts, context, first, tokens.shape[1] - 1, choose)
-    return tf.concat([first[:, None], chosen], axis=1)
+def run(
+    parts: Sequence[Autoregressor],
+    contexts: tf.Tensor,
+    first: tf.Tensor,
+    segment_steps: int,
+    choose: Choice,
+) -> tf.Tensor:
+    """Runs step by step on tokens chosen on the way; nothing of it carries a gradient.
+
+    Args:
+        parts: the autoregressors, in the order of the tracks.
+        contexts: float [segments, rows, context_size]; at each the state is set anew.
+        first: int32 [rows, tracks], the token before the first step.
+        segment_steps: how many steps each context is for.
+        choose: what each step reads. It counts steps over all segments.
+
+    Returns:
+        The chosen tokens, int32 [rows, segments * segment_steps, tracks].
+    """
+    num_segments, context_size = contexts.shape[0], contexts.shape[-1]
+    steps = [StackSteps(part.weights_of_stack()) for part in parts]
+    flat = tf.reshape(contexts, [num_segments * tf.shape(contexts)[1], context_size])
+    # Of all segments at once: the weights are read once.
+    starts = [
+        _by_segment((part.context_gates(flat), part.states(flat)), num_segments) for part in parts
+    ]
+    num_steps = num_segments * segment_steps
+    array = tf.TensorArray(tf.int32, num_steps, element_shape=[None, first.shape[-1]])
+
+    def step_body(step, token, states, chosen, constants):
+        logits, next_states = [], []
+        own_tokens = _split_tracks(parts, token)
+        for part, take_step, *own in zip(parts, steps, constants, own_tokens, states, strict=True):
+            state, _ = take_step(*own)
+            next_states.append(state)
+            logits += part.logits(tf.transpose(state[-1][0]))
+        token = tf.ensure_shape(choose(step, logits), first.shape)
+        return step + 1, token, next_states, chosen.write(step, token)
+
+    def segment_body(segment, token, chosen):
+        constants, states = zip(
+            *(tf.nest.map_structure(lambda x: x[segment], start) for start in starts), strict=True
+        )
+        last = (segment + 1) * segment_steps
+        _, token, _, chosen = tf.while_loop(
+            lambda step, *_: step < last,
+            lambda *loop: step_body(*loop, constants),
+            (segment * segment_steps, token, list(states), chosen),
+            parallel_iterations=1,
+        )
+        return segment + 1, token, chosen
+
+    *_, chosen = tf.while_loop(
+        lambda segment, *_: segment < num_segments,
+        segment_body,
+        (0, first, array),
+        parallel_iterations=1,
+    )
+    return tf.transpose(chosen.stack(), [1, 0, 2])
 
 
 def greedy(step, logits: Sequence[tf.Tensor]) -> tf.Tensor:
@@ -214,19 +269,32 @@ def greedy(step, logits: Sequence[tf.Tensor]) -> tf.Tensor:
     return losses.most_likely([track[:, None] for track in logits])[:, 0]
 
 
-def sampler(temperature, noise: Noise) -> Choice:
-    """Returns a choice that samples each track from its softmax at a temperature."""
+def sampler(temperature, uniform: tf.Tensor) -> Choice:
+    """Returns a choice that samples each track from its softmax at a temperature.
+
+    Args:
+        temperature: a number, or one for each row: float [rows, 1].
+        uniform: float [steps, rows, tracks] in (0, 1): the draws.
+    """
 
     def choose(step, logits):
-        sizes = [track.shape[-1] for track in logits]
-        draws = tf.split(gumbel(noise.uniform(TOKEN, step, sum(sizes))), sizes, axis=-1)
-        noisy = [
-            tf.cast(track, tf.float32) / temperature + draw
-            for track, draw in zip(logits, draws, strict=True)
-        ]
-        return greedy(step, noisy)
+        draws = tf.unstack(uniform[step], axis=-1)
+        return tf.stack(
+            [
+                categorical(tf.cast(track, tf.float32) / temperature, draw)
+                for track, draw in zip(logits, draws, strict=True)
+            ],
+            axis=-1,
+        )
 
     return choose
+
+
+def _by_segment(structure, num_segments: int):
+    """Returns a structure of [D, segments * rows] as [segments, D, rows]."""
+    return tf.nest.map_structure(
+        lambda x: tf.transpose(tf.reshape(x, [x.shape[0], num_segments, -1]), [1, 0, 2]), structure
+    )
 
 
 def _split_tracks(parts: Sequence[Autoregressor], tokens: tf.Tensor) -> list[tf.Tensor]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from magenta_vae.model import autoregressor
+from magenta_vae.model import autoregressor, lstm
 from magenta_vae.model.autoregressor import Autoregressor, Choice, pairs
 from magenta_vae.model.lstm import LSTMLayer
 from magenta_vae.model.noise import GroupedNoise, Noise
@@ -34,7 +34,7 @@ class FlatDecoder(keras.layers.Layer):
         name: str = "decoder",
     ):
         super().__init__(name=name)
-        self._num_steps = num_steps
+        self.num_steps = num_steps
         with keras.name_scope(self.name):
             self._autoregressor = Autoregressor(
                 num_classes, z_size, num_units, num_layers, state_activation, name="flat"
@@ -54,19 +54,20 @@ class FlatDecoder(keras.layers.Layer):
         self, z: tf.Tensor, tokens: tf.Tensor, probability: tf.Tensor, noise: Noise
     ) -> list[tf.Tensor]:
         """Returns logits as `predict` does, reading the model's own samples with a probability."""
-        previous = autoregressor.scheduled_previous(
+        return autoregressor.predict_scheduled(
             [self._autoregressor], z, self._first(z), tokens, probability, noise
         )
-        return self._autoregressor.predict(z, previous)
 
-    def sample(self, z: tf.Tensor, choose: Choice) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the tokens chosen and the most likely ones, int32 [batch, steps, tracks] each.
+    def sample(self, z: tf.Tensor, choose: Choice) -> tf.Tensor:
+        """Returns the tokens chosen, int32 [batch, steps, tracks].
 
         Args:
             z: float [batch, z_size].
             choose: `autoregressor.greedy`, or an `autoregressor.sampler`.
         """
-        return autoregressor.run([self._autoregressor], z, self._first(z), self._num_steps, choose)
+        return autoregressor.run(
+            [self._autoregressor], z[None], self._first(z), self.num_steps, choose
+        )
 
     def _first(self, z: tf.Tensor) -> tf.Tensor:
         return autoregressor.nothing([self._autoregressor], tf.shape(z)[0])
@@ -115,12 +116,17 @@ class Conductor(keras.layers.Layer):
 
     def call(self, z: tf.Tensor) -> tf.Tensor:
         """Returns float [batch, segments, embedding_size] of z [batch, z_size]."""
-        states = pairs(self._initial_state(z), self._num_layers)
-        hidden = tf.zeros([self.num_segments, tf.shape(z)[0], 0], z.dtype)
-        for index, state in enumerate(states):
-            layer = getattr(self, f"lstm_{index}")
-            hidden = layer.sequence(layer.project(hidden), state)
-        return tf.transpose(self._linear(hidden), [1, 0, 2])
+        layers = [getattr(self, f"lstm_{index}") for index in range(self._num_layers)]
+        no_tokens = tf.zeros([tf.shape(z)[0], 0], tf.int32)
+        hidden, _ = lstm.unroll(
+            lstm.stack_weights(layers, ()),
+            lstm.context_gates(layers[0], (), tf.zeros([tf.shape(z)[0], 0])),
+            pairs(self._initial_state(z), self._num_layers),
+            no_tokens,
+            self.num_segments,
+            lambda step, hidden: no_tokens,
+        )
+        return self._linear(tf.transpose(hidden, [1, 0, 2]))
 
 
 class HierarchicalDecoder(keras.layers.Layer):
@@ -157,7 +163,7 @@ class HierarchicalDecoder(keras.layers.Layer):
                 f"num_segments={conductor.num_segments}. Received: num_steps={num_steps}."
             )
         self.conductor = conductor
-        self._num_steps = num_steps
+        self.num_steps = num_steps
         self._segment_steps = num_steps // conductor.num_segments
         self._num_tracks = len(num_classes)
         with keras.name_scope(self.name):
@@ -193,7 +199,7 @@ class HierarchicalDecoder(keras.layers.Layer):
         """Returns logits as `predict` does, reading the model's own samples with a probability."""
         embeddings = self._embeddings(z)
         true_previous = self._split(_previous(self._first(z), tokens))
-        previous = autoregressor.scheduled_previous(
+        logits = autoregressor.predict_scheduled(
             self._parts,
             embeddings,
             true_previous[:, 0],
@@ -201,43 +207,18 @@ class HierarchicalDecoder(keras.layers.Layer):
             probability,
             GroupedNoise(noise, self.conductor.num_segments),
         )
-        return self._join(autoregressor.predict(self._parts, embeddings, previous))
+        return self._join(logits)
 
-    def sample(self, z: tf.Tensor, choose: Choice) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the tokens chosen and the most likely ones, int32 [batch, steps, tracks] each.
+    def sample(self, z: tf.Tensor, choose: Choice) -> tf.Tensor:
+        """Returns the tokens chosen, int32 [batch, steps, tracks].
 
         Args:
             z: float [batch, z_size].
             choose: `autoregressor.greedy`, or an `autoregressor.sampler`.
         """
-        embeddings = self.conductor(z)
-        num_segments = self.conductor.num_segments
-        shape = [None, self._segment_steps, self._num_tracks]
-        arrays = (tf.TensorArray(tf.int32, num_segments, element_shape=shape) for _ in range(2))
-
-        def body(segment, first, chosen, likely):
-            own, best = autoregressor.run(
-                self._parts,
-                embeddings[:, segment],
-                first,
-                self._segment_steps,
-                choose,
-                segment * self._segment_steps,
-            )
-            return segment + 1, own[:, -1], chosen.write(segment, own), likely.write(segment, best)
-
-        _, _, *tokens = tf.while_loop(
-            lambda segment, *_: segment < num_segments,
-            body,
-            (0, self._first(z), *arrays),
-            parallel_iterations=1,
-        )
-        # [S, B, T / S, K] -> [B, T, K]
-        return tuple(
-            tf.reshape(
-                tf.transpose(array.stack(), [1, 0, 2, 3]), [-1, self._num_steps, self._num_tracks]
-            )
-            for array in tokens
+        embeddings = tf.transpose(self.conductor(z), [1, 0, 2])
+        return autoregressor.run(
+            self._parts, embeddings, self._first(z), self._segment_steps, choose
         )
 
     def _embeddings(self, z: tf.Tensor) -> tf.Tensor:
@@ -253,7 +234,7 @@ class HierarchicalDecoder(keras.layers.Layer):
 
     def _join(self, logits: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """[B * S, T / S, V] -> [B, T, V] for each track."""
-        return [tf.reshape(track, [-1, self._num_steps, track.shape[-1]]) for track in logits]
+        return [tf.reshape(track, [-1, self.num_steps, track.shape[-1]]) for track in logits]
 
 
 def _previous(first: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:

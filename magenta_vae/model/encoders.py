@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from magenta_vae.model import autoregressor, lstm
 from magenta_vae.model.lstm import LSTMLayer
 
 
@@ -49,10 +50,18 @@ class BidirectionalLSTM(keras.layers.Layer):
         mu, sigma_pre = tf.split(self._linear(tf.concat(finals, axis=-1)), 2, axis=-1)
         return mu, tf.exp(2 * sigma_pre)
 
-    def _final_output(self, lstm: LSTMLayer, tokens: tf.Tensor) -> tf.Tensor:
+    def _final_output(self, layer: LSTMLayer, tokens: tf.Tensor) -> tf.Tensor:
         num_rows = tf.shape(tokens)[1]
-        project = lstm.token_projection(self._num_classes, context=tf.zeros([num_rows, 0]))
-        return lstm.sequence(project(tokens), lstm.zero_state(num_rows))[-1]
+        zeros = tf.zeros([layer.num_units, num_rows])
+        hidden, _ = lstm.unroll(
+            lstm.stack_weights([layer], self._num_classes),
+            lstm.context_gates(layer, self._num_classes, tf.zeros([num_rows, 0])),
+            [(zeros, zeros)],
+            tokens[0],
+            tokens.shape[0],
+            autoregressor.follow(tokens),
+        )
+        return hidden[-1]
 
 
 class NoEncoder(keras.layers.Layer):

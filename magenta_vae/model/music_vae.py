@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from magenta_vae.model import autoregressor, latent, losses
-from magenta_vae.model.noise import LATENT, BatchNoise, Noise
+from magenta_vae.model.noise import LATENT, TOKEN, BatchNoise, Noise
 from magenta_vae.model.schedules import Schedule
 
 
@@ -24,7 +24,7 @@ class MusicVAE(keras.Model):
 
     Example:
         >>> mu, sigma = vae.encode(tokens)
-        >>> music = vae.sample(mu, autoregressor.greedy)[0]
+        >>> music = vae.sample(mu, autoregressor.greedy)
     """
 
     def __init__(
@@ -62,23 +62,33 @@ class MusicVAE(keras.Model):
 
     def draw_z(self, mu: tf.Tensor, sigma: tf.Tensor, noise: Noise) -> tf.Tensor:
         """Returns z drawn from the posterior, with gradients: float [batch, z_size]."""
-        return mu + sigma * noise.normal(LATENT, 0, self.z_size)
+        return mu + sigma * noise.normal(LATENT, self.z_size)
 
     def decode(self, z: tf.Tensor, tokens: tf.Tensor) -> list[tf.Tensor]:
         """Returns teacher-forced logits of each track, float [batch, steps, classes]."""
         return self.decoder.predict(z, tokens)
 
-    def sample(self, z: tf.Tensor, choose=autoregressor.greedy) -> tuple[tf.Tensor, tf.Tensor]:
+    def sample(self, z: tf.Tensor, choose=autoregressor.greedy) -> tf.Tensor:
         """Runs the decoder on its own output.
 
         Args:
             z: float [batch, z_size].
-            choose: `autoregressor.greedy` or a `autoregressor.sampler`.
+            choose: `autoregressor.greedy`, or what `sampler` returns.
 
         Returns:
-            The chosen and the most likely tokens, int32 [batch, steps, tracks] each.
+            The chosen tokens, int32 [batch, steps, tracks].
         """
         return self.decoder.sample(z, choose)
+
+    def sampler(self, temperature, noise: Noise) -> autoregressor.Choice:
+        """Returns a choice for `sample` that draws from the softmax at a temperature.
+
+        Args:
+            temperature: a number, or one for each row: float [batch, 1].
+            noise: for the draws, which are made here for all steps.
+        """
+        uniform = noise.uniform(TOKEN, self.decoder.num_steps, len(self.track_names))
+        return autoregressor.sampler(temperature, uniform)
 
     def compute_loss(
         self, tokens: tf.Tensor, step: tf.Tensor, seed: tf.Tensor, num_rows=None, first_row=0
@@ -127,12 +137,13 @@ class MusicVAE(keras.Model):
         mu, sigma = self.encode(tokens)
         z = self.draw_z(mu, sigma, draws)
         logits = self.decode(z, tokens)
-        _, sampled = self.sample(z, autoregressor.sampler(1.0, draws))
-        _, greedy = self.sample(z, autoregressor.greedy)
+        sampled = self.sample(z, self.sampler(1.0, draws))
+        likely = losses.most_likely(self.decode(z, sampled))  # what it would have said at each step
+        greedy = self.sample(z, autoregressor.greedy)
         return {
             **self.loss_terms(tokens, logits, mu, sigma, step),
             "next": losses.accuracies(losses.most_likely(logits), tokens),
-            "reconstructed": losses.accuracies(sampled, tokens),
+            "reconstructed": losses.accuracies(likely, tokens),
             "greedy": losses.accuracies(greedy, tokens),
         }
 

@@ -1,4 +1,8 @@
-"""Random draws as functions of a seed: the same on any number of devices and after a resume."""
+"""Random draws as functions of a seed: the same on any number of devices and after a resume.
+
+All that a window needs is drawn at once, before its loop over steps: within the loop a draw would
+cost more than the step.
+"""
 
 from typing import Protocol
 
@@ -11,10 +15,10 @@ LATENT, TOKEN, FEEDBACK = range(3)
 class Noise(Protocol):
     """What the model asks for draws."""
 
-    def uniform(self, purpose: int, step, size: int) -> tf.Tensor:
-        """Returns float32 [rows, size] in (0, 1); `step` counts the draws of one purpose."""
+    def uniform(self, purpose: int, num_steps: int, size: int) -> tf.Tensor:
+        """Returns float32 [num_steps, rows, size] in (0, 1)."""
 
-    def normal(self, purpose: int, step, size: int) -> tf.Tensor:
+    def normal(self, purpose: int, size: int) -> tf.Tensor:
         """Returns float32 [rows, size] of the standard normal distribution."""
 
 
@@ -32,13 +36,14 @@ class BatchNoise:
         self._num_rows = num_rows
         self._rows = slice(first_row, last_row)
 
-    def uniform(self, purpose: int, step, size: int) -> tf.Tensor:
-        """Returns float32 [rows, size] in (0, 1)."""
-        return _uniform([self._num_rows, size], _fold(self._seed, purpose, step))[self._rows]
+    def uniform(self, purpose: int, num_steps: int, size: int) -> tf.Tensor:
+        """Returns float32 [num_steps, rows, size] in (0, 1)."""
+        shape = [self._num_rows, num_steps, size]
+        return _steps_first(_uniform(shape, _fold(self._seed, purpose))[self._rows])
 
-    def normal(self, purpose: int, step, size: int) -> tf.Tensor:
+    def normal(self, purpose: int, size: int) -> tf.Tensor:
         """Returns float32 [rows, size] of the standard normal distribution."""
-        seed = _fold(self._seed, purpose, step)
+        seed = _fold(self._seed, purpose)
         return tf.random.stateless_normal([self._num_rows, size], seed)[self._rows]
 
 
@@ -52,15 +57,14 @@ class RowNoise:
     def __init__(self, seeds):
         self._seeds = seeds
 
-    def uniform(self, purpose: int, step, size: int) -> tf.Tensor:
-        """Returns float32 [rows, size] in (0, 1)."""
-        return self._map(lambda seed: _uniform([size], _fold(seed, purpose, step)))
+    def uniform(self, purpose: int, num_steps: int, size: int) -> tf.Tensor:
+        """Returns float32 [num_steps, rows, size] in (0, 1)."""
+        shape = [num_steps, size]
+        return _steps_first(self._map(lambda seed: _uniform(shape, _fold(seed, purpose))))
 
-    def normal(self, purpose: int, step, size: int) -> tf.Tensor:
+    def normal(self, purpose: int, size: int) -> tf.Tensor:
         """Returns float32 [rows, size] of the standard normal distribution."""
-        return self._map(
-            lambda seed: tf.random.stateless_normal([size], _fold(seed, purpose, step))
-        )
+        return self._map(lambda seed: tf.random.stateless_normal([size], _fold(seed, purpose)))
 
     def _map(self, draw):
         return tf.map_fn(draw, self._seeds, fn_output_signature=tf.float32)
@@ -78,26 +82,45 @@ class GroupedNoise:
         self._noise = noise
         self._num_groups = num_groups
 
-    def uniform(self, purpose: int, step, size: int) -> tf.Tensor:
-        """Returns float32 [rows * num_groups, size] in (0, 1)."""
-        return tf.reshape(self._noise.uniform(purpose, step, self._num_groups * size), [-1, size])
+    def uniform(self, purpose: int, num_steps: int, size: int) -> tf.Tensor:
+        """Returns float32 [num_steps, rows * num_groups, size] in (0, 1)."""
+        draws = self._noise.uniform(purpose, num_steps, self._num_groups * size)
+        return tf.reshape(draws, [num_steps, -1, size])
 
-    def normal(self, purpose: int, step, size: int) -> tf.Tensor:
+    def normal(self, purpose: int, size: int) -> tf.Tensor:
         """Returns float32 [rows * num_groups, size] of the standard normal distribution."""
-        return tf.reshape(self._noise.normal(purpose, step, self._num_groups * size), [-1, size])
+        return tf.reshape(self._noise.normal(purpose, self._num_groups * size), [-1, size])
 
 
-def gumbel(uniform: tf.Tensor) -> tf.Tensor:
-    """Returns Gumbel noise: the argmax of logits plus it is a categorical sample of the logits."""
-    return -tf.math.log(-tf.math.log(uniform))
+def categorical(logits: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
+    """Samples a class for each row, from one draw a row.
+
+    The sample is the class in whose part of the cumulative distribution the draw falls.
+
+    Args:
+        logits: float [rows, classes].
+        uniform: float [rows] in (0, 1).
+
+    Returns:
+        int32 [rows].
+    """
+    weights = tf.exp(logits - tf.reduce_max(logits, axis=-1, keepdims=True))
+    cumulative = tf.cumsum(weights, axis=-1)
+    # Strictly below: the last, the total itself, is never, so the count is a class.
+    is_below = cumulative < uniform[:, None] * cumulative[:, -1:]
+    return tf.reduce_sum(tf.cast(is_below, tf.int32), axis=-1)
 
 
 def _uniform(shape, seed) -> tf.Tensor:
-    # Within (0, 1), so that Gumbel noise is finite: 1 - 2^-24 is the largest float32 below 1.
+    # Within (0, 1): 1 - 2^-24 is the largest float32 below 1.
     return tf.random.stateless_uniform(shape, seed, minval=1e-7, maxval=1 - 2**-24)
 
 
-def _fold(seed, purpose: int, step) -> tf.Tensor:
+def _steps_first(draws: tf.Tensor) -> tf.Tensor:
+    """[rows, steps, size] -> [steps, rows, size]."""
+    return tf.transpose(draws, [1, 0, 2])
+
+
+def _fold(seed, purpose: int) -> tf.Tensor:
     # In 64 bits: what folding keeps of the seed has as many bits as the data.
-    data = tf.cast(step, tf.int64) * 4 + purpose
-    return tf.random.experimental.stateless_fold_in(seed, data)
+    return tf.random.experimental.stateless_fold_in(seed, tf.constant(purpose, tf.int64))

@@ -4,15 +4,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from magenta_vae.model import losses
-from magenta_vae.model.autoregressor import greedy, nothing, sampler, scheduled_previous
+from magenta_vae.model import autoregressor, losses
+from magenta_vae.model.autoregressor import greedy
 from magenta_vae.model.decoders import FlatDecoder
-from magenta_vae.model.noise import FEEDBACK, BatchNoise, RowNoise
+from magenta_vae.model.noise import FEEDBACK, TOKEN, BatchNoise, RowNoise, categorical
 
 NUM_CLASSES, STEPS, Z, UNITS, LAYERS, BATCH = (4, 6), 5, 3, 5, 2, 3
 SEED = tf.constant([1, 2], tf.int64)
 NOISE = BatchNoise(SEED, BATCH)
 RNG = np.random.default_rng(0)
+
+
+def sampler(temperature, noise):
+    uniform = noise.uniform(TOKEN, STEPS, len(NUM_CLASSES))
+    return autoregressor.sampler(temperature, uniform)
 
 
 @pytest.fixture
@@ -89,10 +94,9 @@ def test_sampling_with_the_true_tokens_forced_is_teacher_forcing(decoder, z, tok
         seen.append(logits)
         return tokens[:, t]
 
-    chosen, likely = decoder.sample(z, choose)
+    chosen = decoder.sample(z, choose)
     logits = decoder.predict(z, tokens)
     np.testing.assert_array_equal(chosen, tokens)
-    np.testing.assert_array_equal(likely, losses.most_likely(logits))
     for track, expected in enumerate(logits):
         np.testing.assert_allclose(tf.stack([s[track] for s in seen], 1), expected, atol=1e-5)
 
@@ -104,25 +108,34 @@ def test_scheduled_sampling_never_is_teacher_forcing(decoder, z, tokens):
 
 
 def test_scheduled_sampling_always_reads_only_own_samples(decoder, z, tokens):
-    own, _ = decoder.sample(z, sampler(1.0, NOISE))
+    own = decoder.sample(z, sampler(1.0, NOISE))
     expected = reference_predict(decoder, z, shift(own))
     for truth in (tokens, tf.zeros_like(tokens)):
         logits = decoder.predict_scheduled(z, truth, tf.constant(1.0), NOISE)
         np.testing.assert_allclose(tf.concat(logits, -1), expected, atol=1e-5)
 
 
+def reference_scheduled(decoder, z, tokens, probability):
+    """Returns what each step reads, by the definition: int32 [batch, steps, tracks]."""
+    is_own = NOISE.uniform(FEEDBACK, STEPS, len(NUM_CLASSES)) < probability
+    sample = sampler(1.0, NOISE)
+    previous = shift(tokens)
+    for t in range(STEPS - 1):  # A step's logits need only what was read before it.
+        logits = reference_predict(decoder, z, previous)[:, t]
+        own = sample(t, tf.split(logits, NUM_CLASSES, axis=-1))
+        read = np.array(previous)
+        read[:, t + 1] = np.where(is_own[t], own, tokens[:, t])
+        previous = tf.constant(read)
+    return previous
+
+
 def test_scheduled_sampling_chooses_for_each_step_and_example(decoder, z, tokens):
-    parts = [decoder._autoregressor]
-    first = nothing(parts, BATCH)
-    previous = scheduled_previous(parts, z, first, tokens, tf.constant(0.5), NOISE)
-    np.testing.assert_array_equal(previous[:, 0], first)
-    logits = reference_predict(decoder, z, previous)
-    is_own = [NOISE.uniform(FEEDBACK, t, len(NUM_CLASSES)) < 0.5 for t in range(STEPS - 1)]
-    assert 0 < np.sum(is_own) < np.size(is_own)
-    for t in range(STEPS - 1):
-        own = sampler(1.0, NOISE)(t, tf.split(logits[:, t], NUM_CLASSES, axis=-1))
-        expected = np.where(is_own[t], own, tokens[:, t])
-        np.testing.assert_array_equal(previous[:, t + 1], expected)
+    previous = reference_scheduled(decoder, z, tokens, 0.5)
+    is_true = np.array(previous == shift(tokens))[:, 1:]
+    assert 0.2 < is_true.mean() < 0.9
+    logits = decoder.predict_scheduled(z, tokens, tf.constant(0.5), NOISE)
+    expected = reference_predict(decoder, z, previous)
+    np.testing.assert_allclose(tf.concat(logits, -1), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.5, 1.0])
@@ -130,8 +143,7 @@ def test_scheduled_gradient_is_that_of_the_reference_on_the_same_tokens(
     decoder, z, tokens, probability
 ):
     upstream = tf.constant(RNG.normal(size=(BATCH, STEPS, sum(NUM_CLASSES))), tf.float32)
-    parts = [decoder._autoregressor]
-    previous = scheduled_previous(parts, z, nothing(parts, BATCH), tokens, probability, NOISE)
+    previous = reference_scheduled(decoder, z, tokens, probability)
     sources = [z, *(variable.value for variable in decoder.variables)]
 
     def gradients(predict):
@@ -153,20 +165,22 @@ def test_scheduled_gradient_is_that_of_the_reference_on_the_same_tokens(
 
 
 def test_greedy_decoding_reads_its_most_likely_tokens(decoder, z):
-    chosen, likely = decoder.sample(z, greedy)
-    assert chosen.dtype == likely.dtype == tf.int32
-    np.testing.assert_array_equal(chosen, likely)
+    chosen = decoder.sample(z, greedy)
+    assert chosen.dtype == tf.int32
     logits = reference_predict(decoder, z, shift(chosen))
     expected = losses.most_likely(tf.split(logits, NUM_CLASSES, axis=-1))
     np.testing.assert_array_equal(chosen, expected)
 
 
-def test_own_samples_are_judged_by_the_most_likely_token(decoder, z):
-    chosen, likely = decoder.sample(z, sampler(1.0, NOISE))
-    logits = reference_predict(decoder, z, shift(chosen))
-    expected = losses.most_likely(tf.split(logits, NUM_CLASSES, axis=-1))
-    np.testing.assert_array_equal(likely, expected)
-    assert np.any(chosen != likely)
+def test_own_samples_are_drawn_from_what_the_reference_says(decoder, z):
+    chosen = decoder.sample(z, sampler(1.0, NOISE))
+    logits = tf.split(reference_predict(decoder, z, shift(chosen)), NUM_CLASSES, axis=-1)
+    draws = NOISE.uniform(TOKEN, STEPS, len(NUM_CLASSES))
+    for t in range(STEPS):
+        for k, track in enumerate(logits):
+            expected = categorical(track[:, t], draws[t, :, k])
+            np.testing.assert_array_equal(chosen[:, t, k], expected)
+    assert np.any(chosen != losses.most_likely(logits))
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
@@ -174,7 +188,7 @@ def test_sampler_draws_from_the_softmax_at_a_temperature(temperature):
     rows = 40_000
     logits = [np.log([[0.5, 0.3, 0.2]]), np.array([[1.0, -1.0]])]
     choose = sampler(temperature, BatchNoise(SEED, rows))
-    drawn = choose(0, [tf.repeat(tf.constant(x, tf.float32), rows, axis=0) for x in logits])
+    drawn = choose(1, [tf.repeat(tf.constant(x, tf.float32), rows, axis=0) for x in logits])
     joint = np.histogram2d(*drawn.numpy().T, bins=[range(4), range(3)])[0] / rows
     softmax = [np.exp(x[0] / temperature) / np.exp(x[0] / temperature).sum() for x in logits]
     # The tracks are independent; a frequency's standard error is at most 0.0025.
@@ -182,7 +196,7 @@ def test_sampler_draws_from_the_softmax_at_a_temperature(temperature):
 
 
 def test_sampler_takes_a_temperature_for_each_row():
-    logits = [tf.tile([[0.0, 1.0, 2.0]], [2000, 1])]
+    logits = [tf.tile([[0.0, 1.0, 2.0]], [2000, 1])] * 2
     temperatures = tf.repeat([[1e-3], [100.0]], 1000, axis=0)
     drawn = sampler(temperatures, BatchNoise(SEED, 2000))(0, logits).numpy()[:, 0]
     assert (drawn[:1000] == 2).all()  # nearly greedy
@@ -191,8 +205,8 @@ def test_sampler_takes_a_temperature_for_each_row():
 
 def test_a_rows_sample_does_not_depend_on_the_other_rows(decoder, z):
     seeds = tf.constant([[5, row] for row in range(BATCH)], tf.int64)
-    together, _ = decoder.sample(z, sampler(1.0, RowNoise(seeds)))
-    alone, _ = decoder.sample(z[1:2], sampler(1.0, RowNoise(seeds[1:2])))
+    together = decoder.sample(z, sampler(1.0, RowNoise(seeds)))
+    alone = decoder.sample(z[1:2], sampler(1.0, RowNoise(seeds[1:2])))
     np.testing.assert_array_equal(alone[0], together[1])
 
 
@@ -202,7 +216,7 @@ def test_graph_equals_eager_whether_or_not_the_batch_is_known(decoder, z, tokens
     def run(z, tokens):
         noise = BatchNoise(SEED, tf.shape(z)[0], 0, tf.shape(z)[0])
         samples = decoder.sample(z, sampler(1.0, noise))
-        return [*samples, *decoder.predict_scheduled(z, tokens, 0.5, noise)]
+        return [samples, *decoder.predict_scheduled(z, tokens, 0.5, noise)]
 
     unknown = [tf.TensorSpec([None, Z]), tf.TensorSpec([None, STEPS, 2], tf.int32)]
     eager = run(z[:batch], tokens[:batch])

@@ -1,13 +1,15 @@
-"""The LSTM equals Keras' and a plain numpy one, in values and in every gradient."""
+"""A stack equals Keras' LSTM layers and a plain numpy one, in values and in every gradient."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from magenta_vae.model.lstm import LSTMLayer, embed
+from magenta_vae.model import lstm
+from magenta_vae.model.lstm import LSTMLayer
 
-STEPS, ROWS, INPUTS, UNITS = 7, 3, 5, 4
+STEPS, ROWS, CONTEXT, UNITS = 7, 3, 2, 4
+NUM_CLASSES = (3, 5)
 RNG = np.random.default_rng(0)
 
 
@@ -15,12 +17,45 @@ def normal(*shape):
     return tf.constant(RNG.normal(size=shape), tf.float32)
 
 
-@pytest.fixture
-def layer():
-    layer = LSTMLayer(INPUTS, UNITS)
-    for variable in layer.variables:
-        variable.assign(normal(*variable.shape))
-    return layer
+def make_layers(num_layers, num_classes=NUM_CLASSES, context_size=CONTEXT):
+    """Returns a stack with random weights, biases too."""
+    sizes = [sum(num_classes) + context_size] + [UNITS] * (num_layers - 1)
+    layers = [LSTMLayer(size, UNITS, name=f"lstm_{n}") for n, size in enumerate(sizes)]
+    for layer in layers:
+        for variable in layer.variables:
+            variable.assign(normal(*variable.shape))
+    return layers
+
+
+def make_tokens(num_classes=NUM_CLASSES):
+    """Returns int32 [steps, rows, tracks] in which each track's `nothing` occurs."""
+    columns = [RNG.integers(classes + 1, size=(STEPS, ROWS)) for classes in num_classes]
+    tokens = np.stack(columns, axis=-1).astype(np.int32)
+    tokens[0] = num_classes
+    return tf.constant(tokens)
+
+
+def make_states(num_layers):
+    return [(normal(ROWS, UNITS), normal(ROWS, UNITS)) for _ in range(num_layers)]
+
+
+def joined(tokens, context, num_classes=NUM_CLASSES):
+    """Returns the one-hot tokens and the context, as the first layer reads them."""
+    one_hots = [tf.one_hot(tokens[..., track], n) for track, n in enumerate(num_classes)]
+    return tf.concat([*one_hots, tf.broadcast_to(context, [STEPS, *context.shape])], axis=-1)
+
+
+def unroll(layers, tokens, context, states, num_classes=NUM_CLASSES):
+    """Runs our stack on given tokens: [steps, rows, U]."""
+    outputs, _ = lstm.unroll(
+        lstm.stack_weights(layers, num_classes),
+        lstm.context_gates(layers[0], num_classes, context),
+        [(tf.transpose(hidden), tf.transpose(cell)) for hidden, cell in states],
+        tokens[0],
+        STEPS,
+        lambda step, _: tokens[tf.minimum(step + 1, STEPS - 1)],
+    )
+    return outputs
 
 
 def numpy_lstm(inputs, hidden, cell, kernel, recurrent_kernel, bias):
@@ -40,132 +75,160 @@ def numpy_lstm(inputs, hidden, cell, kernel, recurrent_kernel, bias):
     return np.stack(hiddens), np.stack(cells)
 
 
-def test_sequence_equals_numpy(layer):
-    inputs, hidden, cell = normal(STEPS, ROWS, INPUTS), normal(ROWS, UNITS), normal(ROWS, UNITS)
-    weights = [variable.numpy() for variable in layer.variables]
-    expected, _ = numpy_lstm(inputs, hidden.numpy(), cell.numpy(), *weights)
-    outputs = layer.sequence(layer.project(inputs), (hidden, cell))
+def numpy_stack(layers, tokens, context, states):
+    """Returns the hidden and cell states of each layer, [steps, rows, units]."""
+    inputs, results = joined(tokens, context), []
+    for layer, (hidden, cell) in zip(layers, states, strict=True):
+        weights = [variable.numpy() for variable in layer.variables]
+        results.append(numpy_lstm(inputs, hidden.numpy(), cell.numpy(), *weights))
+        inputs = results[-1][0]
+    return results
+
+
+@pytest.mark.parametrize("num_layers", [1, 3])
+def test_unrolled_stack_equals_numpy(num_layers):
+    layers, states = make_layers(num_layers), make_states(num_layers)
+    tokens, context = make_tokens(), normal(ROWS, CONTEXT)
+    expected = numpy_stack(layers, tokens, context, states)[-1][0]
+    outputs = unroll(layers, tokens, context, states)
     np.testing.assert_allclose(outputs, expected, atol=1e-6)
 
 
-def test_repeated_step_equals_numpy_and_sequence(layer):
-    inputs, state = normal(STEPS, ROWS, INPUTS), (normal(ROWS, UNITS), normal(ROWS, UNITS))
-    weights = [variable.numpy() for variable in layer.variables]
-    hiddens, cells = numpy_lstm(inputs, state[0].numpy(), state[1].numpy(), *weights)
-    sequence = layer.sequence(layer.project(inputs), state)
+def test_repeated_steps_equal_numpy():
+    layers, states = make_layers(2), make_states(2)
+    tokens, context = make_tokens(), normal(ROWS, CONTEXT)
+    expected = numpy_stack(layers, tokens, context, states)
+    take_step = lstm.StackSteps(lstm.stack_weights(layers, NUM_CLASSES))
+    constant = lstm.context_gates(layers[0], NUM_CLASSES, context)
+    states = [(tf.transpose(hidden), tf.transpose(cell)) for hidden, cell in states]
     for t in range(STEPS):
-        state = layer.step(layer.project(inputs[t]), state)
-        np.testing.assert_allclose(state[0], hiddens[t], atol=1e-6)
-        np.testing.assert_allclose(state[1], cells[t], atol=1e-6)
-        np.testing.assert_allclose(state[0], sequence[t], atol=1e-6)
+        states, _ = take_step(constant, tokens[t], states)
+        for (hidden, cell), (hiddens, cells) in zip(states, expected, strict=True):
+            np.testing.assert_allclose(tf.transpose(hidden), hiddens[t], atol=1e-6)
+            np.testing.assert_allclose(tf.transpose(cell), cells[t], atol=1e-6)
+
+
+def test_the_choice_reads_the_last_layers_state_and_is_read_by_the_next_step():
+    layers, states, context = make_layers(2), make_states(2), normal(ROWS, CONTEXT)
+    first = make_tokens()[0]
+
+    def choose(step, hidden):
+        sign = tf.cast(hidden[:, :1] > 0, tf.int32)
+        return tf.concat([sign, sign + step % 3], axis=-1)
+
+    outputs, read = lstm.unroll(
+        lstm.stack_weights(layers, NUM_CLASSES),
+        lstm.context_gates(layers[0], NUM_CLASSES, context),
+        [(tf.transpose(hidden), tf.transpose(cell)) for hidden, cell in states],
+        first,
+        STEPS,
+        choose,
+    )
+    np.testing.assert_array_equal(read[0], first)
+    for t in range(STEPS - 1):
+        np.testing.assert_array_equal(read[t + 1], choose(t, outputs[t]))
+    assert len(np.unique(read[1:, :, 0])) == 2
+    np.testing.assert_allclose(outputs, unroll(layers, read, context, states), atol=1e-6)
+
+
+def keras_stack(layers):
+    """Returns Keras' layers with the same weights."""
+    references = []
+    for layer in layers:
+        reference = keras.layers.LSTM(UNITS, return_sequences=True)
+        reference.build((None, None, layer.kernel.shape[0]))
+        reference.set_weights(layer.get_weights())
+        references.append(reference)
+    return references
 
 
 @pytest.mark.parametrize("decorate", [tf.function, lambda f: f], ids=["graph", "eager"])
-@pytest.mark.parametrize("num_steps", [1, STEPS])
-def test_outputs_and_all_gradients_equal_keras(layer, decorate, num_steps):
-    inputs, upstream = normal(num_steps, ROWS, INPUTS), normal(num_steps, ROWS, UNITS)
-    hidden, cell = normal(ROWS, UNITS), normal(ROWS, UNITS)
-    reference = keras.layers.LSTM(UNITS, return_sequences=True)
-    reference.build((None, None, INPUTS))
-    reference.set_weights(layer.get_weights())
+@pytest.mark.parametrize(
+    ("num_layers", "num_classes", "context_size"),
+    [(1, NUM_CLASSES, CONTEXT), (3, NUM_CLASSES, CONTEXT), (2, (5,), 0)],
+    ids=str,
+)
+def test_values_and_gradients_equal_keras(num_layers, num_classes, context_size, decorate):
+    layers = make_layers(num_layers, num_classes, context_size)
+    references = keras_stack(layers)
+    tokens, context = make_tokens(num_classes), normal(ROWS, context_size)
+    states, upstream = make_states(num_layers), normal(STEPS, ROWS, UNITS)
 
-    def ours(inputs, hidden, cell):
-        return layer.sequence(layer.project(inputs), (hidden, cell))
+    def theirs(context, states):
+        inputs = tf.transpose(joined(tokens, context, num_classes), [1, 0, 2])
+        for reference, state in zip(references, states, strict=True):
+            inputs = reference(inputs, initial_state=list(state))
+        return tf.transpose(inputs, [1, 0, 2])
 
-    def theirs(inputs, hidden, cell):
-        batch_first = tf.transpose(inputs, [1, 0, 2])
-        return tf.transpose(reference(batch_first, initial_state=[hidden, cell]), [1, 0, 2])
-
-    def differentiate(run, weights):
+    def differentiate(run, stack):
         @decorate
-        def outputs_and_gradients(*arguments):
+        def outputs_and_gradients(context, states):
             with tf.GradientTape() as tape:
-                tape.watch(arguments)
-                outputs = run(*arguments)
+                tape.watch((context, states))
+                outputs = run(context, states)
                 objective = tf.reduce_sum(outputs * upstream)
-            sources = [*arguments, *(weight.value for weight in weights)]
+            weights = [weight.value for layer in stack for weight in layer.trainable_variables]
+            sources = [*tf.nest.flatten(states), *weights, *([context] if context_size else [])]
             return [outputs, *tape.gradient(objective, sources)]
 
-        return outputs_and_gradients(inputs, hidden, cell)
+        return outputs_and_gradients(context, states)
 
-    pairs = zip(
-        differentiate(ours, layer.variables),
-        differentiate(theirs, reference.trainable_variables),
-        strict=True,
-    )
-    for mine, reference_value in pairs:
-        assert np.abs(reference_value).max() > 1e-3  # says something
-        np.testing.assert_allclose(mine, reference_value, atol=2e-5)
+    mine = differentiate(lambda *own: unroll(layers, tokens, *own, num_classes), layers)
+    for own, reference in zip(mine, differentiate(theirs, references), strict=True):
+        assert np.abs(reference).max() > 1e-3  # says something
+        np.testing.assert_allclose(own, reference, atol=2e-5)
 
 
 def test_new_weights_are_distributed_as_keras_ones():
-    layer, reference = LSTMLayer(INPUTS, UNITS), keras.layers.LSTM(UNITS)
-    reference.build((None, None, INPUTS))
+    inputs = 5
+    layer, reference = LSTMLayer(inputs, UNITS), keras.layers.LSTM(UNITS)
+    reference.build((None, None, inputs))
     shapes = [weight.shape for weight in reference.get_weights()]
     assert [weight.shape for weight in layer.get_weights()] == shapes
     np.testing.assert_array_equal(layer.bias, reference.cell.bias)
     np.testing.assert_array_equal(layer.bias, [0] * 4 + [1] * 4 + [0] * 8)  # forget gate
     recurrent = layer.recurrent_kernel.numpy()
     np.testing.assert_allclose(recurrent @ recurrent.T, np.eye(UNITS), atol=1e-5)
-    limit = np.sqrt(6 / (INPUTS + 4 * UNITS))  # Glorot
+    limit = np.sqrt(6 / (inputs + 4 * UNITS))  # Glorot
     assert 0.5 * limit < np.abs(layer.kernel).max() <= limit
 
 
-def test_projecting_a_sequence_takes_one_product_for_the_kernels_gradient(layer):
-    # A batched product's gradient holds [steps, inputs, 4 x units]: 2 GB for each upper layer of
-    # the paper's 2-bar decoder.
+def test_each_weights_gradient_is_one_product_over_all_steps():
+    # One that holds a matrix for each step: 2 GB for each upper layer of the paper's 2-bar decoder.
+    layers = make_layers(2)
+
     @tf.function
-    def gradient(inputs):
+    def gradient(tokens, context, states):
         with tf.GradientTape() as tape:
-            outputs = layer.sequence(layer.project(inputs), layer.zero_state(ROWS))
-        return tape.gradient(outputs, layer.kernel.value)
+            outputs = unroll(layers, tokens, context, states)
+        return tape.gradient(outputs, layers[1].kernel.value)
 
-    graph = gradient.get_concrete_function(normal(STEPS, ROWS, INPUTS)).graph
+    arguments = make_tokens(), normal(ROWS, CONTEXT), make_states(2)
+    graph = gradient.get_concrete_function(*arguments).graph
     shapes = [output.shape for op in graph.get_operations() for output in op.outputs]
-    assert (INPUTS, 4 * UNITS) in shapes
-    assert (STEPS, INPUTS, 4 * UNITS) not in shapes
+    assert (UNITS, 4 * UNITS) in shapes
+    assert (STEPS, UNITS, 4 * UNITS) not in shapes
 
 
-@pytest.mark.parametrize("decorate", [tf.function, lambda f: f], ids=["graph", "eager"])
-def test_embed_and_its_gradient_equal_a_one_hot_product(decorate):
-    table, ids, upstream = normal(6, 3), tf.constant([[0, 5, 6], [5, 2, 6]]), normal(2, 3, 3)
-
-    def differentiate(lookup):
-        @decorate
-        def rows_and_gradient(table):
-            with tf.GradientTape() as tape:
-                tape.watch(table)
-                rows = lookup(table)
-                objective = tf.reduce_sum(rows * upstream)
-            return rows, tape.gradient(objective, table)
-
-        return rows_and_gradient(table)
-
-    rows, gradient = differentiate(lambda table: embed(tf.pad(table, [[0, 1], [0, 0]]), ids))
-    # The one-hot vector of an id beyond the last class, 6, is zero.
-    expected_rows, expected = differentiate(lambda table: tf.one_hot(ids, 6) @ table)
-    np.testing.assert_allclose(rows, expected_rows, rtol=1e-6)
-    np.testing.assert_array_equal(rows[:, 2], np.zeros((2, 3)))
-    np.testing.assert_allclose(gradient, expected, rtol=1e-5)
-    np.testing.assert_array_equal(gradient[1], np.zeros(3))  # id 1 occurs nowhere
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_rows_are_summed_by_ids_on_every_device(has_gpu, monkeypatch):
+    devices = ["GPU:0"] if has_gpu else []
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: devices)
+    values, ids = normal(6, 3), tf.constant([4, 0, 4, 1, 4, 0])
+    expected = np.zeros((5, 3), np.float32)
+    np.add.at(expected, ids.numpy(), values.numpy())
+    np.testing.assert_allclose(lstm._sum_rows(values, ids, 5), expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("context_size", [0, 2])
-def test_token_projection_equals_concatenated_one_hots_and_context(context_size):
-    num_classes = (3, 5)
-    layer = LSTMLayer(sum(num_classes) + context_size, UNITS)
-    layer.bias.assign(normal(4 * UNITS))
-    # Both tracks' `nothing` occurs, once alone and once together.
-    tokens = tf.constant([[[0, 4], [3, 2]], [[2, 5], [3, 5]], [[1, 0], [2, 1]]])
-    context = normal(2, context_size)
-    joined = [tf.one_hot(tokens[..., track], n) for track, n in enumerate(num_classes)]
-    if context_size:
-        joined.append(tf.broadcast_to(context, [3, 2, context_size]))
-    projected = layer.token_projection(num_classes, context)(tokens)
-    assert projected.shape == (3, 2, 4 * UNITS)
-    np.testing.assert_allclose(projected, layer.project(tf.concat(joined, -1)), atol=1e-6)
-
-
-def test_zero_state_is_zero(layer):
-    for part in layer.zero_state(tf.constant(ROWS)):
-        np.testing.assert_array_equal(part, np.zeros((ROWS, UNITS)))
+def test_a_stack_without_tokens_and_context_runs_from_its_state_alone():
+    layer = LSTMLayer(0, UNITS)
+    assert layer.kernel is None
+    layer.recurrent_kernel.assign(normal(UNITS, 4 * UNITS))
+    ((hidden, cell),) = make_states(1)
+    none = tf.zeros([STEPS, ROWS, 0], tf.int32)
+    outputs = unroll([layer], none, tf.zeros([ROWS, 0]), [(hidden, cell)], ())
+    weights = [variable.numpy() for variable in layer.variables]
+    kernel = np.zeros((0, 4 * UNITS))
+    inputs = np.zeros((STEPS, ROWS, 0))
+    expected, _ = numpy_lstm(inputs, hidden.numpy(), cell.numpy(), kernel, *weights)
+    np.testing.assert_allclose(outputs, expected, atol=1e-6)

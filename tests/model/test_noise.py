@@ -1,7 +1,5 @@
 """Draws are functions of the seed, the row, the purpose and the step, and of nothing else."""
 
-import itertools
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,123 +12,146 @@ from magenta_vae.model.noise import (
     BatchNoise,
     GroupedNoise,
     RowNoise,
-    gumbel,
+    categorical,
 )
 
 SEED = tf.constant([7, 12345], tf.int64)
 ROWS = tf.constant([[7, 0], [7, 1], [8, 0], [2**40, 1]], tf.int64)
 KINDS = ("uniform", "normal")
+SOURCES = pytest.mark.parametrize(
+    "source", [BatchNoise(SEED, 4), RowNoise(ROWS)], ids=["batch", "row"]
+)
+
+
+def draw(source, kind, size=6, purpose=TOKEN):
+    """Returns draws as [rows, ...]: of three steps where they are uniform."""
+    if kind == "normal":
+        return source.normal(purpose, size)
+    return tf.transpose(source.uniform(purpose, 3, size), [1, 0, 2])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("first", "last"), [(0, 3), (3, 8), (7, 8)])
 def test_rows_of_a_batch_are_drawn_as_in_the_whole_batch(kind, first, last):
-    whole = getattr(BatchNoise(SEED, 8), kind)(TOKEN, 5, 6)
-    part = getattr(BatchNoise(SEED, 8, tf.constant(first), tf.constant(last)), kind)(TOKEN, 5, 6)
-    assert part.shape == (last - first, 6)
+    whole = draw(BatchNoise(SEED, 8), kind)
+    part = draw(BatchNoise(SEED, 8, tf.constant(first), tf.constant(last)), kind)
+    assert len(part) == last - first
     np.testing.assert_array_equal(part, whole[first:last])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_row_with_its_own_seed_does_not_depend_on_the_others(kind):
-    together = getattr(RowNoise(ROWS), kind)(TOKEN, 2, 6)
-    reversed_rows = getattr(RowNoise(ROWS[::-1]), kind)(TOKEN, 2, 6)
+    together = draw(RowNoise(ROWS), kind)
+    reversed_rows = draw(RowNoise(ROWS[::-1]), kind)
     np.testing.assert_array_equal(together, reversed_rows[::-1])
     for row in range(len(ROWS)):
-        alone = getattr(RowNoise(ROWS[row : row + 1]), kind)(TOKEN, 2, 6)
+        alone = draw(RowNoise(ROWS[row : row + 1]), kind)
         np.testing.assert_array_equal(alone[0], together[row])
     assert len(np.unique(together)) == tf.size(together)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("source", [BatchNoise(SEED, 4), RowNoise(ROWS)], ids=["batch", "row"])
-def test_every_purpose_and_step_has_draws_of_its_own(source, kind):
-    draws = [
-        getattr(source, kind)(purpose, step, 3).numpy()
-        for purpose, step in itertools.product((LATENT, TOKEN, FEEDBACK), range(5))
-    ]
+@SOURCES
+def test_every_purpose_step_and_row_has_draws_of_its_own(source, kind):
+    draws = [draw(source, kind, purpose=purpose) for purpose in (LATENT, TOKEN, FEEDBACK)]
     assert len(np.unique(draws)) == np.size(draws)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("source", [BatchNoise(SEED, 4), RowNoise(ROWS)], ids=["batch", "row"])
+@SOURCES
 def test_every_group_of_every_row_has_draws_of_its_own(source, kind):
-    draws = [
-        getattr(GroupedNoise(source, 5), kind)(purpose, step, 3).numpy()
-        for purpose, step in itertools.product((TOKEN, FEEDBACK), range(3))
-    ]
-    assert draws[0].shape == (4 * 5, 3)
+    grouped = GroupedNoise(source, 5)
+    draws = [draw(grouped, kind, 3, purpose) for purpose in (TOKEN, FEEDBACK)]
+    assert len(draws[0]) == 4 * 5
     assert len(np.unique(draws)) == np.size(draws)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("first", "last"), [(0, 3), (3, 8), (7, 8)])
 def test_groups_of_rows_of_a_batch_are_drawn_as_in_the_whole_batch(kind, first, last):
-    whole = getattr(GroupedNoise(BatchNoise(SEED, 8), 5), kind)(TOKEN, 2, 3)
+    whole = draw(GroupedNoise(BatchNoise(SEED, 8), 5), kind)
     rows = BatchNoise(SEED, 8, tf.constant(first), tf.constant(last))
-    part = getattr(GroupedNoise(rows, 5), kind)(TOKEN, 2, 3)
-    np.testing.assert_array_equal(part, whole[5 * first : 5 * last])
+    np.testing.assert_array_equal(draw(GroupedNoise(rows, 5), kind), whole[5 * first : 5 * last])
 
 
 def test_another_seed_gives_other_draws():
     seeds = [[7, 12345], [7, 12346], [8, 12345], [12345, 7]]
-    draws = [BatchNoise(tf.constant(seed, tf.int64), 2).uniform(TOKEN, 0, 4) for seed in seeds]
+    draws = [BatchNoise(tf.constant(seed, tf.int64), 2).uniform(TOKEN, 2, 4) for seed in seeds]
     assert len(np.unique(draws)) == np.size(draws)
 
 
 def test_a_seed_is_folded_into_64_bits():
     # Of 32 bits, 100,000 samples would hold a pair that is the same music (birthday paradox).
-    folded = [noise._fold(seed, TOKEN, 0)[0].numpy() for seed in ROWS]
+    folded = [noise._fold(seed, TOKEN)[0].numpy() for seed in ROWS]
     assert np.abs(folded).max() > 2**40
 
 
-@pytest.mark.parametrize("make", [lambda: BatchNoise(SEED, 4), lambda: RowNoise(ROWS)])
-def test_a_graph_draws_what_eager_execution_draws(make):
-    def draw(step):
-        return make().uniform(TOKEN, step, 5), make().normal(LATENT, step, 5)
-
-    for eager, graph in zip(draw(3), tf.function(draw)(tf.constant(3)), strict=True):
-        np.testing.assert_array_equal(eager, graph)
+@pytest.mark.parametrize("kind", KINDS)
+@SOURCES
+def test_a_graph_draws_what_eager_execution_draws(source, kind):
+    in_graph = tf.function(lambda: draw(source, kind))()
+    np.testing.assert_array_equal(draw(source, kind), in_graph)
 
 
-def test_uniform_is_within_0_and_1_and_gumbel_finite():
-    draws = BatchNoise(SEED, 2000).uniform(TOKEN, 0, 1000).numpy()
+def test_uniform_is_within_0_and_1():
+    draws = BatchNoise(SEED, 2000).uniform(TOKEN, 10, 100).numpy()
     assert draws.dtype == np.float32
     assert 0 < draws.min() < 1e-5
     assert 1 - 1e-5 < draws.max() < 1
-    assert np.isfinite(gumbel(draws)).all()
 
 
 def test_ends_of_the_uniform_draws_stay_within_0_and_1(monkeypatch):
     # What a generator that returns the ends of its own interval [0, 1) would make of them.
     def extremes(shape, seed, minval, maxval):
-        del shape, seed
+        del seed
         low, high = np.float32(minval), np.float32(maxval)
-        return np.array([0, 1 - 2**-23], np.float32) * (high - low) + low
+        ends = np.array([0, 1 - 2**-23], np.float32) * (high - low) + low
+        return tf.reshape(tf.constant(ends), shape)
 
     monkeypatch.setattr(tf.random, "stateless_uniform", extremes)
-    ends = BatchNoise(SEED, 2).uniform(TOKEN, 0, 1)
-    assert ends[0] > 0
-    assert ends[1] < 1
-    assert np.isfinite(gumbel(tf.constant(ends))).all()
+    low, high = BatchNoise(SEED, 1).uniform(TOKEN, 1, 2)[0, 0]
+    assert low > 0
+    assert high < 1
 
 
 def test_moments():
     # Each bound is at least 4 standard errors of 200,000 draws.
     source = BatchNoise(SEED, 2000)
-    uniform = source.uniform(TOKEN, 0, 100).numpy().astype(np.float64)
+    uniform = source.uniform(TOKEN, 10, 10).numpy().astype(np.float64)
     np.testing.assert_allclose(uniform.mean(), 1 / 2, atol=0.003)
     np.testing.assert_allclose(uniform.var(), 1 / 12, atol=0.001)
-    normal = source.normal(LATENT, 0, 100).numpy().astype(np.float64)
+    normal = source.normal(LATENT, 100).numpy().astype(np.float64)
     np.testing.assert_allclose([normal.mean(), normal.std()], [0, 1], atol=0.01)
     np.testing.assert_allclose((normal**4).mean(), 3, atol=0.1)
-    draws = gumbel(source.uniform(TOKEN, 1, 100)).numpy()
-    np.testing.assert_allclose(draws.mean(), np.euler_gamma, atol=0.012)
-    np.testing.assert_allclose(draws.var(), np.pi**2 / 6, atol=0.04)
 
 
-def test_steps_and_rows_are_uncorrelated():
-    draws = [BatchNoise(SEED, 2000).normal(TOKEN, step, 2).numpy() for step in range(10)]
-    columns = np.concatenate(draws, axis=1)  # [2000, 10 steps x 2]
+@SOURCES
+def test_steps_and_rows_are_uncorrelated(source):
+    draws = source.uniform(TOKEN, 2000, 5)  # [2000, 4 rows, 5]
+    columns = np.reshape(draws, [2000, 20])
     correlations = np.corrcoef(columns, rowvar=False) - np.eye(20)
     assert np.abs(correlations).max() < 5 / np.sqrt(2000)
+
+
+@pytest.mark.parametrize("num_classes", [2, 130, 512])
+def test_categorical_takes_the_class_whose_part_holds_the_draw(num_classes):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(scale=2, size=(1000, num_classes)).astype(np.float32)
+    draws = rng.uniform(0.001, 0.999, size=1000).astype(np.float32)
+    drawn = categorical(tf.constant(logits), tf.constant(draws)).numpy()
+    weights = np.exp(logits.astype(np.float64))
+    cumulative = np.cumsum(weights, axis=1) / weights.sum(axis=1, keepdims=True)
+    rows = np.arange(1000)
+    below = np.where(drawn > 0, cumulative[rows, drawn - 1], 0)
+    assert drawn.dtype == np.int32
+    assert (below <= draws + 1e-5).all() and (draws - 1e-5 <= cumulative[rows, drawn]).all()
+    assert len(np.unique(drawn)) > num_classes / 4
+
+
+def test_categorical_never_takes_an_impossible_class():
+    # Neither at the ends of the draws nor next to a class that takes everything.
+    draws = tf.constant([1e-7, 0.5, 1 - 2**-24])
+    for certain in range(3):
+        logits = np.full((3, 3), -np.inf, np.float32)
+        logits[:, certain] = 1e4
+        np.testing.assert_array_equal(categorical(tf.constant(logits), draws), [certain] * 3)
