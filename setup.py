@@ -46,6 +46,7 @@ setup(
         "audio": ["pyfluidsynth>=1.4"],  # SoundFonts, with the system's libfluidsynth
         "test": [
             "ipykernel>=6.29",
+            "muspy>=0.5",  # measures the same statistics
             "nbclient>=0.10",
             "nbformat>=5.10",
             "pytest>=8.0",
