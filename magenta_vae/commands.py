@@ -25,10 +25,12 @@ def define_gin_flags() -> tuple[flags.FlagHolder, flags.FlagHolder]:
     )
 
 
-def define_output_flags() -> dict[str, flags.FlagHolder]:
+def define_output_flags(required: bool = True) -> dict[str, flags.FlagHolder]:
     """Defines what commands that make music take, by the names `outputs.write_music` uses."""
     return {
-        "output_dir": flags.DEFINE_string("output_dir", None, "Folder of the MIDI.", required=True),
+        "output_dir": flags.DEFINE_string(
+            "output_dir", None, "Folder of the MIDI.", required=required
+        ),
         "plot": flags.DEFINE_bool("plot", False, "Also write pictures (.png)."),
         "audio": flags.DEFINE_bool("audio", False, "Also write sound (.wav)."),
         "soundfont": flags.DEFINE_string("soundfont", None, "A SoundFont (.sf2) that plays it."),
@@ -74,6 +76,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
             raise app.UsageError(f"unknown arguments: {' '.join(arguments[1:])}")
         # TensorFlow's and its friends' notices to their own developers.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", "Couldn't find ffmpeg", RuntimeWarning)
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)
         try:

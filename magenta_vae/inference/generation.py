@@ -218,6 +218,42 @@ class TrainedModel:
         music = self.decode(points, temperature, seed)
         return [music[first : first + num_columns] for first in range(0, len(music), num_columns)]
 
+    def attribute_vector(
+        self, with_attribute: Music | Sequence[Music], without: Music | Sequence[Music]
+    ) -> np.ndarray:
+        """Returns the way in latent space from music without an attribute to music with it.
+
+        Args:
+            with_attribute, without: as `encode` takes music. Of each its windows' mean is taken.
+
+        Returns:
+            The difference of the means of z: float32 [z_size].
+        """
+        return self.encode(with_attribute).mean(axis=0) - self.encode(without).mean(axis=0)
+
+    def apply_attribute(
+        self,
+        music: Music | Sequence[Music],
+        vector: np.ndarray,
+        strength: float = 1.0,
+        temperature: float = TEMPERATURE,
+        seed: int = 0,
+    ) -> NoteSequences:
+        """Returns the reconstruction of music with `strength` times an attribute added to its z.
+
+        Args:
+            music: as `encode` takes it.
+            vector: float [z_size], as `attribute_vector` returns it.
+            strength: below 0 for less of the attribute; 0 is `reconstruct`.
+            temperature, seed: see `decode`.
+        """
+        vector = np.asarray(vector, np.float32)
+        if vector.shape != (self.z_size,):
+            raise ValueError(
+                f"The vector must be of this model: [{self.z_size}]. Received: {vector.shape}."
+            )
+        return self.decode(self.encode(music) + np.float32(strength) * vector, temperature, seed)
+
     def _decode_rows(self, z, temperature, seeds):
         return self._model.sample(z, self._model.sampler(temperature, RowNoise(seeds)))
 

@@ -57,6 +57,8 @@ class WindowReader:
             SongError: for music that does not fit, with the rule it breaks.
         """
         several = [music] if isinstance(music, Music) else music
+        if not several:
+            raise ValueError("The music to read must be at least one piece. Received: none.")
         return np.concatenate([self._read(one) for one in several]).astype(np.int32)
 
     def _read(self, music: Music) -> np.ndarray:

@@ -54,12 +54,17 @@ def load(run_dir: str, **reading):
         run_dir: the run's folder.
         **reading: how music is read; see `inference.reading.WindowReader`.
     """
+    open_run(run_dir)
+    return load_opened(run_dir, **reading)[0]
+
+
+def load_opened(run_dir: str, **reading):
+    """Returns the `TrainedModel` of an opened run, and the step of its weights; see `load`."""
     from magenta_vae.inference import generation
 
-    open_run(run_dir)
-    model, _ = restore_model(run_dir)
+    model, step = restore_model(run_dir)
     settings = configuration.experiment().settings
-    return generation.TrainedModel(model, settings.tracks, settings.num_bars, **reading)
+    return generation.TrainedModel(model, settings.tracks, settings.num_bars, **reading), step
 
 
 def restore_model(run_dir: str):

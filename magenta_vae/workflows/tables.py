@@ -17,6 +17,25 @@ def evaluate(run_dir: str, data_dir: str | None, split: str) -> dict:
     return evaluation.Evaluation(model, tokens, parts.eval_batch_size)(step)
 
 
+def compare_samples(run_dir: str, data_dir: str | None, split: str, **options) -> dict:
+    """Returns how a run's samples differ from the windows of a split; see `samples.compare`."""
+    from magenta_vae.data import input_pipeline
+    from magenta_vae.inference import samples
+
+    record = runs.open_run(run_dir)
+    model, _ = runs.load_opened(run_dir)
+    settings = configuration.experiment().settings
+    tokens = input_pipeline.load_tokens(data_dir or record["data_dir"], split, settings)
+    return samples.compare(model, tokens, **options)
+
+
+def format_comparison(comparison: dict) -> str:
+    """Returns what `compare_samples` returns as a table."""
+    from magenta_vae.inference import samples
+
+    return samples.format_table(comparison)
+
+
 def format_figures(figures: dict) -> str:
     """Returns the figures of `evaluate` as a table, and the paper's beside them."""
     from magenta_vae.training import evaluation, table1

@@ -1,0 +1,212 @@
+"""Attribute vectors: ways in latent space that give music more of an attribute, or less."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from magenta_vae.inference.generation import TEMPERATURE, TrainedModel
+from magenta_vae.music import attributes, files, statistics
+
+
+@dataclasses.dataclass(frozen=True)
+class AttributeVector:
+    """The vector of one attribute and what it was learned from.
+
+    Args:
+        vector: mean z of the windows with most of it minus that of those with least, [z_size].
+        num_bottom, num_top: how many windows these were.
+        quartiles: the lowest value, the three quartiles and the highest of all windows.
+    """
+
+    vector: np.ndarray
+    num_bottom: int
+    num_top: int
+    quartiles: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class AttributeVectors:
+    """The attribute vectors of a model.
+
+    Args:
+        vectors: by the attributes' names.
+        z_size: dimensions of the model's latent space.
+        track: the name of the track whose attributes they are.
+        num_windows: of how many windows they were learned.
+        run_dir, step: the run they come from, and the training step of its weights.
+    """
+
+    vectors: dict[str, AttributeVector]
+    z_size: int
+    track: str
+    num_windows: int
+    run_dir: str = ""
+    step: int = 0
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """Returns the vector of an attribute, float32 [z_size]; an unknown one is refused."""
+        if name not in self.vectors:
+            known = ", ".join(self.vectors)
+            raise ValueError(f"The attribute must be one of: {known}. Received: {name}.")
+        return self.vectors[name].vector
+
+
+def learn(
+    model: TrainedModel, tokens: np.ndarray, track: str | None = None, **source
+) -> AttributeVectors:
+    """Learns the vector of each attribute that varies (Roberts et al., 2018).
+
+    It is the mean z of the windows in the top quartile of the attribute minus that of those in the
+    bottom quartile, where z is the posterior's mean.
+
+    Args:
+        model: a model with a latent space.
+        tokens: windows, int [windows, steps, tracks].
+        track: the track whose attributes are learned; see `attributes.choose_track`.
+        **source: `run_dir` and `step`, for the record.
+
+    Raises:
+        ValueError: for a model without a latent space, a track it does not have, or windows that do
+            not differ in any attribute.
+    """
+    if not model.z_size:
+        raise ValueError("The model must have a latent space. Received: a baseline, without one.")
+    values = attributes.measure(tokens, model.tracks, track)
+    z = model.encode_tokens(tokens)
+    learned = {name: _learn(z, each) for name, each in values.items()}
+    vectors = {name: vector for name, vector in learned.items() if vector is not None}
+    if not vectors:
+        raise ValueError(f"The {len(tokens)} windows must differ in an attribute. They do not.")
+    name = model.tracks[attributes.choose_track(model.tracks, track)].name
+    return AttributeVectors(vectors, model.z_size, name, len(tokens), **source)
+
+
+def quartile_masks(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Says which windows are in the bottom and in the top quartile: bool [windows] each.
+
+    Windows of equal values are on one side together. Where most are equal, so that both quartiles
+    are that value, they stand against those that are above it, or below. Windows without a value
+    are in neither; where all values are equal, none is.
+    """
+    if np.isnan(values).all():
+        return np.zeros_like(values, bool), np.zeros_like(values, bool)
+    low, high = np.nanpercentile(values, [25, 75])
+    if low < high:
+        return values <= low, values >= high
+    below, above = values < low, values > high
+    if not below.any() and not above.any():
+        return below, above
+    return (
+        below if below.any() else values == low,
+        above if above.any() else values == high,
+    )
+
+
+def write(path: str | os.PathLike, learned: AttributeVectors) -> None:
+    """Writes vectors as JSON, whole or not at all."""
+    content = dataclasses.asdict(learned)
+    for vector in content["vectors"].values():
+        vector["vector"] = vector["vector"].tolist()
+    files.write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def read(path: str | os.PathLike, z_size: int) -> AttributeVectors:
+    """Reads what `write` wrote.
+
+    Raises:
+        FileNotFoundError: where there is no file.
+        ValueError: where it is damaged, or of a model whose z has not `z_size` dimensions.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{path} is missing: `attributes --output={path}` writes it.")
+    try:
+        content = json.loads(Path(path).read_text())
+        vectors = {name: _parse(vector) for name, vector in content.pop("vectors").items()}
+        learned = AttributeVectors(vectors=vectors, **content)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is not a file of attribute vectors: {error!r}.") from error
+    if learned.z_size != z_size:
+        raise ValueError(
+            f"{path} holds vectors of z_size={learned.z_size}; the model has z_size={z_size}."
+        )
+    for name, vector in vectors.items():
+        if vector.vector.shape != (z_size,) or not np.isfinite(vector.vector).all():
+            raise ValueError(
+                f"{path} is damaged: {name} must be {z_size} numbers. Received: "
+                f"{np.isfinite(vector.vector).sum()}."
+            )
+    return learned
+
+
+def measure_effects(
+    model: TrainedModel,
+    learned: AttributeVectors,
+    tokens: np.ndarray,
+    temperature: float = TEMPERATURE,
+    seed: int = 0,
+) -> dict[str, tuple[float, float, float]]:
+    """Returns what each vector does: the mean of its attribute after adding it -1, 0 and 1 times.
+
+    Args:
+        model: the model of the vectors.
+        learned: the vectors.
+        tokens: the windows to reconstruct, int [windows, steps, tracks].
+        temperature, seed: see `TrainedModel.decode`.
+    """
+    z = model.encode_tokens(tokens)
+
+    def attribute_means(points: np.ndarray) -> dict[str, float]:
+        music = model.decode_tokens(points, temperature, seed)
+        values = attributes.measure(music, model.tracks, learned.track)
+        return {name: statistics.mean(each) for name, each in values.items()}
+
+    plain = attribute_means(z)
+    return {
+        name: (
+            attribute_means(z - learned[name])[name],
+            plain[name],
+            attribute_means(z + learned[name])[name],
+        )
+        for name in learned.vectors
+    }
+
+
+def format_effects(learned: AttributeVectors, effects: dict) -> str:
+    """Returns what `learn` and `measure_effects` found as a table for people."""
+    lines = [
+        f"{'':<36}{'learned from':>18}{'mean of the attribute after adding':>39}",
+        f"{learned.track + ':':<36}{'least':>9}{'most':>9}"
+        f"{'-1 times':>13}{'0 times':>13}{'+1 times':>13}",
+    ]
+    for name, means in effects.items():
+        row = learned.vectors[name]
+        label = f"{name} ({attributes.ATTRIBUTES[name].unit})"
+        cells = "".join(f"{mean:>13.3f}" for mean in means)
+        lines.append(f"{label:<36}{row.num_bottom:>9,}{row.num_top:>9,}{cells}")
+    return "\n".join(lines)
+
+
+def _learn(z: np.ndarray, values: np.ndarray) -> AttributeVector | None:
+    """Returns the vector of one attribute, None where all windows are equal in it."""
+    bottom, top = quartile_masks(values)
+    if not top.any():
+        return None
+    return AttributeVector(
+        vector=z[top].mean(axis=0) - z[bottom].mean(axis=0),
+        num_bottom=int(bottom.sum()),
+        num_top=int(top.sum()),
+        quartiles=tuple(np.nanpercentile(values, [0, 25, 50, 75, 100]).tolist()),
+    )
+
+
+def _parse(content: dict) -> AttributeVector:
+    return AttributeVector(
+        **{
+            **content,
+            "vector": np.array(content["vector"], np.float32),
+            "quartiles": tuple(content["quartiles"]),
+        }
+    )

@@ -1,0 +1,106 @@
+"""The attribute vectors of a run."""
+
+import os
+from collections.abc import Callable, Sequence
+
+from magenta_vae import configuration
+from magenta_vae.workflows import runs
+
+# TensorFlow is imported within functions: `--help` must be instant.
+
+NUM_WINDOWS = 20_000  # Their means differ from those of more by less than what they are used for.
+NUM_SHOWN = 256
+
+
+def learn(
+    run_dir: str,
+    data_dir: str | None,
+    output: str,
+    track: str | None = None,
+    num_windows: int = NUM_WINDOWS,
+    temperature: float = 0.5,
+    seed: int = 0,
+    report: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Learns a run's attribute vectors, writes them, and reports what each does.
+
+    Args:
+        run_dir: the run.
+        data_dir: a data set; the run's own for None.
+        output: the JSON file.
+        track: whose attributes; the first melody's for None, or the first track's.
+        num_windows: of the train split, at most.
+        temperature: of the held-out windows that show the effect.
+        seed: of which windows are drawn, and of what is decoded.
+        report: is given lines about the result.
+    """
+    from magenta_vae.data import input_pipeline
+    from magenta_vae.inference import attributes, samples
+
+    record = runs.open_run(run_dir)
+    model, step = runs.load_opened(run_dir)
+    settings = configuration.experiment().settings
+    train, held_out = (
+        samples.draw_windows(
+            input_pipeline.load_tokens(data_dir or record["data_dir"], split, settings), most, seed
+        )
+        for split, most in (("train", num_windows), ("eval", NUM_SHOWN))
+    )
+    run_dir = os.path.abspath(run_dir)
+    learned = attributes.learn(model, train, track, run_dir=run_dir, step=step)
+    attributes.write(output, learned)
+    effects = attributes.measure_effects(model, learned, held_out, temperature, seed)
+    report(
+        f"learned from {len(train):,} windows, shown on {len(held_out):,} held out, "
+        f"temperature {temperature:g}"
+    )
+    report(attributes.format_effects(learned, effects))
+    report(f"wrote {output}")
+
+
+def apply(
+    run_dir: str,
+    vectors: str,
+    attribute: str,
+    music: Sequence[str],
+    strength: float = 1.0,
+    temperature: float = 0.5,
+    seed: int = 0,
+    report: Callable[[str], None] = lambda line: None,
+    **reading,
+) -> list:
+    """Returns music with an attribute changed, as `NoteSequence`s, one for each window.
+
+    Args:
+        run_dir: the run.
+        vectors: a file that `learn` wrote.
+        attribute: the name of the attribute.
+        music: paths of MIDI files.
+        strength: how many times the vector is added.
+        temperature, seed: of what is decoded.
+        report: is given lines about the result.
+        **reading: how music is read; see `inference.reading.WindowReader`.
+    """
+    from magenta_vae.inference import attributes
+    from magenta_vae.music import attributes as musical
+    from magenta_vae.music import statistics
+
+    runs.open_run(run_dir)
+    model, step = runs.load_opened(run_dir, **reading)
+    learned = attributes.read(vectors, model.z_size)
+    changed = model.apply_attribute(music, learned[attribute], strength, temperature, seed)
+    if (learned.run_dir, learned.step) != (os.path.abspath(run_dir), step):
+        report(
+            f"note: {vectors} was learned from {learned.run_dir} at step {learned.step:,}; "
+            f"this is {os.path.abspath(run_dir)} at step {step:,}"
+        )
+    means = [
+        statistics.mean(musical.measure(windows, model.tracks, learned.track)[attribute])
+        for windows in map(model.tokenize, (model.reconstruct(music, temperature, seed), changed))
+    ]
+    unit = musical.ATTRIBUTES[attribute].unit
+    report(
+        f"{attribute} of {len(changed)} windows' {learned.track}, in {unit}: "
+        f"{means[0]:.3f} where reconstructed, {means[1]:.3f} after adding {strength:g} times"
+    )
+    return changed
