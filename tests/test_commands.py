@@ -13,8 +13,8 @@ import tensorflow as tf
 ROOT = Path(__file__).parent.parent
 SONG = ROOT / "testdata" / "song-0000.mid"
 COMMANDS = [
-    "build_dataset", "evaluate", "interpolate", "reconstruct", "sample", "similar", "synthesize",
-    "train",
+    "attributes", "build_dataset", "evaluate", "interpolate", "reconstruct", "sample", "similar",
+    "synthesize", "train",
 ]  # fmt: skip
 
 
@@ -41,6 +41,16 @@ def data_dir(songs, tmp_path_factory):
     run(
         "build_dataset", f"--input={songs}", f"--output_dir={folder}", "--gin_file=mel_2bar.gin",
         "--gin_param=builder.Settings.eval_fraction=0.3",
+    )  # fmt: skip
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run_dir(data_dir, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    run(
+        "train", "--gin_file=mel_2bar.gin", "--gin_file=scale/tiny.gin", f"--data_dir={data_dir}",
+        f"--run_dir={folder}",
     )  # fmt: skip
     return folder
 
@@ -116,12 +126,7 @@ def test_a_batch_larger_than_the_data_is_refused_with_the_numbers(data_dir, tmp_
     assert "Traceback" not in error
 
 
-def test_music_is_written_with_pictures_and_sound(data_dir, tmp_path):
-    run_dir = tmp_path / "run"
-    run(
-        "train", "--gin_file=mel_2bar.gin", "--gin_file=scale/tiny.gin", f"--data_dir={data_dir}",
-        f"--run_dir={run_dir}",
-    )  # fmt: skip
+def test_music_is_written_with_pictures_and_sound(run_dir, tmp_path):
     first = tmp_path / "first"
     out = run(
         "sample", f"--run_dir={run_dir}", f"--output_dir={first}", "--num_samples=2",
@@ -139,12 +144,51 @@ def test_music_is_written_with_pictures_and_sound(data_dir, tmp_path):
     assert len(list(between.glob("*.mid"))) == 3
 
 
+def test_samples_are_compared_with_held_out_music(run_dir, tmp_path):
+    path = tmp_path / "figures.json"
+    out = run(
+        "evaluate", f"--run_dir={run_dir}", "--samples", "--num_samples=6", "--temperature=1",
+        f"--json={path}",
+    )  # fmt: skip
+    assert "6 held-out windows, their reconstructions and 6 samples, temperature 1" in out
+    figures = json.loads(path.read_text())
+    assert figures["examples"] > 6  # those of Table 1 are of the whole split
+    row = figures["samples"]["tracks"]["melody"]["note_density"]
+    assert f"{row['distance']['samples']:.3f}" in out
+    assert sorted(row["mean"]) == ["held_out", "reconstructions", "samples"]
+
+
+def test_attributes_are_learned_and_applied(run_dir, tmp_path):
+    vectors = tmp_path / "made" / "attributes.json"
+    out = run("attributes", f"--run_dir={run_dir}", f"--output={vectors}", "--num_windows=100")
+    assert "learned from 100 windows" in out
+    content = json.loads(vectors.read_text())
+    assert (content["z_size"], content["track"], content["step"]) == (8, "melody", 4)
+    assert len(content["vectors"]["note_density"]["vector"]) == 8
+    assert all(f"{name} (" in out for name in content["vectors"])
+    folder = tmp_path / "denser"
+    apply = [f"--run_dir={run_dir}", f"--vectors={vectors}", f"--input={SONG}"]
+    out = run(
+        "attributes", *apply, "--attribute=note_density", "--strength=-2", "--plot",
+        f"--output_dir={folder}",
+    )  # fmt: skip
+    assert "where reconstructed" in out
+    assert "note:" not in out  # the vectors are this run's
+    assert (folder / "note_density-2-000.mid").is_file()
+    assert len(list(folder.glob("*.png"))) == len(list(folder.glob("*.mid"))) > 1
+    error = run("attributes", *apply, "--attribute=x", f"--output_dir={folder}", expect=1)
+    assert "Received: x" in error
+    assert "Traceback" not in error
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
         (["train"], "--gin_file is needed"),
         (["train", "--gin_file=mel_3bar.gin"], "--gin_file=mel_3bar.gin is neither"),
         (["train", "--gin_file=mel_2bar.gin"], "--output_dir=data/mel_2bar"),
+        (["attributes", "--run_dir=nowhere"], "To learn give --output; to apply give --vectors"),
+        (["attributes", "--run_dir=nowhere", "--output=x"], "--run_dir=nowhere holds no config"),
         (["evaluate", "--run_dir=nowhere"], "--run_dir=nowhere holds no config.gin"),
         (["sample", "--run_dir=nowhere", "--output_dir=x"], "--run_dir=nowhere holds no config"),
     ],
