@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,6 +26,20 @@ class AttributeVector:
     num_bottom: int
     num_top: int
     quartiles: tuple[float, ...]
+
+
+class Effect(NamedTuple):
+    """The mean of an attribute in some windows and in what becomes of them.
+
+    Attributes:
+        held_out: in the windows themselves.
+        subtracted, reconstructed, added: where -1, 0 and 1 times its vector is added to their z.
+    """
+
+    held_out: float
+    subtracted: float
+    reconstructed: float
+    added: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,8 +162,8 @@ def measure_effects(
     tokens: np.ndarray,
     temperature: float = TEMPERATURE,
     seed: int = 0,
-) -> dict[str, tuple[float, float, float]]:
-    """Returns what each vector does: the mean of its attribute after adding it -1, 0 and 1 times.
+) -> dict[str, Effect]:
+    """Returns what each vector does to its attribute.
 
     Args:
         model: the model of the vectors.
@@ -158,34 +173,37 @@ def measure_effects(
     """
     z = model.encode_tokens(tokens)
 
-    def attribute_means(points: np.ndarray) -> dict[str, float]:
-        music = model.decode_tokens(points, temperature, seed)
-        values = attributes.measure(music, model.tracks, learned.track)
+    def means(windows: np.ndarray) -> dict[str, float]:
+        values = attributes.measure(windows, model.tracks, learned.track)
         return {name: statistics.mean(each) for name, each in values.items()}
 
-    plain = attribute_means(z)
+    def decoded_means(points: np.ndarray) -> dict[str, float]:
+        return means(model.decode_tokens(points, temperature, seed))
+
+    held_out, reconstructed = means(tokens), decoded_means(z)
     return {
-        name: (
-            attribute_means(z - learned[name])[name],
-            plain[name],
-            attribute_means(z + learned[name])[name],
+        name: Effect(
+            held_out[name],
+            decoded_means(z - learned[name])[name],
+            reconstructed[name],
+            decoded_means(z + learned[name])[name],
         )
         for name in learned.vectors
     }
 
 
-def format_effects(learned: AttributeVectors, effects: dict) -> str:
+def format_effects(learned: AttributeVectors, effects: dict[str, Effect]) -> str:
     """Returns what `learn` and `measure_effects` found as a table for people."""
     lines = [
-        f"{'':<36}{'learned from':>18}{'mean of the attribute after adding':>39}",
-        f"{learned.track + ':':<36}{'least':>9}{'most':>9}"
-        f"{'-1 times':>13}{'0 times':>13}{'+1 times':>13}",
+        f"{'':<32}{'windows with':>18}{'mean in the':>13}{'mean after adding':>30}",
+        f"{learned.track:<32}{'least':>9}{'most':>9}"
+        f"{'held out':>13}{'-1 times':>10}{'0 times':>10}{'+1 times':>10}",
     ]
-    for name, means in effects.items():
+    for name, effect in effects.items():
         row = learned.vectors[name]
         label = f"{name} ({attributes.ATTRIBUTES[name].unit})"
-        cells = "".join(f"{mean:>13.3f}" for mean in means)
-        lines.append(f"{label:<36}{row.num_bottom:>9,}{row.num_top:>9,}{cells}")
+        cells = "".join(f"{mean:>10.3f}" for mean in effect)
+        lines.append(f"{label:<32}{row.num_bottom:>9,}{row.num_top:>9,}   {cells}")
     return "\n".join(lines)
 
 

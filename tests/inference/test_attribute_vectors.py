@@ -105,9 +105,9 @@ def test_quartiles_with_ties_and_gaps(values, bottom, top):
 def test_the_effect_is_measured_on_what_is_decoded(learned, windows):
     # 12 notes more or less, of none to 32: from 14, 15 and 16 notes 2, 3 and 4, and 26, 27 and 28.
     effects = attributes.measure_effects(Ruler(), learned, windows[13:])
-    assert effects == {"note_density": (1.5, 7.5, 13.5)}  # of two bars
+    assert effects == {"note_density": (7.5, 1.5, 7.5, 13.5)}  # of two bars
     table = attributes.format_effects(learned, effects).splitlines()
-    assert table[-1].split()[-5:] == ["4", "4", "1.500", "7.500", "13.500"]
+    assert table[-1].split()[-6:] == ["4", "4", "7.500", "1.500", "7.500", "13.500"]
 
 
 def test_a_model_without_a_latent_space_is_refused(windows):
