@@ -1,6 +1,7 @@
 """Songs <-> NoteSequences, and MIDI files of them."""
 
 import os
+from collections.abc import Sequence
 
 import note_seq
 import numpy as np
@@ -20,6 +21,7 @@ from magenta_vae.music.songs import (
 )
 
 DEFAULT_QPM = 120.0
+_COMMON_TIME = music_pb2.NoteSequence.TimeSignature(numerator=4, denominator=4)
 TICKS_PER_QUARTER = 960_000  # Finer than any file: seconds of a tick stay on their side of a tie.
 
 
@@ -171,9 +173,79 @@ def transpose(sequence: music_pb2.NoteSequence, num_semitones: int) -> music_pb2
     return shifted
 
 
+def concatenate(sequences: Sequence[music_pb2.NoteSequence]) -> music_pb2.NoteSequence:
+    """Returns quantized NoteSequences one after another in time, each beginning on a bar.
+
+    Notes of one number are one track, with their programs and its name; tempos and time signatures
+    are repeated only where they change.
+
+    Raises:
+        ValueError: if there is no sequence, one is not quantized to 4 steps a quarter, or a track
+            has two names.
+    """
+    if not sequences:
+        raise ValueError("There must be at least one sequence. Received: none.")
+    result = empty_note_sequence()
+    del result.tempos[:], result.time_signatures[:]
+    for sequence in sequences:
+        _append(result, sequence)
+    return result
+
+
+def num_whole_bars(sequence: music_pb2.NoteSequence) -> int:
+    """Returns the bars, at least one, that hold a NoteSequence; `ValueError` if not quantized."""
+    steps_per_quarter = sequence.quantization_info.steps_per_quarter
+    if steps_per_quarter != STEPS_PER_QUARTER:
+        raise ValueError(
+            f"Expected a NoteSequence quantized to {STEPS_PER_QUARTER} steps a quarter. "
+            f"Received: steps_per_quarter={steps_per_quarter}."
+        )
+    ends = [note.quantized_end_step for note in sequence.notes]
+    last = max(1, sequence.total_quantized_steps, *ends)
+    return -(-last // STEPS_PER_BAR)
+
+
 def seconds_per_step(qpm: float) -> float:
     """Returns the length of a sixteenth note in seconds."""
     return 60.0 / qpm / STEPS_PER_QUARTER
+
+
+def _append(result: music_pb2.NoteSequence, sequence: music_pb2.NoteSequence) -> None:
+    """Appends a quantized NoteSequence in place, from the end of the last bar on."""
+    first_step, first_seconds = result.total_quantized_steps, result.total_time
+    num_steps = num_whole_bars(sequence) * STEPS_PER_BAR
+    for note in sequence.notes:
+        moved = result.notes.add()
+        moved.CopyFrom(note)
+        moved.quantized_start_step += first_step
+        moved.quantized_end_step += first_step
+        moved.start_time += first_seconds
+        moved.end_time += first_seconds
+    for seconds, qpm in _ordered_tempos(sequence.tempos):
+        if not result.tempos or result.tempos[-1].qpm != qpm:
+            result.tempos.add(time=first_seconds + seconds, qpm=qpm)
+    for signature in sequence.time_signatures or [_COMMON_TIME]:
+        metres = [(each.numerator, each.denominator) for each in result.time_signatures]
+        if metres[-1:] != [(signature.numerator, signature.denominator)]:
+            result.time_signatures.add().CopyFrom(signature)
+            result.time_signatures[-1].time += first_seconds
+    names = {info.instrument: info.name for info in result.instrument_infos}
+    for info in sequence.instrument_infos:
+        if names.get(info.instrument, info.name) != info.name:
+            found = f"{names[info.instrument]!r} and {info.name!r}"
+            raise ValueError(f"Track {info.instrument} must have one name. Received: {found}.")
+        if info.instrument not in names:
+            result.instrument_infos.add().CopyFrom(info)
+    result.total_quantized_steps += num_steps
+    result.total_time += _seconds_of_step(sequence, num_steps)
+
+
+def _seconds_of_step(sequence: music_pb2.NoteSequence, step: int) -> float:
+    """Returns when a step begins, by a NoteSequence's own tempos."""
+    times, qpms = zip(*_ordered_tempos(sequence.tempos), strict=True)
+    steps = _seconds_to_quarters(np.array(times), sequence.tempos) * STEPS_PER_QUARTER
+    changes = _tempo_map(zip(steps.tolist(), qpms, strict=True))
+    return float(_steps_to_seconds(np.array(step), changes))
 
 
 def _note_steps(sequence: music_pb2.NoteSequence) -> tuple[np.ndarray, np.ndarray]:
@@ -193,13 +265,19 @@ def _note_steps(sequence: music_pb2.NoteSequence) -> tuple[np.ndarray, np.ndarra
 
 def _seconds_to_quarters(seconds: np.ndarray, tempos) -> np.ndarray:
     """Returns quarters since the start for times in seconds, by a NoteSequence's tempos."""
-    ordered = sorted((tempo.time, tempo.qpm) for tempo in tempos if tempo.qpm > 0)
-    if not ordered or ordered[0][0] > 0:
-        ordered.insert(0, (0.0, DEFAULT_QPM))
+    ordered = _ordered_tempos(tempos)
     times, qpms = (np.array(column, np.float64) for column in zip(*ordered, strict=True))
     quarters = np.concatenate([[0.0], np.cumsum(np.diff(times) * qpms[:-1] / 60)])
     segment = np.maximum(np.searchsorted(times, seconds, side="right") - 1, 0)
     return quarters[segment] + (seconds - times[segment]) * qpms[segment] / 60
+
+
+def _ordered_tempos(tempos) -> list[tuple[float, float]]:
+    """Returns (seconds, qpm) of a NoteSequence's tempos, from second 0 on."""
+    ordered = sorted((tempo.time, tempo.qpm) for tempo in tempos if tempo.qpm > 0)
+    if not ordered or ordered[0][0] > 0:
+        ordered.insert(0, (0.0, DEFAULT_QPM))
+    return ordered
 
 
 def _tempo_map(tempos) -> list[tuple[float, float, float]]:

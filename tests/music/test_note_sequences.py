@@ -24,8 +24,10 @@ from musical import (
 from magenta_vae.music import note_sequences, synthetic, windows
 from magenta_vae.music.note_sequences import (
     add_notes,
+    concatenate,
     empty_note_sequence,
     note_sequence_to_song,
+    num_whole_bars,
     read_midi,
     seconds_per_step,
     song_to_note_sequence,
@@ -222,6 +224,85 @@ def test_transposition_refuses_to_leave_the_pitches(text, shift):
 def test_transposition_to_the_last_pitch():
     assert [note.pitch for note in transpose(sequence("C4", "K"), 67).notes] == [127, 36]
     assert [note.pitch for note in transpose(sequence("C4"), -60).notes] == [0]
+
+
+def places(note_sequence):
+    """Returns (first step, end step, first second, end second, pitch) of each note."""
+    return [
+        (n.quantized_start_step, n.quantized_end_step, n.start_time, n.end_time, n.pitch)
+        for n in note_sequence.notes
+    ]
+
+
+def test_windows_follow_one_another():
+    first, second = sequence("C4 -*31", "K .*31"), sequence(".*4 D4 -*27", "S .*31")
+    joined = concatenate([first, second, first])
+    # 32 steps of 0.125 s are 4 s; the second lead note starts 4 steps later.
+    assert places(joined) == [
+        (0, 32, 0, 4, 60), (0, 1, 0, 0.125, 36), (36, 64, 4.5, 8, 62), (32, 33, 4, 4.125, 38),
+        (64, 96, 8, 12, 60), (64, 65, 8, 8.125, 36),
+    ]  # fmt: skip
+    assert joined.total_quantized_steps == 96 and joined.total_time == 12
+    assert [(t.time, t.qpm) for t in joined.tempos] == [(0, 120)]
+    assert len(joined.time_signatures) == 1
+
+
+def test_concatenation_keeps_tracks_and_changes_no_argument():
+    trio = sequence(part("C5", 11, name="lead"), part("C2", 33, name="bass"), part("K", name="kit"))
+    silent = empty_note_sequence(num_steps=32)
+    before = trio.SerializeToString()
+    joined = concatenate([silent, trio, silent, trio])
+    assert trio.SerializeToString() == before
+    assert [(i.instrument, i.name) for i in joined.instrument_infos] == [
+        (0, "lead"), (1, "bass"), (2, "kit"),
+    ]  # fmt: skip
+    kinds = [(n.instrument, n.program, n.is_drum, n.velocity) for n in joined.notes]
+    assert kinds == [(0, 11, False, 80), (1, 33, False, 80), (2, 0, True, 80)] * 2
+    assert [n.quantized_start_step for n in joined.notes] == [32] * 3 + [80] * 3
+    assert concatenate([trio, trio]) == concatenate([concatenate([trio]), trio])
+
+
+def test_each_begins_on_a_bar_at_its_own_tempo():
+    slow = sequence("C4 -*3 D4", tempos=[(0, 60), (4, 240)])  # 1 s, then 12 steps of 1/16 s
+    late = sequence("E4", tempos=[(4, 60)])  # 120 before it
+    joined = concatenate([slow, late, slow])
+    assert [(t.time, t.qpm) for t in joined.tempos] == [
+        (0, 60), (1, 240), (1.75, 120), (2.25, 60), (6.25, 240),
+    ]  # fmt: skip
+    assert places(joined)[2:4] == [(16, 17, 1.75, 1.875, 64), (32, 36, 5.25, 6.25, 60)]
+    assert joined.total_time == 1.75 + 0.5 + 3 + 1.75
+
+
+def test_concatenation_goes_through_a_file(tmp_path):
+    """Also where one note of a pitch ends as the next begins, in the next window."""
+    windows_ = [sequence(text, "K -*31") for text in ("C4 -*31", "C4 -*15 C4 -*15")]
+    write_midi(concatenate(windows_), tmp_path / "joined.mid")
+    read = read_song(tmp_path / "joined.mid")
+    lead, drums = read.instruments
+    assert notes(lead) == [(0, 32, 60), (32, 48, 60), (48, 64, 60)]
+    assert notes(drums) == [(0, 32, 36), (32, 64, 36)]
+
+
+def test_a_change_of_metre_is_kept():
+    waltz = sequence("C4", time_signatures=[(3, 4)])
+    joined = concatenate([sequence("C4"), waltz, waltz, sequence("C4")])
+    found = [(s.time, s.numerator) for s in joined.time_signatures]
+    assert found == [(0, 4), (2, 3), (6, 4)]
+
+
+def test_what_cannot_be_concatenated_is_refused():
+    with pytest.raises(ValueError, match="at least one sequence"):
+        concatenate([])
+    with pytest.raises(ValueError, match="4 steps a quarter.*steps_per_quarter=0"):
+        concatenate([sequence("C4"), seconds_only(sequence("C4"))])
+    with pytest.raises(ValueError, match="Track 0 must have one name.*'lead' and 'bass'"):
+        concatenate([sequence(part("C4", name="lead")), sequence(part("C2", name="bass"))])
+
+
+@pytest.mark.parametrize("text, expected", [("C4", 1), ("C4 -*15", 1), ("C4 -*16", 2)])
+def test_whole_bars(text, expected):
+    assert num_whole_bars(sequence(text)) == expected
+    assert num_whole_bars(empty_note_sequence()) == 1
 
 
 def test_reading_and_writing_a_file(tmp_path):
