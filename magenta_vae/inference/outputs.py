@@ -41,7 +41,7 @@ def write_music(
         if plot:
             from magenta_vae.music import plots
 
-            plots.write_png(plots.draw_score(sequence), f"{base}.png")
+            plots.write_picture(plots.draw_score(sequence), f"{base}.png")
         if audio:
             sound.write_wav(sound.synthesize(sequence, soundfont=soundfont), f"{base}.wav")
     report(f"wrote {len(paths)} MIDI files: {paths[0]}" + f" ... {paths[-1]}" * (len(paths) > 1))
@@ -52,4 +52,4 @@ def write_strip(sequences: Sequence, path: str) -> None:
     """Writes the picture of an interpolation, all its windows side by side."""
     from magenta_vae.music import plots
 
-    plots.write_png(plots.draw_interpolation(sequences), path)
+    plots.write_picture(plots.draw_interpolation(sequences), path)

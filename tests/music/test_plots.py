@@ -14,7 +14,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.image import imread
 from musical import DRUMS, MELODY, TRIO, part, seconds_only, sequence
 
-from magenta_vae.music import plots
+from magenta_vae.music import lanes, plots
 from magenta_vae.music.note_sequences import note_sequence_to_song, song_to_note_sequence
 from magenta_vae.music.synthetic import synthesize_song
 from magenta_vae.music.tokens import detokenize
@@ -56,9 +56,16 @@ def texts(labels):
     return [label.get_text() for label in labels]
 
 
-def lines(axes, index):
-    """Returns the x of each line of a collection: 0 across, 1 at beats, 2 at bars."""
-    return [segment[0][0] for segment in axes.collections[index].get_segments()]
+def lines(axes, label):
+    """Returns the x of each upright line of a kind, or the y of each line across."""
+    (found,) = [each for each in axes.collections if each.get_label() == label]
+    across = label in ("rows", "black keys")
+    return [segment[0][int(across)] for segment in found.get_segments()]
+
+
+def read_sizes(path):
+    """Returns the width and height of a PNG file in pixels."""
+    return struct.unpack(">II", path.read_bytes()[16:24])
 
 
 def test_a_melody_is_a_piano_roll():
@@ -80,7 +87,7 @@ def test_the_pitches_are_cropped_to_what_sounds_and_named():
 def test_a_narrow_melody_still_shows_an_octave_and_its_name(text):
     (axes,) = plots.draw_score(melody(text)).axes
     low, high = axes.get_ylim()
-    assert high - low >= plots.MIN_PITCHES > 12
+    assert high - low >= lanes.MIN_PITCHES > 12
     assert any(label.startswith("C") for label in texts(axes.get_yticklabels()))
 
 
@@ -94,9 +101,27 @@ def test_names_of_a_wide_melody_do_not_touch():
 
 def test_bars_and_beats():
     (axes,) = plots.draw_score(melody("C4 -*31")).axes
-    assert lines(axes, 1) == [0, 4, 8, 12, 16, 20, 24, 28]
-    assert lines(axes, 2) == list(axes.get_xticks()) == [0, 16]
+    assert lines(axes, "beats") == [0, 4, 8, 12, 16, 20, 24, 28]
+    assert lines(axes, "bars") == [0, 16]
+    assert list(axes.get_xticks()) == [8, 24]  # Numbers stand below the middles of their bars.
     assert texts(axes.get_xticklabels()) == ["1", "2"]
+
+
+def test_octaves_and_the_black_keys_of_a_piano():
+    (axes,) = plots.draw_score(melody("C4 C5")).axes
+    assert axes.get_ylim() == (57.5, 74.5)
+    assert lines(axes, "rows") == [60, 72]
+    assert lines(axes, "black keys") == [58, 61, 63, 66, 68, 70, 73]  # Bb C# Eb F# G# Bb C#
+    (found,) = [each for each in axes.collections if each.get_label() == "black keys"]
+    points_of_a_row = axes.bbox.height / axes.figure.dpi * 72 / 17
+    assert found.get_linewidth() == pytest.approx(points_of_a_row)
+    assert found.get_zorder() < min(patch.get_zorder() for patch in axes.patches)
+
+
+def test_drums_have_no_keys():
+    (axes,) = plots.draw_score(drums("K")).axes
+    assert lines(axes, "black keys") == []
+    assert lines(axes, "rows") == [row + 0.5 for row in range(8)]
 
 
 def test_drums_are_a_grid():
@@ -177,24 +202,68 @@ def test_random_tokens_of_a_trio():
     assert counts.sum() == (tokens[:, :2] < 128).sum() + hits + held
 
 
-def test_an_interpolation_is_one_strip():
+def test_an_interpolation_is_a_strip():
     windows = [melody(f"{name} -*30 {name}") for name in ("C4", "D4", "E4", "F4")]
     (axes,) = plots.draw_interpolation(windows).axes
     starts = [0, 31, 32, 63, 64, 95, 96, 127]
     assert [start for start, *_ in rectangles(axes)] == starts
     assert axes.get_xlim() == (0, 4 * TWO_BARS)
-    assert lines(axes, 2) == [0, 32, 64, 96, 128]
+    assert lines(axes, "windows") == [32, 64, 96]
+    assert lines(axes, "bars") == list(range(0, 128, 16))
+    assert lines(axes, "beats") == list(range(0, 128, 4))
     assert list(axes.get_xticks()) == [16, 48, 80, 112]
     assert texts(axes.get_xticklabels()) == ["1", "2", "3", "4"]
     assert axes.get_xlabel() == "step of the interpolation"
 
 
+@pytest.mark.parametrize(
+    "num_windows, num_bars, rows",
+    [
+        *[(15, 2, [5, 5, 5]), (9, 2, [3, 3, 3])],  # The paper's
+        *[(2, 2, [2]), (5, 2, [5]), (6, 2, [3, 3]), (7, 2, [4, 3]), (11, 2, [4, 4, 3])],
+        *[(3, 16, [1, 1, 1]), (4, 4, [2, 2]), (2, 10, [1, 1])],
+    ],
+)
+def test_a_long_interpolation_continues_below(num_windows, num_bars, rows):
+    steps = 16 * num_bars
+    figure = plots.draw_interpolation([melody(f"C4 -*{steps - 1}")] * num_windows)
+    assert [axes.get_xlim()[1] - axes.get_xlim()[0] for axes in figure.axes] == [
+        steps * row for row in rows
+    ]
+    assert [len(axes.patches) for axes in figure.axes] == rows
+    numbers = [int(text) for axes in figure.axes for text in texts(axes.get_xticklabels())]
+    assert numbers == list(range(1, num_windows + 1))
+    drawn = [color for axes in figure.axes for color in colors(axes)]
+    assert [index for index, color in enumerate(drawn) if color == "#000000"] == [
+        0,
+        num_windows - 1,
+    ]
+    assert [bool(axes.get_xlabel()) for axes in figure.axes] == [False] * (len(rows) - 1) + [True]
+    assert len({axes.get_ylim() for axes in figure.axes}) == 1
+
+
+def test_numbers_and_names_of_rows_do_not_touch():
+    """The lowest name of a roll and the number below its first bar, in the corner."""
+    for figure in (
+        plots.draw_score(melody(f"G3 -*{16 * 9 - 1}")),
+        plots.draw_interpolation([melody("G3 -*31")] * 15),
+        plots.draw_score(trio(16)),
+    ):
+        figure.draw_without_rendering()
+        for axes in figure.axes:
+            labels = [*axes.get_xticklabels(), *axes.get_yticklabels(), axes.xaxis.label]
+            boxes = [label.get_window_extent() for label in labels if label.get_text()]
+            for index, box in enumerate(boxes):
+                assert not any(box.overlaps(other) for other in boxes[:index])
+
+
 @pytest.mark.parametrize("make, text", [(melody, "C4"), (drums, "K")])
 @pytest.mark.parametrize("num_steps", [1, 2, 3, 9, 15])
 def test_end_points_are_black_and_what_is_between_is_not(make, text, num_steps):
-    (axes,) = plots.draw_interpolation([make(text)] * num_steps).axes
-    first, *between = colors(axes)[: num_steps - 1] or colors(axes)
-    assert first == colors(axes)[-1] == "#000000"
+    figure = plots.draw_interpolation([make(text)] * num_steps)
+    drawn = [color for axes in figure.axes for color in colors(axes)]
+    first, *between = drawn[: num_steps - 1] or drawn
+    assert first == drawn[-1] == "#000000"
     assert "#000000" not in between
     assert len(set(between)) == max(num_steps - 2, 0)
 
@@ -235,23 +304,47 @@ def test_writing_a_png(tmp_path):
     figure = plots.draw_score(melody("C4"), "One note")
     path = tmp_path / "note.png"
     path.write_bytes(b"an older picture")
-    plots.write_png(figure, path, dots_per_inch=50)
+    plots.write_picture(figure, path, dots_per_inch=50)
     data = path.read_bytes()
     assert data[:8] == b"\x89PNG\r\n\x1a\n" and data[-8:-4] == b"IEND"
-    size = struct.unpack(">II", data[16:24])
-    assert size == tuple(int(inches * 50) for inches in figure.get_size_inches())
+    assert read_sizes(path) == tuple(int(inches * 50) for inches in figure.get_size_inches())
     assert os.listdir(tmp_path) == ["note.png"]
     pixels = imread(path)[..., :3].reshape(-1, 3)
     blue = np.array(to_rgb(plots.TRACK_COLORS[0]))
     assert (np.abs(pixels - blue).max(axis=1) < 0.01).sum() > 10
 
 
+@pytest.mark.parametrize("suffix, begins", [("pdf", b"%PDF-"), ("svg", b"<?xml"), ("SVG", b"<?x")])
+def test_writing_vectors(tmp_path, suffix, begins):
+    """The same bytes whenever and by whatever thread: no date, no random names within."""
+    figures = [plots.draw_score(melody("C4 D4 E4"), "Three notes") for _ in range(4)]
+    paths = [tmp_path / f"{index}.{suffix}" for index in range(4)]
+    settings = dict(matplotlib.rcParams)
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(plots.write_picture, figures, paths))
+    assert {path.read_bytes() for path in paths} == {paths[0].read_bytes()}
+    data = paths[0].read_bytes()
+    assert data.startswith(begins)
+    assert b"CreationDate" not in data and b"dc:date" not in data
+    assert dict(matplotlib.rcParams) == settings
+    if suffix != "pdf":  # A PDF's drawing is compressed.
+        assert data.count(b"fill: #0072b2") == 3
+
+
+def test_any_other_kind_of_picture_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"end in .png, .pdf, .svg. Received: .*note.gif"):
+        plots.write_picture(plots.Figure(), tmp_path / "note.gif")
+    assert not list(tmp_path.iterdir())
+
+
 def test_hits_of_a_long_strip_do_not_touch(tmp_path):
     path = tmp_path / "strip.png"
-    plots.write_png(plots.draw_interpolation([drums("H*32")] * 15), path)
+    plots.write_picture(plots.draw_interpolation([drums("H*32")] * 15), path)
     is_black = imread(path)[..., :3].max(axis=-1) < 0.1
     changes = np.abs(np.diff(is_black.astype(int), axis=1)).sum(axis=1)
-    assert changes.max() >= 2 * (32 + 32) - 2  # Each of the end points' hits begins and ends.
+    height = len(changes) // 2
+    for end_point in (changes[:height], changes[height:]):  # In the first row and in the last.
+        assert end_point.max() >= 2 * 32  # Each hit begins and ends.
 
 
 def test_a_png_is_written_whole_or_not_at_all(tmp_path):
@@ -263,11 +356,11 @@ def test_a_png_is_written_whole_or_not_at_all(tmp_path):
     path = tmp_path / "note.png"
     path.write_bytes(b"an older picture")
     with pytest.raises(KeyboardInterrupt):
-        plots.write_png(Interrupted(), path)
+        plots.write_picture(Interrupted(), path)
     assert path.read_bytes() == b"an older picture"
     assert os.listdir(tmp_path) == ["note.png"]
     with pytest.raises(FileNotFoundError):
-        plots.write_png(plots.Figure(), tmp_path / "missing" / "note.png")
+        plots.write_picture(plots.Figure(), tmp_path / "missing" / "note.png")
 
 
 def test_nothing_is_left_behind():
@@ -291,7 +384,7 @@ def test_threads_draw_the_same_picture(tmp_path):
 
     def draw(index):
         path = tmp_path / f"{index}.png"
-        plots.write_png(plots.draw_score(song, "A song"), path, dots_per_inch=40)
+        plots.write_picture(plots.draw_score(song, "A song"), path, dots_per_inch=40)
         return path.read_bytes()
 
     with ThreadPoolExecutor(4) as threads:

@@ -1,0 +1,85 @@
+"""Tracks of NoteSequences -> lanes of a picture: what is drawn, and on which row."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from note_seq.protobuf.music_pb2 import NoteSequence
+
+from magenta_vae.music.tokens import NUM_PITCHES, Drums
+
+DRUM_NAMES = (
+    *("kick", "snare", "closed hi-hat", "open hi-hat"),
+    *("low tom", "mid tom", "high tom", "crash", "ride"),
+)
+PITCH_HEIGHT, DRUM_HEIGHT, MAX_LANE_HEIGHT = 0.085, 0.2, 2.4  # Inches, of a row and of a lane.
+MIN_PITCHES, PITCH_MARGIN = 15, 2  # Rows of a piano roll; those above and below what sounds.
+MAX_PITCHES_WITH_G = 48  # Names of higher rolls would touch: only C is written.
+BLACK_KEYS = (1, 3, 6, 8, 10)  # Semitones above C.
+
+
+class Lane(NamedTuple):
+    """One track's place in a picture: what is drawn, and on which row.
+
+    Attributes:
+        instrument: the number of the track in its NoteSequences.
+        name: written beside it.
+        is_drum: hits, each one step long; else notes.
+        rows: MIDI pitch -> row. A pitch without a row is not drawn.
+        shown: the rows of the picture, upwards.
+        labels: row -> what is written beside it.
+        lines: heights of the lines across, in rows.
+        black_keys: the rows of a piano's black keys.
+    """
+
+    instrument: int
+    name: str
+    is_drum: bool
+    rows: dict[int, int]
+    shown: range
+    labels: dict[int, str]
+    lines: list[float]
+    black_keys: list[int]
+
+    @property
+    def height_inches(self) -> float:
+        """The height of the lane in a picture."""
+        row_inches = DRUM_HEIGHT if self.is_drum else PITCH_HEIGHT
+        return min(len(self.shown) * row_inches, MAX_LANE_HEIGHT)
+
+
+def find_lanes(sequences: Sequence[NoteSequence]) -> list[Lane]:
+    """Returns a lane for every track that is named or that sounds, in order of their numbers."""
+    names, notes, lanes = {}, {}, []
+    for sequence in sequences:
+        for info in sequence.instrument_infos:
+            names.setdefault(info.instrument, info.name)
+        for note in sequence.notes:
+            notes.setdefault(note.instrument, []).append(note)
+    for number in sorted(names.keys() | notes.keys()) or [0]:
+        name, played = names.get(number, ""), notes.get(number, [])
+        # Nothing but its name tells what a silent track is.
+        is_drum = any(note.is_drum for note in played) or (not played and name == Drums().name)
+        lanes.append((_drum_lane if is_drum else _melody_lane)(number, name, played))
+    return lanes
+
+
+def _drum_lane(instrument: int, name: str, _notes: list) -> Lane:
+    kinds = Drums().hit_pitches
+    rows = {pitch: kind for kind, pitches in enumerate(kinds) for pitch in pitches}
+    shown = range(len(kinds))
+    lines = [row - 0.5 for row in shown[1:]]
+    return Lane(instrument, name, True, rows, shown, dict(enumerate(DRUM_NAMES)), lines, [])
+
+
+def _melody_lane(instrument: int, name: str, notes: list) -> Lane:
+    pitches = [note.pitch for note in notes] or [60]
+    low, high = min(pitches) - PITCH_MARGIN, max(pitches) + PITCH_MARGIN
+    missing = max(MIN_PITCHES - (high - low + 1), 0)
+    shown = range(low - missing // 2, high + (missing + 1) // 2 + 1)
+    letters = {0: "C"} if len(shown) > MAX_PITCHES_WITH_G else {0: "C", 7: "G"}
+    rows = {pitch: pitch for pitch in range(NUM_PITCHES)}
+    named = [row for row in shown if row in rows and row % 12 in letters]
+    labels = {row: f"{letters[row % 12]}{row // 12 - 1}" for row in named}
+    octaves = [row for row in named if row % 12 == 0]
+    black_keys = [row for row in shown if row in rows and row % 12 in BLACK_KEYS]
+    return Lane(instrument, name, False, rows, shown, labels, octaves, black_keys)
