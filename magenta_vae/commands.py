@@ -32,6 +32,13 @@ def define_output_flags(required: bool = True) -> dict[str, flags.FlagHolder]:
             "output_dir", None, "Folder of the MIDI.", required=required
         ),
         "plot": flags.DEFINE_bool("plot", False, "Also write pictures (.png)."),
+        **define_sound_flags(),
+    }
+
+
+def define_sound_flags() -> dict[str, flags.FlagHolder]:
+    """Defines --audio and --soundfont and returns them by their names."""
+    return {
         "audio": flags.DEFINE_bool("audio", False, "Also write sound (.wav)."),
         "soundfont": flags.DEFINE_string("soundfont", None, "A SoundFont (.sf2) that plays it."),
     }
@@ -50,6 +57,11 @@ def define_reading_flags() -> dict[str, flags.FlagHolder]:
             "pad", False, "Read missing bars and tracks as rests instead of refusing them."
         ),
     }
+
+
+def define_continuous_flag(file: str) -> flags.FlagHolder:
+    """Defines --continuous of a command that writes windows one by one and returns it."""
+    return flags.DEFINE_bool("continuous", False, f"Also one after another, as one file: {file}.")
 
 
 def define_sampling_flags() -> tuple[flags.FlagHolder, flags.FlagHolder]:

@@ -13,8 +13,8 @@ import tensorflow as tf
 ROOT = Path(__file__).parent.parent
 SONG = ROOT / "testdata" / "song-0000.mid"
 COMMANDS = [
-    "attributes", "build_dataset", "evaluate", "interpolate", "reconstruct", "sample", "similar",
-    "synthesize", "train",
+    "attributes", "build_dataset", "evaluate", "figures", "interpolate", "reconstruct",
+    "sample", "similar", "synthesize", "train",
 ]  # fmt: skip
 
 
@@ -138,10 +138,24 @@ def test_music_is_written_with_pictures_and_sound(run_dir, tmp_path):
     between = tmp_path / "between"
     run(
         "interpolate", f"--run_dir={run_dir}", f"--output_dir={between}", "--num_steps=3", "--plot",
-        f"--start={SONG}", f"--end={SONG}",
+        f"--start={SONG}", f"--end={SONG}", "--continuous",
     )  # fmt: skip
     assert (between / "interpolation.png").is_file()
-    assert len(list(between.glob("*.mid"))) == 3
+    assert (between / "interpolation.mid").is_file()
+    assert len(list(between.glob("*-*.mid"))) == 3
+    out = run(
+        "figures", f"--run_dir={run_dir}", f"--output_dir={tmp_path / 'figures'}", "--picture=png",
+        "--picture=svg",
+    )  # fmt: skip
+    assert "between the evaluation examples" in out
+    names = sorted(path.name for path in (tmp_path / "figures").iterdir())
+    assert names == ["figure2.mid", "figure2.png", "figure2.svg"]
+    error = run(
+        "figures", f"--run_dir={run_dir}", f"--output_dir={tmp_path / 'none'}", "--figure=5",
+        expect=1,
+    )  # fmt: skip
+    assert "figure 5 shows 16 bars of Melody, Melody, Drums" in error
+    assert "is a run of 2 bars of Melody" in error
 
 
 def test_samples_are_compared_with_held_out_music(run_dir, tmp_path):

@@ -12,6 +12,7 @@ def write_music(
     sequences: Sequence,
     output_dir: str,
     name: str,
+    continuous: bool = False,
     plot: bool = False,
     audio: bool = False,
     soundfont: str | None = None,
@@ -23,33 +24,63 @@ def write_music(
         sequences: the music.
         output_dir: made where it is missing.
         name: what the files' names begin with.
+        continuous: whether to write them also one after another, as `name`.mid.
         plot: whether to write a picture beside each.
-        audio: whether to write sound beside each.
+        audio: whether to write sound beside each MIDI file.
         soundfont: what plays it; one that is found, or the built-in synthesizer, by default.
         report: is told what plays it.
     """
-    if audio:
-        from magenta_vae.music import audio as sound
-
-        report(sound.describe_synthesizer(soundfont))
     os.makedirs(output_dir, exist_ok=True)
+    write = _piece_writer(audio, soundfont, report)
     paths = []
     for index, sequence in enumerate(sequences):
         base = os.path.join(output_dir, f"{name}-{index:03d}")
-        paths.append(f"{base}.mid")
-        note_sequences.write_midi(sequence, paths[-1])
+        paths.append(write(sequence, base))
         if plot:
             from magenta_vae.music import plots
 
             plots.write_picture(plots.draw_score(sequence), f"{base}.png")
-        if audio:
-            sound.write_wav(sound.synthesize(sequence, soundfont=soundfont), f"{base}.wav")
     report(f"wrote {len(paths)} MIDI files: {paths[0]}" + f" ... {paths[-1]}" * (len(paths) > 1))
+    if continuous:
+        whole = note_sequences.concatenate(sequences)
+        paths.append(write(whole, os.path.join(output_dir, name)))
+        report(f"wrote them one after another: {paths[-1]}")
     return paths
 
 
+def write_piece(
+    sequence,
+    base: str,
+    audio: bool = False,
+    soundfont: str | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> str:
+    """Writes one NoteSequence as `base`.mid, with its sound as `base`.wav, as `write_music` does.
+
+    Returns:
+        The path of the MIDI file.
+    """
+    return _piece_writer(audio, soundfont, report)(sequence, base)
+
+
 def write_strip(sequences: Sequence, path: str) -> None:
-    """Writes the picture of an interpolation, all its windows side by side."""
+    """Writes the picture of an interpolation, as a PNG, PDF or SVG file by its suffix."""
     from magenta_vae.music import plots
 
     plots.write_picture(plots.draw_interpolation(sequences), path)
+
+
+def _piece_writer(audio: bool, soundfont: str | None, report: Callable) -> Callable:
+    """Returns a function of a NoteSequence and a path without its suffix, which writes both."""
+    if audio:
+        from magenta_vae.music import audio as sound
+
+        report(sound.describe_synthesizer(soundfont))
+
+    def write(sequence, base: str) -> str:
+        note_sequences.write_midi(sequence, f"{base}.mid")
+        if audio:
+            sound.write_wav(sound.synthesize(sequence, soundfont=soundfont), f"{base}.wav")
+        return f"{base}.mid"
+
+    return write

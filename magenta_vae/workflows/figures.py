@@ -1,0 +1,132 @@
+"""The paper's supplemental figures 2 to 5, drawn from a run's own model and data."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from magenta_vae import configuration
+from magenta_vae.workflows import runs
+
+EXAMPLES, RECONSTRUCTIONS = "examples", "reconstructions"  # What an interpolation's sound ends on.
+
+
+class Content(NamedTuple):
+    """What one of the paper's figures shows.
+
+    Attributes:
+        num_bars: of each window.
+        vocabularies: of each track.
+        num_steps: of an interpolation between two evaluation examples; None for a sample.
+    """
+
+    num_bars: int
+    vocabularies: tuple[str, ...]
+    num_steps: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.num_bars} bars of {', '.join(self.vocabularies)}"
+
+
+FIGURES = {  # paper, Supplemental Figures
+    2: Content(2, ("Melody",), num_steps=15),
+    3: Content(2, ("Drums",), num_steps=9),
+    4: Content(32, ("Melody",)),
+    5: Content(16, ("Melody", "Melody", "Drums")),
+}
+
+
+def write_figure(
+    run_dir: str,
+    output_dir: str,
+    figure: int | None = None,
+    data_dir: str | None = None,
+    suffixes: Sequence[str] = (".png",),
+    dots_per_inch: int = 150,
+    end_points: str = RECONSTRUCTIONS,
+    temperature: float = 0.5,
+    seed: int = 0,
+    report: Callable[[str], None] = lambda line: None,
+    **sound,
+) -> list[str]:
+    """Writes one of the paper's figures as pictures and a MIDI file, and returns their paths.
+
+    The end points of an interpolation are drawn as they are in the data; what is heard there is
+    the model's reconstruction of them, or the examples themselves.
+
+    Args:
+        run_dir: the run.
+        output_dir: made where it is missing.
+        figure: 2 to 5; the one that fits the run if not given.
+        data_dir: the data set of an interpolation's examples; the run's own if not given.
+        suffixes: of the pictures; see `plots.write_picture`.
+        dots_per_inch: of a PNG.
+        end_points: what an interpolation's MIDI begins and ends with, `EXAMPLES` or
+            `RECONSTRUCTIONS`.
+        temperature, seed: of the samples; the seed also chooses the examples.
+        report: is given lines about what is drawn and written.
+        sound: `audio` and `soundfont`, as `outputs.write_piece` takes them.
+
+    Raises:
+        ValueError: for a run whose windows no figure shows, or not this one.
+    """
+    from magenta_vae.inference import outputs
+    from magenta_vae.music import note_sequences, plots
+
+    record = runs.open_run(run_dir)
+    settings = configuration.experiment().settings
+    figure = choose_figure(run_dir, settings, figure)
+    model = runs.load(run_dir)
+    if not model.z_size:
+        raise ValueError(f"A figure needs a latent space. --run_dir={run_dir} is a baseline.")
+    num_steps = FIGURES[figure].num_steps
+    if num_steps:
+        ends = _choose_examples(data_dir or record["data_dir"], settings, seed, report)
+        music = model.interpolate(*ends, num_steps, temperature, seed)
+        shown = [ends[0], *music[1:-1], ends[1]]
+        drawing = plots.draw_interpolation(shown)
+    else:
+        music = shown = model.sample(1, temperature, seed)
+        drawing = plots.draw_score(*shown)
+    os.makedirs(output_dir, exist_ok=True)
+    base = os.path.join(output_dir, f"figure{figure}")
+    paths = [f"{base}{suffix}" for suffix in suffixes]
+    for path in paths:
+        plots.write_picture(drawing, path, dots_per_inch)
+    heard = note_sequences.concatenate(shown if end_points == EXAMPLES else music)
+    paths.append(outputs.write_piece(heard, base, report=report, **sound))
+    report(f"figure {figure}: wrote {', '.join(paths)}")
+    return paths
+
+
+def choose_figure(run_dir: str, settings, figure: int | None = None) -> int:
+    """Returns the figure that shows a run's windows, or checks that the given one does.
+
+    Raises:
+        ValueError: with the windows that a figure shows, and the run's.
+    """
+    vocabularies = tuple(type(track).__name__ for track in settings.tracks)
+    found = Content(settings.num_bars, vocabularies)
+    wanted = FIGURES if figure is None else {figure: FIGURES[figure]}
+    for number, content in wanted.items():
+        if content._replace(num_steps=None) == found:
+            return number
+    expected = "; ".join(f"figure {number} shows {content}" for number, content in wanted.items())
+    raise ValueError(f"{expected}. --run_dir={run_dir} is a run of {found}.")
+
+
+def _choose_examples(data_dir: str, settings, seed: int, report: Callable) -> list:
+    """Returns two windows of the evaluation split, drawn by a seed, as NoteSequences."""
+    import numpy as np
+
+    from magenta_vae.data import input_pipeline
+    from magenta_vae.music import tokens as music_tokens
+
+    tokens = input_pipeline.load_tokens(data_dir, "eval", settings)
+    if len(tokens) < 2:
+        raise ValueError(
+            f"An interpolation is between two evaluation examples. --data_dir={data_dir} holds "
+            f"{len(tokens)}."
+        )
+    chosen = np.random.default_rng(seed % 2**64).choice(len(tokens), 2, replace=False)
+    report(f"between the evaluation examples {chosen[0]} and {chosen[1]} of {len(tokens):,}")
+    return [music_tokens.detokenize(tokens[index], settings.tracks) for index in chosen]

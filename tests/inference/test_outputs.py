@@ -1,0 +1,55 @@
+"""Music goes into files of its own, and all into one where it is asked for."""
+
+import os
+
+import pytest
+from musical import part, sequence
+
+from magenta_vae.inference import outputs
+from magenta_vae.music import songs
+
+WINDOWS = [sequence(part(f"{name} -*31", name="melody")) for name in ("C4", "D4", "E4")]
+
+
+def notes(path):
+    (instrument,) = songs.read_song(path).instruments
+    return list(
+        zip(
+            *(c.tolist() for c in (instrument.starts, instrument.ends, instrument.pitches)),
+            strict=True,
+        )
+    )
+
+
+def test_each_is_numbered(tmp_path):
+    lines = []
+    paths = outputs.write_music(WINDOWS, str(tmp_path / "new"), "tune", report=lines.append)
+    assert [os.path.basename(path) for path in paths] == [f"tune-00{n}.mid" for n in range(3)]
+    assert sorted(os.listdir(tmp_path / "new")) == [f"tune-00{n}.mid" for n in range(3)]
+    assert [notes(path) for path in paths] == [[(0, 32, pitch)] for pitch in (60, 62, 64)]
+    assert lines == [f"wrote 3 MIDI files: {paths[0]} ... {paths[-1]}"]
+
+
+def test_all_one_after_another(tmp_path):
+    options = {"continuous": True, "plot": True, "audio": True}
+    lines = []
+    *_, whole = outputs.write_music(WINDOWS, str(tmp_path), "tune", **options, report=lines.append)
+    assert notes(whole) == [(0, 32, 60), (32, 64, 62), (64, 96, 64)]
+    names = [f"tune-00{n}.{kind}" for n in range(3) for kind in ("mid", "png", "wav")]
+    assert sorted(os.listdir(tmp_path)) == [*names, "tune.mid", "tune.wav"]
+    assert lines[-1] == f"wrote them one after another: {tmp_path}/tune.mid"
+    sizes = [os.path.getsize(tmp_path / name) for name in ("tune-000.wav", "tune.wav")]
+    assert sizes[1] - sizes[0] == pytest.approx(8 * 44_100 * 2, rel=0.05)  # four bars, in 16 bits
+
+
+@pytest.mark.parametrize("audio, kinds", [(False, ["mid"]), (True, ["mid", "wav"])])
+def test_one_piece(tmp_path, audio, kinds):
+    path = outputs.write_piece(WINDOWS[0], str(tmp_path / "tune"), audio=audio)
+    assert path == str(tmp_path / "tune.mid")
+    assert sorted(os.listdir(tmp_path)) == [f"tune.{kind}" for kind in kinds]
+
+
+@pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
+def test_a_strip(tmp_path, suffix):
+    outputs.write_strip(WINDOWS, tmp_path / f"strip.{suffix}")
+    assert os.path.getsize(tmp_path / f"strip.{suffix}") > 1000
