@@ -1,0 +1,92 @@
+"""Two programs measured in alternation: ours, and the peer's in a Python of its own."""
+
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import time
+
+WIDTHS = {  # a quarter of the paper's
+    "mel_2bar": [
+        "encoders.BidirectionalLSTM.num_units=512",
+        "decoders.FlatDecoder.num_units=512",
+    ],
+    "hierdec": [
+        "encoders.BidirectionalLSTM.num_units=512",
+        "decoders.HierarchicalDecoder.num_units=256",
+        "decoders.Conductor.num_units=256",
+    ],
+}
+
+
+def widths(model_name):
+    """Returns the bindings that make a quarter of a model's widths."""
+    return WIDTHS["hierdec" if model_name.startswith("hierdec") else model_name]
+
+
+class Side:
+    """A program that prints a line of JSON when it is ready, and one for each number it is given.
+
+    Args:
+        command: its arguments, the interpreter first.
+    """
+
+    def __init__(self, command):
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        start = time.perf_counter()
+        self._process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            text=True,
+        )
+        self.facts = self._read()
+        self.seconds_to_first = time.perf_counter() - start
+        self.seconds = []
+        self.answer = None
+
+    def measure(self, repetitions):
+        """Takes some more measurements."""
+        self.seconds += self.ask(repetitions)["seconds"]
+
+    def ask(self, request):
+        """Returns the program's answer to a line."""
+        self._process.stdin.write(f"{request}\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    @property
+    def median(self):
+        """The median of all measurements, in seconds."""
+        return statistics.median(self.seconds)
+
+    def close(self):
+        """Ends the program."""
+        self._process.stdin.close()
+        self._process.wait()
+
+    def _read(self):
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(
+                f"{' '.join(map(str, self._process.args))} ended: run it to see why."
+            )
+        return json.loads(line)
+
+
+def alternate(commands, rounds, repetitions, last_request=None):
+    """Starts a side for each command, one after another, and measures them in turns.
+
+    Returns the sides, closed; the first is asked something more in the end, its `answer`.
+    """
+    with contextlib.ExitStack() as stack:
+        sides = [stack.enter_context(contextlib.closing(Side(command))) for command in commands]
+        for _ in range(rounds):
+            for side in sides:
+                side.measure(repetitions)
+        if last_request:
+            sides[0].answer = sides[0].ask(last_request)
+    return sides
