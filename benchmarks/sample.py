@@ -5,8 +5,8 @@ benchmarks/sample.py --peer_python=PEER/bin/python
 
 Both at a quarter of the paper's widths, with random weights, through what their users call, in
 processes that are measured in turns. `peer/README.md` says how the peer is installed; without
---peer_python ours is measured alone. The first music is a batch of samples, counted from the start of
-the process.
+--peer_python ours is measured alone. The first music is a batch of samples, counted from the start
+of the process.
 """
 
 import json

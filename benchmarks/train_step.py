@@ -3,8 +3,8 @@
 
 benchmarks/train_step.py --peer_python=PEER/bin/python
 
-Both at a quarter of the paper's widths, on the same batch of random tokens, half of the steps reading
-the model's own samples, in processes that are measured in turns. `peer/README.md` says how the peer is
+Both at a quarter of the paper's widths, on a batch of random tokens, half of the steps reading the
+model's own samples, in processes that are measured in turns. `peer/README.md` says how the peer is
 installed; without --peer_python ours is measured alone.
 """
 
@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from absl import flags
+from operations import count_flops
 from sides import alternate, widths
 
 from magenta_vae import commands, configuration
@@ -69,44 +70,6 @@ def serve(model_name, batch_size):
             print(json.dumps({"seconds": seconds}), flush=True)
 
 
-def count_flops(model, classes, num_steps, batch_size):
-    """Returns the floating-point operations of the matrix products of one step, by formula.
-
-    A product of a weight [m, n] with a row costs 2mn forwards, and twice as much backwards: once for
-    the row's gradient and once for the weight's. One-hot rows are looked up: they cost nothing. An
-    encoder's layer meets batch_size rows at each step of the window; so do a flat decoder's and the
-    heads; a conductor's meets them once a segment. A context and an initial state cost one product
-    for each embedding, or each window.
-    """
-    segments = model.decoder.conductor.num_segments if hasattr(model.decoder, "conductor") else 1
-    total = 0
-    for variable in model.trainable_variables:
-        if len(variable.shape) < 2:
-            continue
-        rows, columns = variable.shape
-        visits = num_steps
-        if "conductor" in variable.path:
-            visits = 1 if "initial_state" in variable.path else segments
-        elif "initial_state" in variable.path:
-            visits = segments
-        elif "mu_and_sigma" in variable.path:
-            visits = 1
-        elif variable.path.endswith("/kernel") and _reads_tokens(variable.path):
-            own = classes if "track_" not in variable.path else [_own_classes(variable, classes)]
-            rows, visits = rows - sum(own), segments
-        total += 2 * 3 * rows * columns * visits * batch_size
-    return total
-
-
-def _reads_tokens(path):
-    return "encoder/" in path or ("decoder/" in path and "lstm_0" in path)
-
-
-def _own_classes(variable, classes):
-    track = variable.path.split("track_")[1].split("/")[0]
-    return classes[int(track)]
-
-
 def matrix_product_peak(tf):
     """Returns the best speed of a large product in operations a second."""
     size = 1536
@@ -147,7 +110,8 @@ def main(_):
     if SERVE.value:
         return serve(MODELS.value[0], int(BATCH_SIZES.value[0]))
     commands.report(
-        f"{'':<26}{'seconds a step':^25}{'start to first step':^27}{'GFLOP':>9}{'GFLOP/s':>9}{'of the':>8}"
+        f"{'':<26}{'seconds a step':^25}{'start to first step':^27}"
+        f"{'GFLOP':>9}{'GFLOP/s':>9}{'of the':>8}"
     )
     commands.report(
         f"{'model':<20}{'batch':>6}{'ours':>9}{'peer':>9}{'ratio':>7}"

@@ -1,7 +1,8 @@
 """Magenta's TrainedModel: decoding, at a quarter of the paper's widths, with random weights.
 
-Python 3.8. Arguments: the configuration, the batch, a folder for the checkpoint, which is made where it
-is missing. Prints a line once the first music is there; then, for each number read, that many
+Python 3.8. Arguments: the configuration, the batch, a folder of the checkpoint. Where there is none
+it is written, and that is all. Else prints a line once the first music is there; then, for each
+number read, that many
 batches' seconds.
 """
 

@@ -1,7 +1,7 @@
 """Magenta's MusicVAE: its own training step on random tokens, at a quarter of the paper's widths.
 
-Python 3.8. Arguments: the model (mel_2bar, hierdec_mel_32bar, hierdec_trio_16bar), the batch. Prints a
-line once the first step is done; then, for each number read, that many steps' seconds.
+Python 3.8. Arguments: the model (mel_2bar, hierdec_mel_32bar, hierdec_trio_16bar) and the batch.
+Prints a line once the first step is done; then, for each number read, that many steps' seconds.
 """
 
 import json

@@ -55,10 +55,10 @@ class TrainedModel:
         rows = tf.TensorSpec([None, 2], tf.int64)
         z = tf.TensorSpec([None, model.z_size])
         number = tf.TensorSpec([])
-        self._encode_graph = tf.function(model.encode, [window])
-        self._decode_graph = tf.function(self._decode_rows, [z, number, rows])
+        self._encode_graph = tf.function(model.encode, [window], autograph=False)
+        self._decode_graph = tf.function(self._decode_rows, [z, number, rows], autograph=False)
         self._prior_graph = tf.function(
-            lambda seeds: RowNoise(seeds).normal(LATENT, model.z_size), [rows]
+            lambda seeds: RowNoise(seeds).normal(LATENT, model.z_size), [rows], autograph=False
         )
 
     @property

@@ -154,7 +154,7 @@ def nothing(parts: Sequence[Autoregressor], num_rows) -> tf.Tensor:
 
 def follow(tokens: tf.Tensor) -> Callable:
     """Returns a choice of what given tokens, int32 [steps, rows, tracks], say at each step."""
-    last = tokens.shape[0] - 1
+    last = tf.shape(tokens)[0] - 1
     return lambda step, _: tokens[tf.minimum(step + 1, last)]
 
 

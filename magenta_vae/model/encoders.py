@@ -58,7 +58,7 @@ class BidirectionalLSTM(keras.layers.Layer):
             lstm.context_gates(layer, self._num_classes, tf.zeros([num_rows, 0])),
             [(zeros, zeros)],
             tokens[0],
-            tokens.shape[0],
+            tf.shape(tokens)[0],
             autoregressor.follow(tokens),
         )
         return hidden[-1]

@@ -183,7 +183,7 @@ def unroll(
         outputs = [layer.outputs.stack() for layer in kept]
 
         def gradient(upstream, _):
-            return _backward(own, states, tokens, kept, outputs, upstream)
+            return _backward(own, states, tokens, kept, outputs, num_steps, upstream)
 
         return (outputs[-1], tokens), gradient
 
@@ -237,9 +237,8 @@ def _forward(weights, constant, states, first, num_steps, choose):
     return kept, read.stack()
 
 
-def _backward(weights, states, tokens, kept, outputs, upstream):
+def _backward(weights, states, tokens, kept, outputs, num_steps, upstream):
     """Returns the gradients of table, constant, kernels, biases, hidden and cell states."""
-    num_steps = upstream.shape[0]
     num_layers = len(kept)
 
     def body(t, states, arrays):

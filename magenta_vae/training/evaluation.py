@@ -27,6 +27,7 @@ class Evaluation:
         shape = [None, *tokens.shape[1:]]
         self._measure = tf.function(
             model.compute_figures,
+            autograph=False,
             input_signature=[
                 tf.TensorSpec(shape, tf.int32),
                 tf.TensorSpec([], tf.int64),

@@ -11,6 +11,8 @@ def make_train_steps(model, optimizer, strategy, batch_size: int, seed: int, cli
     """
     num_replicas = strategy.num_replicas_in_sync
 
+    # Nothing in a step is Python that depends on a tensor; rewriting it all costs seconds.
+    @tf.autograph.experimental.do_not_convert
     def replica_step(chunk, index):
         tokens = chunk[index]
         step = tf.cast(optimizer.iterations, tf.int64)

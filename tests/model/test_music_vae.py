@@ -51,7 +51,7 @@ def test_loss_is_cross_entropy_and_weighed_kl_above_the_free_bits(sampling):
     metrics = vae.compute_loss(tokens, STEP, SEED)
 
     noise = BatchNoise(SEED, BATCH)
-    z = mu + sigma * noise.normal(LATENT, 0, Z)
+    z = mu + sigma * noise.normal(LATENT, Z)
     logits = (
         vae.decoder.predict_scheduled(z, tokens, 0.5, noise) if sampling else vae.decode(z, tokens)
     )[0].numpy()
