@@ -105,3 +105,12 @@ def test_no_tensorflow_is_loaded(module):
     program = f"import sys, {NAME}.{module}; print(sorted({TENSORFLOW} & set(sys.modules)))"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert ran.stdout.strip() == "[]", ran.stderr
+
+
+def test_making_music_loads_no_probability_package():
+    """A sixth of the time until the first music, for what only training needs."""
+    program = (
+        f"import sys, {NAME}.inference.generation; print('tensorflow_probability' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ran.stdout.strip() == "False", ran.stderr
