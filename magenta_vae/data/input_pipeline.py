@@ -90,6 +90,7 @@ def tokenize_records(
     pitch, start, end, track = note
     rest = tf.constant([t.rest for t in tracks])  # [K]
     sustain = tf.constant([t.sustain for t in tracks])
+    release = tf.constant([t.release for t in tracks])
     onsets = tf.constant(np.stack([t.onsets for t in tracks]))  # [K, 128]
     shape = [tf.shape(records)[0], num_steps + 1, len(tracks)]
 
@@ -98,8 +99,12 @@ def tokenize_records(
 
     onset = tf.gather_nd(onsets, tf.stack([track, pitch], axis=-1)) - tf.gather(rest, track)
     ones = tf.ones_like(start)
-    sustained = tf.cumsum(scatter(start + 1, ones) - scatter(end, ones), axis=1)
+    ended = scatter(end, ones)
+    sustained = tf.cumsum(scatter(start + 1, ones) - ended, axis=1)
     tokens = rest + scatter(start, onset) + sustained * (sustain - rest)
+    if any(t.release != t.rest for t in tracks):
+        released = ended * (1 - tf.minimum(scatter(start, ones), 1))
+        tokens += released * (release - rest)
     return tokens[:, :num_steps]
 
 
@@ -182,7 +187,7 @@ class Transposition:
     Args:
         tracks: the vocabularies; drums are left alone.
         min_shift, max_shift: the interval in semitones, both ends included. Each draw is limited
-            so that every pitch of the window stays in 0-127.
+            so that every pitch of the window stays among those its vocabulary has tokens of.
     """
 
     def __init__(
@@ -193,18 +198,20 @@ class Transposition:
                 "The interval of transposition must hold 0. "
                 f"Received: min_shift={min_shift}, max_shift={max_shift}."
             )
-        self._num_pitches = tf.constant([track.num_transposable for track in tracks])
+        self._first = tf.constant([track.pitch_tokens.start for track in tracks])  # [K]
+        self._last = tf.constant([track.pitch_tokens.stop - 1 for track in tracks])
         self._min_shift = min_shift
         self._max_shift = max_shift
 
     def __call__(self, tokens: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Returns int32 [batch, T, K] tokens, each window in another key; seed: int [2]."""
-        highest_pitch = music_tokens.NUM_PITCHES - 1
-        is_pitch = tokens < self._num_pitches
-        lowest = tf.reduce_min(tf.where(is_pitch, tokens, highest_pitch), axis=[1, 2])
-        highest = tf.reduce_max(tf.where(is_pitch, tokens, 0), axis=[1, 2])
-        low = tf.maximum(self._min_shift, -lowest)
-        high = tf.minimum(self._max_shift, highest_pitch - highest)
+        is_pitch = (tokens >= self._first) & (tokens <= self._last)
+
+        def least(distance):  # [B, T, K] -> [B], over the pitches; far where there are none
+            return tf.reduce_min(tf.where(is_pitch, distance, music_tokens.NUM_PITCHES), [1, 2])
+
+        low = tf.maximum(self._min_shift, -least(tokens - self._first))
+        high = tf.minimum(self._max_shift, least(self._last - tokens))
         uniform = tf.random.stateless_uniform([tf.shape(tokens)[0]], seed)
         shift = low + tf.cast(uniform * tf.cast(high - low + 1, tf.float32), tf.int32)
         return tf.where(is_pitch, tokens + shift[:, None, None], tokens)

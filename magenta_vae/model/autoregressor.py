@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from magenta_vae.model import losses, lstm
-from magenta_vae.model.lstm import LSTMLayer, StackSteps
+from magenta_vae.model.lstm import LSTMLayer, StackSteps, units_of_layers
 from magenta_vae.model.noise import FEEDBACK, TOKEN, Noise, categorical
 
 # (step, logits [rows, classes] of each track) -> int32 [rows, tracks], the token that the next step
@@ -27,7 +27,7 @@ class Autoregressor(keras.layers.Layer):
     Args:
         num_classes: classes of each track; all its tracks are read and predicted together.
         context_size: width of the context; at 0 the initial state is zero.
-        num_units: units of each layer.
+        num_units: units of each layer, or one number for each.
         num_layers: layers of the stack.
         state_activation: activation of the initial state, none by default as in the paper; the
             models that Magenta released use `tanh`.
@@ -37,40 +37,41 @@ class Autoregressor(keras.layers.Layer):
         self,
         num_classes: Sequence[int],
         context_size: int,
-        num_units: int,
+        num_units: int | Sequence[int],
         num_layers: int,
         state_activation: str | None = None,
         name: str = "autoregressor",
     ):
         super().__init__(name=name)
         self.num_classes = tuple(num_classes)
-        self._num_layers = num_layers
-        input_sizes = [sum(num_classes) + context_size] + [num_units] * (num_layers - 1)
+        self._units = units_of_layers(num_units, num_layers)
+        input_sizes = [sum(num_classes) + context_size, *self._units[:-1]]
         with keras.name_scope(self.name):
             self._initial_state = None
             if context_size:
                 self._initial_state = keras.layers.Dense(
-                    2 * num_layers * num_units, state_activation, name="initial_state"
+                    2 * sum(self._units), state_activation, name="initial_state"
                 )
                 self._initial_state.build((None, context_size))
-            for index, size in enumerate(input_sizes):
+            for index, sizes in enumerate(zip(input_sizes, self._units, strict=True)):
                 # Not in a list: Keras 3 hides a layer's lists from tf.train.Checkpoint.
-                setattr(self, f"lstm_{index}", LSTMLayer(size, num_units, name=f"lstm_{index}"))
+                setattr(self, f"lstm_{index}", LSTMLayer(*sizes, name=f"lstm_{index}"))
             self._head = keras.layers.Dense(sum(num_classes), name="logits")
-            self._head.build((None, num_units))
+            self._head.build((None, self._units[-1]))
         self.built = True
 
     @property
     def lstm_layers(self) -> list[LSTMLayer]:
         """The layers of the stack, the one that reads the tokens first."""
-        return [getattr(self, f"lstm_{index}") for index in range(self._num_layers)]
+        return [getattr(self, f"lstm_{index}") for index in range(len(self._units))]
 
     def states(self, context: tf.Tensor) -> list[lstm.State]:
         """Returns the initial (hidden, cell) of each layer, [U, rows] each."""
         if self._initial_state is None:
-            zeros = tf.zeros([self.lstm_0.num_units, tf.shape(context)[0]], self.compute_dtype)
-            return [(zeros, zeros)] * self._num_layers
-        return pairs(self._initial_state(context), self._num_layers)
+            rows = tf.shape(context)[0]
+            zeros = [tf.zeros([units, rows], self.compute_dtype) for units in self._units]
+            return list(zip(zeros, zeros, strict=True))
+        return pairs(self._initial_state(context), self._units)
 
     def context_gates(self, context: tf.Tensor) -> tf.Tensor:
         """Returns the context's part of the first layer's gates, [4U, rows]."""
@@ -140,9 +141,9 @@ class Autoregressor(keras.layers.Layer):
         return [tf.reshape(track, [-1, num_steps, track.shape[-1]]) for track in self.logits(rows)]
 
 
-def pairs(states: tf.Tensor, num_layers: int) -> list[lstm.State]:
-    """Returns (hidden, cell) of each layer: [rows, 2 * layers * U] -> [U, rows] each."""
-    parts = tf.split(tf.transpose(states), 2 * num_layers, axis=0)
+def pairs(states: tf.Tensor, units: Sequence[int]) -> list[lstm.State]:
+    """Returns (hidden, cell) of each layer: [rows, 2 * sum(units)] -> [U, rows] each."""
+    parts = tf.split(tf.transpose(states), [size for size in units for _ in range(2)], axis=0)
     return list(zip(parts[::2], parts[1::2], strict=True))
 
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from magenta_vae.model import autoregressor, lstm
 from magenta_vae.model.autoregressor import Autoregressor, Choice, pairs
-from magenta_vae.model.lstm import LSTMLayer
+from magenta_vae.model.lstm import LSTMLayer, units_of_layers
 from magenta_vae.model.noise import GroupedNoise, Noise
 
 
@@ -18,7 +18,7 @@ class FlatDecoder(keras.layers.Layer):
         num_classes: classes of each track.
         num_steps: steps of a window.
         z_size: dimensions of the latent space; 0 for a decoder alone, the paper's baseline.
-        num_units: units of each layer.
+        num_units: units of each layer, or one number for each.
         num_layers: layers of the stack.
         state_activation: activation of the initial state.
     """
@@ -28,7 +28,7 @@ class FlatDecoder(keras.layers.Layer):
         num_classes: Sequence[int],
         num_steps: int,
         z_size: int,
-        num_units: int,
+        num_units: int | Sequence[int],
         num_layers: int,
         state_activation: str | None = None,
         name: str = "decoder",
@@ -77,13 +77,13 @@ class Conductor(keras.layers.Layer):
     """z -> one embedding for each segment (paper, 32-bar Melody Architecture).
 
     A linear layer of z initializes an LSTM stack that reads nothing; a linear layer of its outputs
-    makes the embeddings.
+    makes the embeddings, or they are the outputs themselves.
 
     Args:
         z_size: dimensions of the latent space.
         num_segments: how many embeddings.
-        embedding_size: width of an embedding.
-        num_units: units of each layer.
+        embedding_size: width of an embedding; None for the outputs themselves.
+        num_units: units of each layer, or one number for each.
         num_layers: layers of the stack.
         state_activation: activation of the initial state.
     """
@@ -92,41 +92,43 @@ class Conductor(keras.layers.Layer):
         self,
         z_size: int,
         num_segments: int,
-        embedding_size: int,
-        num_units: int,
+        embedding_size: int | None,
+        num_units: int | Sequence[int],
         num_layers: int,
         state_activation: str | None = None,
         name: str = "conductor",
     ):
         super().__init__(name=name)
         self.num_segments = num_segments
-        self.embedding_size = embedding_size
-        self._num_layers = num_layers
+        self._units = units_of_layers(num_units, num_layers)
+        self.embedding_size = embedding_size or self._units[-1]
         with keras.name_scope(self.name):
             self._initial_state = keras.layers.Dense(
-                2 * num_layers * num_units, state_activation, name="initial_state"
+                2 * sum(self._units), state_activation, name="initial_state"
             )
             self._initial_state.build((None, z_size))
-            for index in range(num_layers):
-                layer = LSTMLayer(num_units if index else 0, num_units, name=f"lstm_{index}")
-                setattr(self, f"lstm_{index}", layer)
-            self._linear = keras.layers.Dense(embedding_size, name="embedding")
-            self._linear.build((None, num_units))
+            for index, sizes in enumerate(zip([0, *self._units[:-1]], self._units, strict=True)):
+                setattr(self, f"lstm_{index}", LSTMLayer(*sizes, name=f"lstm_{index}"))
+            self._linear = None
+            if embedding_size:
+                self._linear = keras.layers.Dense(embedding_size, name="embedding")
+                self._linear.build((None, self._units[-1]))
         self.built = True
 
     def call(self, z: tf.Tensor) -> tf.Tensor:
         """Returns float [batch, segments, embedding_size] of z [batch, z_size]."""
-        layers = [getattr(self, f"lstm_{index}") for index in range(self._num_layers)]
+        layers = [getattr(self, f"lstm_{index}") for index in range(len(self._units))]
         no_tokens = tf.zeros([tf.shape(z)[0], 0], tf.int32)
         hidden, _ = lstm.unroll(
             lstm.stack_weights(layers, ()),
             lstm.context_gates(layers[0], (), tf.zeros([tf.shape(z)[0], 0])),
-            pairs(self._initial_state(z), self._num_layers),
+            pairs(self._initial_state(z), self._units),
             no_tokens,
             self.num_segments,
             lambda step, hidden: no_tokens,
         )
-        return self._linear(tf.transpose(hidden, [1, 0, 2]))
+        outputs = tf.transpose(hidden, [1, 0, 2])
+        return outputs if self._linear is None else self._linear(outputs)
 
 
 class HierarchicalDecoder(keras.layers.Layer):
@@ -141,7 +143,7 @@ class HierarchicalDecoder(keras.layers.Layer):
         num_classes: classes of each track; each has an autoregressor of its own.
         num_steps: steps of a window, a multiple of the conductor's segments.
         conductor: z -> embeddings, with `num_segments` and `embedding_size`.
-        num_units: units of each layer of the lower level.
+        num_units: units of each layer of the lower level, or one number for each.
         num_layers: layers of each autoregressor.
         state_activation: activation of the initial states of the lower level.
     """
@@ -151,7 +153,7 @@ class HierarchicalDecoder(keras.layers.Layer):
         num_classes: Sequence[int],
         num_steps: int,
         conductor: Conductor,
-        num_units: int,
+        num_units: int | Sequence[int],
         num_layers: int,
         state_activation: str | None = None,
         name: str = "decoder",

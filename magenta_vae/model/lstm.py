@@ -50,6 +50,21 @@ class LSTMLayer(keras.layers.Layer):
         return tf.concat([self.kernel, self.recurrent_kernel], axis=0)
 
 
+def units_of_layers(num_units: int | Sequence[int], num_layers: int) -> list[int]:
+    """Returns the units of each layer of a stack, given one number for all or one for each.
+
+    Raises:
+        ValueError: where there is not one for each layer.
+    """
+    units = [num_units] * num_layers if isinstance(num_units, int) else list(num_units)
+    if len(units) != num_layers:
+        raise ValueError(
+            f"num_units must be one number, or one for each of num_layers={num_layers}. "
+            f"Received: num_units={units}."
+        )
+    return units
+
+
 class StackWeights(NamedTuple):
     """The weights of a stack as its loop takes them.
 
@@ -59,7 +74,7 @@ class StackWeights(NamedTuple):
         table: the first kernel's rows for the tokens; after each track's follows one of zeros,
             for "nothing": [sum(classes + 1), 4U].
         kernels: the first layer's recurrent kernel [U, 4U]; of each other layer, kernel and
-            recurrent kernel [2U, 4U].
+            recurrent kernel [units of the layer below + U, 4U].
         biases: of all layers but the first, [4U, 1].
         offsets: of each track in the table.
     """
@@ -159,7 +174,8 @@ def unroll(
 
     Args:
         weights: of the stack.
-        constant: the context's part of the first gates, [4U, rows].
+        constant: the context's part of the first gates, [4U, rows]; or the input's part at each
+            step, [steps, 4U, rows].
         states: of each layer at the start.
         first: int32 [rows, tracks], the tokens that the first step reads.
         num_steps: how many steps.
@@ -183,7 +199,14 @@ def unroll(
         outputs = [layer.outputs.stack() for layer in kept]
 
         def gradient(upstream, _):
-            return _backward(own, states, tokens, kept, outputs, num_steps, upstream)
+            d_table, d_gates, *others = _backward(
+                own, states, tokens, kept, outputs, num_steps, upstream
+            )
+            if constant.shape.rank == 2:
+                d_constant = tf.transpose(tf.reduce_sum(d_gates, axis=0))
+            else:
+                d_constant = tf.transpose(d_gates, [0, 2, 1])
+            return [d_table, d_constant, *others]
 
         return (outputs[-1], tokens), gradient
 
@@ -217,7 +240,8 @@ def _forward(weights, constant, states, first, num_steps, choose):
     read = tf.TensorArray(tf.int32, num_steps, element_shape=[None, first.shape[-1]])
 
     def body(t, tokens, states, kept, read):
-        states, activated = take_step(constant, tokens, states)
+        own_constant = constant if constant.shape.rank == 2 else constant[t]
+        states, activated = take_step(own_constant, tokens, states)
         outputs = [tf.transpose(hidden) for hidden, _ in states]
         kept = [
             _Kept(
@@ -238,7 +262,7 @@ def _forward(weights, constant, states, first, num_steps, choose):
 
 
 def _backward(weights, states, tokens, kept, outputs, num_steps, upstream):
-    """Returns the gradients of table, constant, kernels, biases, hidden and cell states."""
+    """Returns the gradients of table, first gates [steps, rows, 4U], kernels, biases, states."""
     num_layers = len(kept)
 
     def body(t, states, arrays):
@@ -251,7 +275,8 @@ def _backward(weights, states, tokens, kept, outputs, num_steps, upstream):
             d_gates, d_cell = _cell_gradient(d_hidden + d_output, d_cell, gates, *cells)
             d_hidden = tf.matmul(weights.kernels[index], d_gates)
             if index:
-                d_output, d_hidden = tf.split(d_hidden, 2, axis=0)
+                num_below = outputs[index - 1].shape[-1]
+                d_output, d_hidden = d_hidden[:num_below], d_hidden[num_below:]
             d_states[index] = (d_hidden, d_cell)
             next_arrays[index] = arrays[index].write(t, tf.transpose(d_gates))
         return t - 1, d_states, next_arrays
@@ -272,7 +297,7 @@ def _backward(weights, states, tokens, kept, outputs, num_steps, upstream):
     d_hiddens, d_cells = zip(*d_states, strict=True)
     return [
         _table_gradient(weights, tokens, d_gates[0]),
-        tf.transpose(tf.reduce_sum(d_gates[0], axis=0)),
+        d_gates[0],
         *d_kernels,
         *(tf.reduce_sum(_flat(layer), axis=0)[:, None] for layer in d_gates[1:]),
         *d_hiddens,

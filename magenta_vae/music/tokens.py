@@ -1,10 +1,12 @@
 """Notes <-> tokens: the vocabularies of a melody and of drums, one token per sixteenth note.
 
-A vocabulary is data: the token of a silent step, the token of a step that only sustains, and the
-token of each pitch that starts. From these every vocabulary is tokenized by one formula,
+A vocabulary is data: the token of a silent step, the token of a step that only sustains, that of a
+step at which silence begins, and the token of each pitch that starts. From these every vocabulary
+is tokenized by one formula,
 
     token[t] = rest + sum over notes of (onset[pitch] - rest) where t = start
-                                      + (sustain - rest)      where start < t < end,
+                                      + (sustain - rest)      where start < t < end
+                                      + (release - rest)      where t = end and no note starts,
 
 which is exact once a vocabulary has reduced the notes: those of a melody do not overlap, and those
 of one drum step are different hits. The input pipeline computes the same formula in TensorFlow.
@@ -48,15 +50,19 @@ class Melody:
     output_program: int = 0
 
     is_drum = False
-    num_transposable = NUM_PITCHES  # Tokens below this are pitches in semitones.
+    first_pitch = 0
+    pitch_tokens = range(NUM_PITCHES)  # Those of the pitches from `first_pitch`, in semitones.
     sustain = NUM_PITCHES
     rest = NUM_PITCHES + 1
+    release = rest
     num_classes = NUM_PITCHES + 2
 
     @property
     def onsets(self) -> np.ndarray:
-        """The token of each starting pitch: int32 [128]."""
-        return np.arange(NUM_PITCHES, dtype=np.int32)
+        """The token of each starting pitch, a rest's for what has none: int32 [128]."""
+        onsets = np.full(NUM_PITCHES, self.rest, np.int32)
+        onsets[self.first_pitch : self.first_pitch + len(self.pitch_tokens)] = self.pitch_tokens
+        return onsets
 
     def accepts(self, instrument: Instrument) -> bool:
         """Says whether an instrument of a song can be this track."""
@@ -78,14 +84,14 @@ class Melody:
     def detokenize(self, tokens: np.ndarray) -> Notes:
         """Returns the notes of int [steps] tokens. A hold with nothing to hold is a rest."""
         changes = np.flatnonzero(tokens != self.sustain)
-        is_onset = tokens[changes] < NUM_PITCHES
+        pitches = tokens[changes] - self.pitch_tokens.start + self.first_pitch
+        is_onset = np.isin(tokens[changes], self.pitch_tokens)
         ends = np.append(changes[1:], len(tokens))[: len(changes)]
-        return Notes(
-            *(
-                np.asarray(column, np.int32)
-                for column in (changes[is_onset], ends[is_onset], tokens[changes[is_onset]])
-            )
-        )
+        return Notes(*(np.asarray(each[is_onset], np.int32) for each in (changes, ends, pitches)))
+
+    def is_silent(self, tokens: np.ndarray) -> np.ndarray:
+        """Says at which steps of int [..., steps] tokens nothing sounds: bool [..., steps]."""
+        return tokens == self.rest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,9 +108,10 @@ class Drums:
     hit_pitches: Sequence[Sequence[int]] = tuple(map(tuple, DEFAULT_DRUM_TYPE_PITCHES))
 
     is_drum = True
-    num_transposable = 0
+    pitch_tokens = range(0)
     sustain = 0
     rest = 0
+    release = 0
     output_program = 0
 
     @property
@@ -137,6 +144,10 @@ class Drums:
         steps = steps.astype(np.int32)
         return Notes(steps, steps + 1, self._first_pitches[kinds])
 
+    def is_silent(self, tokens: np.ndarray) -> np.ndarray:
+        """Says at which steps of int [..., steps] tokens nothing sounds: bool [..., steps]."""
+        return tokens == self.rest
+
     @property
     def _first_pitches(self) -> np.ndarray:
         return np.array([pitches[0] for pitches in self.hit_pitches], np.int32)
@@ -159,6 +170,9 @@ def tokenize_notes(track: Vocabulary, notes: Notes, num_steps: int) -> np.ndarra
     """Returns int32 [num_steps] tokens of reduced notes that lie within the steps."""
     tokens = np.full(num_steps, track.rest, np.int32)
     np.add.at(tokens, notes.starts, track.onsets[notes.pitches] - track.rest)
+    if track.release != track.rest:
+        is_released = (notes.ends < num_steps) & ~np.isin(notes.ends, notes.starts)
+        tokens[notes.ends[is_released]] = track.release
     changes = np.zeros(num_steps + 1, np.int32)
     np.add.at(changes, notes.starts + 1, 1)
     np.add.at(changes, notes.ends, -1)

@@ -106,10 +106,11 @@ def cut(part: Instrument, track: Vocabulary, song_bars: int, num_bars: int) -> n
     notes = track.reduce(Notes(part.starts, part.ends, part.pitches))
     tokens = tokenize_notes(track, notes, song_bars * STEPS_PER_BAR)
     windows = sliding_window_view(tokens, num_bars * STEPS_PER_BAR)[::STEPS_PER_BAR]
-    if track.sustain == track.rest:
+    if track.sustain == track.release:
         return windows
     # What sounds into a window from before it is a rest there: no window begins with a hold.
-    carried = np.logical_and.accumulate(windows == track.sustain, axis=-1)
+    is_carried = (windows == track.sustain) | (windows == track.release)
+    carried = np.logical_and.accumulate(is_carried, axis=-1)
     return np.where(carried, np.int32(track.rest), windows)
 
 
@@ -131,5 +132,5 @@ def _describe(instruments: Sequence[Instrument]) -> str:
 
 def _part(song: Song, index: int, track: Vocabulary, num_bars: int, max_rest_steps: int) -> _Part:
     windows = cut(song.instruments[index], track, song.num_bars, num_bars)
-    kept = longest_run(windows == track.rest) <= max_rest_steps
+    kept = longest_run(track.is_silent(windows)) <= max_rest_steps
     return _Part(index, kept, windows[kept])

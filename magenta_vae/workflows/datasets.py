@@ -26,7 +26,7 @@ def find_data(
     if data_dir:
         return data_dir
     if os.path.isfile(os.path.join(run_dir, runs.RUN_FILE)):
-        return runs.read_record(run_dir)["data_dir"]
+        return runs.data_dir_of(run_dir)
     midi = configuration.experiment().midi
     if midi is None:
         name = runs.name_of(gin_files)

@@ -23,17 +23,23 @@ def start_run(run_dir: str, data_dir: str) -> None:
         ValueError: where the folder holds a run of another configuration or other data, with the
             difference.
     """
-    from magenta_vae.music import files
-
     text = configuration.config_text()
     path = os.path.join(run_dir, CONFIG_FILE)
     record = _record(data_dir)
     if os.path.isfile(path):
         _check_same_run(run_dir, Path(path).read_text(), text, record)
-    os.makedirs(run_dir, exist_ok=True)
-    # config.gin last: it is what makes the folder a run.
-    files.write_text(os.path.join(run_dir, RUN_FILE), json.dumps(record, indent=2) + "\n")
-    files.write_text(path, text)
+        record["imported"] = read_record(run_dir).get("imported")
+    _write(run_dir, record)
+
+
+def start_imported_run(run_dir: str, imported: dict) -> None:
+    """Writes a new run of the parsed configuration whose weights were not trained here.
+
+    Args:
+        run_dir: the run's folder.
+        imported: what its record should say of where they come from.
+    """
+    _write(run_dir, {**_record(None), "imported": imported})
 
 
 def open_run(run_dir: str) -> dict:
@@ -80,19 +86,46 @@ def read_record(run_dir: str) -> dict:
     return json.loads(Path(run_dir, RUN_FILE).read_text())
 
 
+def data_dir_of(run_dir: str) -> str:
+    """Returns the data set that a run was trained on.
+
+    Raises:
+        ValueError: where it was imported and has none, with the command that builds one.
+    """
+    data_dir = read_record(run_dir)["data_dir"]
+    if data_dir is None:
+        raise ValueError(
+            f"--data_dir is needed: the run in {run_dir} was imported, without data. Build a data "
+            f"set for it, then give it:\n  {configuration.command('build_dataset')}"
+            f" --input=MIDI_FOLDER --output_dir=data/mine"
+            f" --gin_file={os.path.join(run_dir, CONFIG_FILE)}"
+        )
+    return data_dir
+
+
 def name_of(gin_files: Sequence[str]) -> str:
     """Returns the name of a configuration of several files, as in mel_2bar-small."""
     return "-".join(Path(name).stem for name in gin_files)
 
 
-def _record(data_dir: str) -> dict:
+def _write(run_dir: str, record: dict) -> None:
+    """Writes a run's record and the parsed configuration."""
+    from magenta_vae.music import files
+
+    os.makedirs(run_dir, exist_ok=True)
+    # config.gin last: it is what makes the folder a run.
+    files.write_text(os.path.join(run_dir, RUN_FILE), json.dumps(record, indent=2) + "\n")
+    files.write_text(os.path.join(run_dir, CONFIG_FILE), configuration.config_text())
+
+
+def _record(data_dir: str | None) -> dict:
     """Returns what a run should remember of its surroundings."""
     from magenta_vae.data import input_pipeline
 
     packages = ("magenta_vae", "tensorflow", "keras", "tensorflow-probability", "numpy")
     return {
-        "data_dir": os.path.abspath(data_dir),
-        "data": input_pipeline.read_description(data_dir),
+        "data_dir": os.path.abspath(data_dir) if data_dir else None,
+        "data": input_pipeline.read_description(data_dir) if data_dir else None,
         "packages": {name: metadata.version(name) for name in packages},
         "python": platform.python_version(),
     }
@@ -116,7 +149,7 @@ def _check_same_run(run_dir: str, old_text: str, new_text: str, record: dict) ->
             + "\nChoose another --run_dir, or give the configuration it was started with."
         )
     old = read_record(run_dir)
-    if old["data"] != record["data"]:
+    if old["data"] not in (None, record["data"]):
         raise ValueError(
             f"--run_dir={run_dir} was started on other data: {old['data_dir']}, with the counts "
             f"{old['data']['counts']}. This command gives {record['data_dir']}, with the counts "

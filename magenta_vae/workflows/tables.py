@@ -9,8 +9,8 @@ def evaluate(run_dir: str, data_dir: str | None, split: str) -> dict:
     from magenta_vae.data import input_pipeline
     from magenta_vae.training import evaluation
 
-    record = runs.open_run(run_dir)
-    data_dir = data_dir or record["data_dir"]
+    runs.open_run(run_dir)
+    data_dir = data_dir or runs.data_dir_of(run_dir)
     parts = configuration.experiment()
     model, step = runs.restore_model(run_dir)
     tokens = input_pipeline.load_tokens(data_dir, split, parts.settings)

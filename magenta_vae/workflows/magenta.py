@@ -1,0 +1,120 @@
+"""Released weights of Magenta -> runs."""
+
+import os
+import shutil
+from collections.abc import Callable
+
+from magenta_vae import configuration
+from magenta_vae.workflows import runs
+
+FOLDER = "magenta"  # under gin_configs/
+SHARED = ("shared", "flat", "hierdec", "mel")  # Included by the others, no configurations.
+
+
+def configurations() -> list[str]:
+    """Returns the names of the configurations of Magenta's that can be imported."""
+    names = (path.stem for path in (configuration.bundled("gin_configs") / FOLDER).glob("*.gin"))
+    return sorted(set(names) - set(SHARED))
+
+
+def import_checkpoint(
+    checkpoint: str,
+    config: str,
+    run_dir: str,
+    report: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Writes a run with the weights of a checkpoint of Magenta's.
+
+    Its `config.gin` is that of `gin_configs/magenta` with the widths of the checkpoint. It stands
+    at the checkpoint's step, with a new optimizer: the old one's slots are not read. Nothing is
+    written unless every weight fits.
+
+    Args:
+        checkpoint: a tar as Magenta publishes them, a folder, or a checkpoint's prefix.
+        config: the name of its configuration, see `configurations`.
+        run_dir: a folder that does not exist or is empty.
+        report: is given lines about the progress.
+
+    Raises:
+        FileExistsError: where `run_dir` holds something already.
+        FileNotFoundError: where there is no checkpoint.
+        ValueError: where the configuration is unknown, or the checkpoint another's or damaged.
+    """
+    from magenta_vae.inference import magenta_checkpoint, magenta_import
+
+    if config not in configurations():
+        raise ValueError(
+            f"--config must be one of {', '.join(configurations())}. Received: {config}."
+        )
+    if os.path.isfile(run_dir) or (os.path.isdir(run_dir) and os.listdir(run_dir)):
+        raise FileExistsError(f"--run_dir={run_dir} holds something already: choose another.")
+    with magenta_checkpoint.open_checkpoint(checkpoint) as source:
+        widths = _parse(config, source)
+        report(f"{config}, " + ", ".join(f"{name} = {value}" for name, value in widths.items()))
+        model = configuration.experiment().make_model()
+        magenta_import.load_weights(magenta_import.model_layers(model), source)
+        step = source.step
+    imported = {"checkpoint": os.path.abspath(checkpoint), "config": config, "step": step}
+    _write_run(run_dir, model, step, imported)
+    report(f"wrote {run_dir}: {model.count_params():,} parameters of step {step:,}")
+
+
+def describe_next_steps(run_dir: str) -> str:
+    """Returns what can be done with an imported run, as commands to type."""
+    config = os.path.join(run_dir, runs.CONFIG_FILE)
+    step = runs.read_record(run_dir)["imported"]["step"]
+    command = configuration.command
+    return "\n".join(
+        [
+            "What next:",
+            f"  {command('sample')} --run_dir={run_dir} --output_dir={run_dir}/samples",
+            f"  {command('build_dataset')} --input=MIDI_FOLDER --output_dir=data/mine"
+            f" --gin_file={config}",
+            f"  {command('train')} --gin_file={config} --run_dir={run_dir} --data_dir=data/mine"
+            f" --max_steps={step + 1000}",
+        ]
+    )
+
+
+def _parse(config: str, source) -> dict:
+    """Parses a configuration with a checkpoint's widths, and returns those.
+
+    Raises:
+        ValueError: where the checkpoint is of another configuration.
+    """
+    from magenta_vae.inference import magenta_import
+
+    gin_file = f"{FOLDER}/{config}.gin"
+    configuration.parse([gin_file])
+    widths = magenta_import.find_widths(_sketch(), source.shapes)
+    configuration.parse([gin_file], [f"{name} = {value}" for name, value in widths.items()])
+    magenta_import.check_shapes(_sketch(), source)
+    return widths
+
+
+def _sketch() -> list:
+    """Returns the layers of the parsed configuration, whose weights are not made."""
+    import tensorflow as tf
+
+    from magenta_vae.inference import magenta_import
+
+    with tf.Graph().as_default():
+        return magenta_import.model_layers(configuration.experiment().make_model())
+
+
+def _write_run(run_dir: str, model, step: int, imported: dict) -> None:
+    """Writes a run whole or not at all."""
+    from magenta_vae.training import checkpoints
+
+    optimizer = configuration.experiment().make_optimizer()
+    optimizer.build(model.trainable_variables)
+    optimizer.iterations.assign(step)
+    partial_dir = run_dir.rstrip(os.sep) + ".incomplete"
+    shutil.rmtree(partial_dir, ignore_errors=True)
+    try:
+        checkpoints.Checkpoints(partial_dir, model, optimizer).save()
+        runs.start_imported_run(partial_dir, imported)
+        os.replace(partial_dir, run_dir)
+    except BaseException:
+        shutil.rmtree(partial_dir, ignore_errors=True)
+        raise
