@@ -1,8 +1,8 @@
 """TFRecord files that are damaged: the records in them that are not.
 
-TensorFlow's reader gives up a file at its first damaged record. A record is its length (8 bytes), the
-length's checksum (4), the bytes, and their checksum (4); so where the length can be trusted, the next
-record can be found.
+TensorFlow's reader gives up a file at its first damaged record. A record is its length (8 bytes),
+the length's checksum (4), the bytes, and their checksum (4): where the length can be trusted, the
+next record can be found.
 """
 
 import struct

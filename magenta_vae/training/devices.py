@@ -101,10 +101,12 @@ def gather(strategy: tf.distribute.Strategy, value: int) -> list[int]:
     """Returns the values that the workers give, one for each replica; waits for all of them."""
     if not has_workers(strategy):
         return [value]
+    number = strategy.num_replicas_in_sync
+    # As a sum: `strategy.gather` makes a new graph at every call.
     values = strategy.experimental_distribute_values_from_function(
-        lambda context: tf.constant([value], tf.int64)
+        lambda context: value * tf.one_hot(context.replica_id_in_sync_group, number, dtype=tf.int64)
     )
-    return strategy.gather(values, axis=0).numpy().tolist()
+    return _sum_over_replicas(strategy, values).numpy().tolist()
 
 
 def require_agreement(strategy: tf.distribute.Strategy, value: int, what: str) -> None:
@@ -131,3 +133,8 @@ def watching_workers() -> Iterator[None]:
             f"commands: the run goes on from its newest checkpoint. TensorFlow says: "
             f"{disk.reason(error)}"
         ) from error
+
+
+@tf.function
+def _sum_over_replicas(strategy: tf.distribute.Strategy, values) -> tf.Tensor:
+    return strategy.reduce("SUM", values, axis=None)
