@@ -104,7 +104,9 @@ def gather(strategy: tf.distribute.Strategy, value: int) -> list[int]:
     number = strategy.num_replicas_in_sync
     # As a sum: `strategy.gather` makes a new graph at every call.
     values = strategy.experimental_distribute_values_from_function(
-        lambda context: value * tf.one_hot(context.replica_id_in_sync_group, number, dtype=tf.int64)
+        lambda context: (
+            int(value) * tf.one_hot(context.replica_id_in_sync_group, number, dtype=tf.int64)
+        )
     )
     return _sum_over_replicas(strategy, values).numpy().tolist()
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from magenta_vae.training import devices, signals
 from magenta_vae.training.checkpoints import BestCheckpoint, Checkpoints
+from magenta_vae.training.held_out import HeldOut
 from magenta_vae.training.progress import Progress
 from magenta_vae.training.steps import make_train_steps
 from magenta_vae.training.summaries import Summaries
@@ -74,8 +75,6 @@ def train(
     devices.require_agreement(strategy, step, "step to begin at")
     if step:
         report(f"resumed at step {step:,} from {checkpoints.latest}")
-    best = BestCheckpoint(run_dir, model, report)
-    summaries = Summaries(run_dir, is_chief)
     chunks = split_steps(step, max_steps, steps_per_call, (eval_every, checkpoint_every))
     batches = iter(
         strategy.distribute_datasets_from_function(
@@ -85,26 +84,19 @@ def train(
     train_steps = make_train_steps(model, optimizer, strategy, batch_size, seed, clip_norm)
     progress = Progress(step, max_steps)
     stop = signals.StopRequest(report, may_break_off=not devices.has_workers(strategy))
-
-    def is_evaluated() -> bool:
-        return step > 0 and (step % eval_every == 0 or step == max_steps)
-
-    def evaluate_if_due() -> None:
-        if is_evaluated() and is_chief:
-            with stop.breaking_off():
-                scalars = evaluate(step)
-                summaries.write("eval", step, scalars)
-            best.offer(step, scalars["loss"])
-            progress.restart()
-
+    summaries = Summaries(run_dir, is_chief)
+    best = BestCheckpoint(run_dir, model, report)
+    held_out = HeldOut(evaluate, summaries, best, stop, eval_every, max_steps)
     summaries.begin("train", step + 1)
-    summaries.begin("eval", step if is_evaluated() else step + 1)
+    summaries.begin("eval", step if held_out.is_due(step) else step + 1)
     with stop:
         try:
-            evaluate_if_due()  # The run may have ended between a checkpoint and its evaluation.
+            if is_chief:  # The run may have ended between a checkpoint and its evaluation.
+                held_out.look(step)
             for _, num_steps in chunks:
                 if any(devices.gather(strategy, stop.number is not None)):
                     raise signals.BrokenOff
+                progress.restart()
                 with progress.waiting():
                     batch = next(batches)
                 metrics = {name: values.numpy() for name, values in train_steps(batch).items()}
@@ -116,7 +108,8 @@ def train(
                 report(progress.line(scalars))
                 if step % checkpoint_every == 0 or step == max_steps:
                     checkpoints.save()
-                evaluate_if_due()
+                if is_chief:
+                    held_out.look(step)
         except signals.BrokenOff:
             checkpoints.save()
             raise signals.TrainingStopped(step, checkpoints.latest, stop.number) from None

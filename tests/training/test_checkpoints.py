@@ -15,7 +15,7 @@ from toy import Pull, run
 
 from magenta_vae.training import checkpoint_files, checkpoints, weights
 
-WEIGHT = "optimizer/_trainable_variables/0/.ATTRIBUTES/VARIABLE_VALUE"
+WEIGHT = "model/weight/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 def data_file(folder, step):
