@@ -147,6 +147,7 @@ def test_music_is_written_with_pictures_and_sound(data_dir, tmp_path):
         (["train", "--gin_file=mel_2bar.gin"], "--output_dir=data/mel_2bar"),
         (["evaluate", "--run_dir=nowhere"], "--run_dir=nowhere holds no config.gin"),
         (["sample", "--run_dir=nowhere", "--output_dir=x"], "--run_dir=nowhere holds no config"),
+        (["sample", "--run_dir=x", "--output_dir=x", "--checkpoint=new"], "latest, best or a step"),
     ],
 )
 def test_errors_fit_in_a_message(command, message, tmp_path, monkeypatch):

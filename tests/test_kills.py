@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorboard.backend.event_processing import event_accumulator
+from tensorboard.backend.event_processing import plugin_event_accumulator
 
 from magenta_vae.training import checkpoint_files
 
@@ -48,7 +48,7 @@ def curves_of(run_dir):
     curves = {}
     for split in ("train", "eval"):
         folder = str(run_dir / split)
-        events = event_accumulator.EventAccumulator(folder, {"tensors": 0}).Reload()
+        events = plugin_event_accumulator.EventAccumulator(folder, {"tensors": 0}).Reload()
         for tag in events.Tags()["tensors"]:
             if tag not in ("steps_per_second", "input_wait_share"):
                 curves[f"{split}/{tag}"] = [

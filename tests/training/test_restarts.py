@@ -1,10 +1,11 @@
 """Curves of a run that was killed and went on: one value a step, those of the run that stayed."""
 
 import collections
+import time
 
 import pytest
 import tensorflow as tf
-from tensorboard.backend.event_processing import event_accumulator
+from tensorboard.backend.event_processing import plugin_event_accumulator
 from toy import run
 
 
@@ -15,7 +16,7 @@ class Killed(Exception):
 def curve(folder, name):
     """Returns what TensorBoard shows of a scalar: [(step, value)]."""
     everything = {"tensors": 0}
-    events = event_accumulator.EventAccumulator(str(folder), everything).Reload()
+    events = plugin_event_accumulator.EventAccumulator(str(folder), everything).Reload()
     return [
         (event.step, float(tf.make_ndarray(event.tensor_proto))) for event in events.Tensors(name)
     ]
@@ -39,6 +40,7 @@ def test_the_curves_of_a_killed_run_are_those_of_one_that_was_not(tmp_path):
     for step in (4, 9, 9):  # The checkpoint of step 6 is the only one on the way.
         with pytest.raises(Killed):
             run(tmp_path / "killed", report=dying_at(step), **options)
+        time.sleep(1.1)  # Files are read in the order of their names, which hold the second.
     run(tmp_path / "killed", **options)
     for split, name in [("train", "loss"), ("train", "gradient_norm"), ("eval", "loss")]:
         expected = curve(tmp_path / "whole" / split, name)
