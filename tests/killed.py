@@ -1,4 +1,4 @@
-"""Runs a command again and again in children of one process, which it lets die of SIGKILL.
+"""Runs a command again and again in children of one process, which it lets die.
 
 Importing TensorFlow takes longer than all the steps of a tiny run: it is imported once, and the
 children are forked before it has made a thread or a tensor.
@@ -6,7 +6,8 @@ children are forked before it has made a thread or a tensor.
     python killed.py SCRIPT FLAG... < points.json
 
 The points are a list of [kind, number]; for each, a child runs SCRIPT until it is killed:
-    ["calls", n]   when it enters its n-th function of the package
+    ["start", s]   after s seconds of its processor time
+    ["steps", s]   after s seconds of its processor time since its first steps
     ["writing", n] while it writes checkpoints, as soon as the n-th new file or folder is seen there
     ["never", 0]   not at all
 Prints a JSON list of the children's ends: "killed" or "ended".
@@ -25,17 +26,22 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def die_of_calls(number):
-    package = str(Path(__file__).parents[1] / "magenta_vae")
-    left = [number]
+def die_of_time(seconds):
+    # Nothing handles this timer's signal: it ends a process at any instruction, as SIGKILL does.
+    signal.setitimer(signal.ITIMER_PROF, seconds)
 
-    def count(frame, event, _):
-        if event == "call" and frame.f_code.co_filename.startswith(package):
-            left[0] -= 1
-            if left[0] == 0:
-                die()
 
-    sys.setprofile(count)
+def die_after_first_steps(seconds):
+    from magenta_vae import commands
+
+    report = commands.report
+
+    def report_and_wait_for_death(line):
+        report(line)
+        if line.startswith("step ") and not signal.getitimer(signal.ITIMER_PROF)[0]:
+            die_of_time(seconds)
+
+    commands.report = report_and_wait_for_death
 
 
 def die_of_writing(folder, number):
@@ -57,8 +63,10 @@ def die_of_writing(folder, number):
 
 def run(script, flags, kind, number):
     run_dir = next(flag.partition("=")[2] for flag in flags if flag.startswith("--run_dir="))
-    if kind == "calls":
-        die_of_calls(number)
+    if kind == "start":
+        die_of_time(number)
+    elif kind == "steps":
+        die_after_first_steps(number)
     elif kind == "writing":
         die_of_writing(Path(run_dir, "checkpoints"), number)
     sys.argv = [script, *flags]
@@ -84,7 +92,7 @@ def main():
             run(script, flags, kind, number)
             os._exit(0)
         _, status = os.waitpid(child, 0)
-        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGKILL, signal.SIGPROF):
             ends.append("killed")
         elif status == 0:
             ends.append("ended")

@@ -80,12 +80,14 @@ def whole(data_dirs, tmp_path_factory):
 
 def test_ten_kills_at_random_moments_leave_the_same_bits(whole, data_dirs, tmp_path):
     draw = random.Random(0)
-    # About 3,000 calls lead to the first step, and about 40 more to each further one.
-    kills = [["calls", draw.randint(1, 6000)] for _ in range(5)]
-    kills += [["writing", draw.randint(1, 12)] for _ in range(5)]
+    # From its first steps to its end a run takes some 5 seconds of a processor, most of them for
+    # the graph of the evaluation at step 4; it writes 12 checkpoints, of 5 files or folders each.
+    kills = [["start", draw.uniform(0, 10)] for _ in range(2)]
+    kills += [["steps", draw.uniform(0, 5)] for _ in range(4)]
+    kills += [["writing", draw.randint(1, 15)] for _ in range(4)]
     draw.shuffle(kills)
     ends = train(tmp_path / "run", data_dirs["mel_2bar"], [*kills, ["never", 0]])
-    assert ends.count("killed") >= 8
+    assert ends.count("killed") >= 5, ends  # On a fast machine some end before.
     assert_same_run(tmp_path / "run", whole)
 
 
