@@ -12,11 +12,14 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 _LOADING = threading.Lock()  # gin's configuration is one for the whole process.
 
 
-def load(run_dir: str, polyphony: str = "refuse", pad: bool = False):
+def load(
+    run_dir: str, checkpoint: str | int = "latest", polyphony: str = "refuse", pad: bool = False
+):
     """Returns a trained run's model, ready to make music: an `inference.generation.TrainedModel`.
 
     Args:
         run_dir: a folder written by `scripts/train`.
+        checkpoint: which of its weights: `latest`, `best` (by held-out loss) or a step.
         polyphony: what to do with music of several notes at once where a melody is expected:
             `refuse`, or `highest` to read the highest of them.
         pad: whether bars and tracks that music lacks are read as rests instead of being refused.
@@ -28,4 +31,4 @@ def load(run_dir: str, polyphony: str = "refuse", pad: bool = False):
     from magenta_vae.workflows import runs
 
     with _LOADING:
-        return runs.load(run_dir, polyphony=polyphony, pad=pad)
+        return runs.load(run_dir, checkpoint, polyphony=polyphony, pad=pad)

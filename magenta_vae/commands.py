@@ -25,6 +25,19 @@ def define_gin_flags() -> tuple[flags.FlagHolder, flags.FlagHolder]:
     )
 
 
+def define_run_flags() -> tuple[flags.FlagHolder, flags.FlagHolder]:
+    """Defines --run_dir and --checkpoint, which say whose weights to use, and returns them."""
+    checkpoint = flags.DEFINE_string(
+        "checkpoint", "latest", "Which weights of the run: latest, best (held-out loss) or a step."
+    )
+    flags.register_validator(
+        "checkpoint",
+        lambda value: value in ("latest", "best") or value.isdecimal(),
+        message="must be latest, best or a step",
+    )
+    return flags.DEFINE_string("run_dir", None, "Folder of the run.", required=True), checkpoint
+
+
 def define_output_flags(required: bool = True) -> dict[str, flags.FlagHolder]:
     """Defines what commands that make music take, by the names `outputs.write_music` uses."""
     return {
@@ -74,6 +87,11 @@ def define_sampling_flags() -> tuple[flags.FlagHolder, flags.FlagHolder]:
     )
 
 
+def define_skip_corrupt_flag() -> flags.FlagHolder:
+    """Defines --skip_corrupt and returns it."""
+    return flags.DEFINE_bool("skip_corrupt", False, "Go on without damaged records, counting them.")
+
+
 def values(holders: Mapping[str, flags.FlagHolder]) -> dict:
     """Returns the flags' values, once they are parsed."""
     return {name: holder.value for name, holder in holders.items()}
@@ -89,6 +107,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         # TensorFlow's and its friends' notices to their own developers.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", "Couldn't find ffmpeg", RuntimeWarning)
+        warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)
         try:

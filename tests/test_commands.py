@@ -205,6 +205,7 @@ def test_attributes_are_learned_and_applied(run_dir, tmp_path):
         (["attributes", "--run_dir=nowhere", "--output=x"], "--run_dir=nowhere holds no config"),
         (["evaluate", "--run_dir=nowhere"], "--run_dir=nowhere holds no config.gin"),
         (["sample", "--run_dir=nowhere", "--output_dir=x"], "--run_dir=nowhere holds no config"),
+        (["sample", "--run_dir=x", "--output_dir=x", "--checkpoint=new"], "latest, best or a step"),
     ],
 )
 def test_errors_fit_in_a_message(command, message, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ reads what it would have read.
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ import tensorflow as tf
 from google.protobuf import descriptor_pb2
 from note_seq.protobuf import music_pb2
 
+from magenta_vae.data import records as damaged_records
 from magenta_vae.data.builder import Settings
 from magenta_vae.music import tokens as music_tokens
 
@@ -22,13 +24,16 @@ RECORDS_PER_READ = 1024
 SHUFFLE_ROUNDS = 16  # With the op's default of 4, seeds as small as 0 leave the order half sorted.
 
 
-def load_tokens(data_dir: str, split: str, settings: Settings) -> np.ndarray:
+def load_tokens(
+    data_dir: str, split: str, settings: Settings, skip_corrupt: bool = False
+) -> np.ndarray:
     """Reads a split whole: unsigned int [windows, steps, tracks].
 
     Args:
         data_dir: a folder written by `scripts/build_dataset`.
         split: `train` or `eval`.
         settings: what the model expects a window to be.
+        skip_corrupt: whether to go on without damaged records, with a warning that counts them.
 
     Raises:
         FileNotFoundError: where the data set or one of its shards is missing.
@@ -48,13 +53,19 @@ def load_tokens(data_dir: str, split: str, settings: Settings) -> np.ndarray:
     )
     parts = []
     for name, num_windows in shards.items():
-        shard = _load_shard(os.path.join(data_dir, name), tokenize, settings.token_dtype)
-        if sum(map(len, shard)) != num_windows:
-            raise ValueError(
-                f"{os.path.join(data_dir, name)} must hold {num_windows} windows, as dataset.json "
-                f"says. Found {sum(map(len, shard))}."
+        path = os.path.join(data_dir, name)
+        shard = _load_shard(path, tokenize, settings.token_dtype, skip_corrupt)
+        num_found = sum(map(len, shard))
+        if num_found != num_windows:
+            says = (
+                f"{path} must hold {num_windows} windows, as dataset.json says. Found {num_found}"
             )
+            if not skip_corrupt:
+                raise ValueError(f"{says}.")
+            warnings.warn(f"{says} that are not damaged; going on with them.", stacklevel=2)
         parts += shard
+    if not parts:
+        raise ValueError(f"No window of the {split} split of {data_dir} is left undamaged.")
     return np.concatenate(parts)
 
 
@@ -217,14 +228,29 @@ class Transposition:
         return tf.where(is_pitch, tokens + shift[:, None, None], tokens)
 
 
-def _load_shard(path: str, tokenize: Callable, dtype: np.dtype) -> list[np.ndarray]:
+def _load_shard(
+    path: str, tokenize: Callable, dtype: np.dtype, skip_corrupt: bool
+) -> list[np.ndarray]:
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{path} is missing: dataset.json names it.")
-    records = tf.data.TFRecordDataset(path).batch(RECORDS_PER_READ).prefetch(2)
+    records = tf.data.TFRecordDataset(path)
+
+    def load():
+        batches = records.batch(RECORDS_PER_READ).prefetch(2)
+        return [tokenize(batch).numpy().astype(dtype) for batch in batches]
+
     try:
-        return [tokenize(batch).numpy().astype(dtype) for batch in records]
+        return load()
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        raise ValueError(f"{path} holds a damaged record: {error.message}") from error
+        if not (skip_corrupt and isinstance(error, tf.errors.DataLossError)):
+            raise ValueError(
+                f"{path} holds a damaged record: {error.message}. --skip_corrupt goes on without."
+            ) from error
+    except tf.errors.OpError as error:
+        raise OSError(f"{path} could not be read: {error.message}") from error
+    sound = damaged_records.read_sound_records(path)
+    records = tf.data.Dataset.from_tensor_slices(sound) if sound else records.take(0)
+    return load()
 
 
 def _check_settings(data_dir: str, found: dict, expected: dict) -> None:

@@ -1,68 +1,129 @@
 """Saving and resuming: the weights, the optimizer with its step, and nothing else."""
 
 import os
+from collections.abc import Callable
 
 import tensorflow as tf
 
-NAME = "step"
+from magenta_vae.music import files
+from magenta_vae.training import checkpoint_files, disk
+
+LOSS_KEY = "loss/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 class Checkpoints:
-    """The checkpoints of one run, under `<run_dir>/checkpoints`.
+    """The newest checkpoints of a run, from which it goes on: `<run_dir>/checkpoints`.
 
     Args:
         run_dir: the run's folder.
         model: a Keras model.
         optimizer: a built Keras optimizer; its iterations are the run's step.
+        is_writer: whether this process saves; of several machines only one does. No variable here
+            is summed over the replicas when it is read, so the others need not take part.
         max_to_keep: older checkpoints are removed.
     """
 
-    def __init__(self, run_dir: str, model, optimizer, max_to_keep: int = 3):
+    def __init__(
+        self, run_dir: str, model, optimizer, is_writer: bool = True, max_to_keep: int = 3
+    ):
+        self._folder = checkpoint_files.folder_of(run_dir)
+        self._checkpoint = tf.train.Checkpoint(model=model, optimizer=optimizer)
         self._optimizer = optimizer
-        self._manager = tf.train.CheckpointManager(
-            tf.train.Checkpoint(model=model, optimizer=optimizer),
-            os.path.join(run_dir, "checkpoints"),
-            max_to_keep=max_to_keep,
-            checkpoint_name=NAME,
-        )
+        self._is_writer = is_writer
+        self._max_to_keep = max_to_keep
+        self._saved: int | None = None
 
     @property
     def latest(self) -> str | None:
-        """The path of the newest checkpoint, None before the first."""
-        return self._manager.latest_checkpoint
+        """The path of the checkpoint that was saved or resumed last, None before the first."""
+        if self._saved is None:
+            return None
+        return checkpoint_files.path_of(self._folder, self._saved)
 
-    def resume(self) -> int:
-        """Restores the newest checkpoint, if there is one, and returns the run's step."""
+    def resume(self, report: Callable[[str], None] = lambda line: None) -> int:
+        """Restores the newest checkpoint that can be read, and returns the run's step.
+
+        Args:
+            report: is told of damaged ones.
+
+        Raises:
+            DamagedCheckpoint: where there are checkpoints and none can be read.
+        """
+        self._saved = checkpoint_files.newest_readable(self._folder, report)
         if self.latest:
-            status = self._manager.checkpoint.restore(self.latest)
-            status.assert_existing_objects_matched()
+            self._checkpoint.read(self.latest).assert_existing_objects_matched()
         return self._step()
 
-    def save(self) -> str:
-        """Writes a checkpoint of the current step and returns its path."""
-        return self._manager.save(checkpoint_number=self._step())
+    def save(self) -> None:
+        """Writes a checkpoint of the current step, unless it is saved already.
+
+        Raises:
+            OSError: where it cannot be written; those that were there are left as they are.
+        """
+        step = self._step()
+        if step == (self._saved or 0):
+            return
+        if self._is_writer:
+            _write(self._checkpoint, self._folder, step, self._max_to_keep)
+        self._saved = step
 
     def _step(self) -> int:
         # By way of a tensor: the variable may be one of several mirrored ones.
         return int(tf.convert_to_tensor(self._optimizer.iterations))
 
 
-def load_weights(run_dir: str, model) -> int:
-    """Restores a model from a run's newest checkpoint and returns its step.
+class BestCheckpoint:
+    """The weights of the lowest held-out loss so far: `<run_dir>/checkpoints/best`.
 
-    Raises:
-        FileNotFoundError: where the run has no checkpoint.
-        ValueError: where the checkpoint is another model's.
+    The loss lies in the checkpoint itself: whatever moment a run is killed at, the two belong
+    together.
+
+    Args:
+        run_dir: the run's folder.
+        model: a Keras model.
+        report: is told of a damaged one, which then counts for nothing.
     """
-    path = tf.train.latest_checkpoint(os.path.join(run_dir, "checkpoints"))
-    if path is None:
-        raise FileNotFoundError(
-            f"--run_dir={run_dir} holds no checkpoint: train it first with scripts/train."
-        )
+
+    def __init__(self, run_dir: str, model, report: Callable[[str], None] = lambda line: None):
+        self._folder = checkpoint_files.folder_of(run_dir, checkpoint_files.BEST)
+        self._loss = tf.Variable(float("inf"), dtype=tf.float64, trainable=False)
+        self._checkpoint = tf.train.Checkpoint(model=model, loss=self._loss)
+        try:
+            step = checkpoint_files.newest_readable(self._folder, report)
+        except checkpoint_files.DamagedCheckpoint:
+            step = None  # Reported; the newest checkpoints are what a run needs.
+        if step is not None:
+            path = checkpoint_files.path_of(self._folder, step)
+            self._loss.assign(tf.train.load_checkpoint(path).get_tensor(LOSS_KEY))
+
+    def offer(self, step: int, loss: float) -> None:
+        """Saves the current weights where their loss is the lowest so far.
+
+        Raises:
+            OSError: where they cannot be written.
+        """
+        if loss < float(self._loss):
+            self._loss.assign(loss)
+            _write(self._checkpoint, self._folder, step, max_to_keep=1)
+
+
+def _write(checkpoint: tf.train.Checkpoint, folder: str, step: int, max_to_keep: int) -> None:
+    """Writes a checkpoint and leaves it the newest of its folder, older ones removed."""
+    path = checkpoint_files.path_of(folder, step)
+    checkpoint_files.remove_unfinished(folder)
     try:
-        status = tf.train.Checkpoint(model=model).restore(path)
-        status.assert_existing_objects_matched()
-    except (AssertionError, ValueError) as error:
-        raise ValueError(f"{path} does not fit the model of its config.gin: {error}") from error
-    status.expect_partial()
-    return int(path.rsplit("-", 1)[1])
+        with disk.writing(path):
+            checkpoint.write(path)
+    except OSError:
+        checkpoint_files.remove_unfinished(folder)
+        checkpoint_files.remove(folder, step)
+        raise
+    # Those beyond this step could not be read: else the run would not stand here.
+    kept = [other for other in checkpoint_files.list_steps(folder) if other <= step][-max_to_keep:]
+    names = [f'all_model_checkpoint_paths: "step-{other}"' for other in kept]
+    # For TensorFlow's own `latest_checkpoint`; nothing here reads it.
+    state = "\n".join([f'model_checkpoint_path: "step-{step}"', *names, ""])
+    files.write_text(os.path.join(folder, "checkpoint"), state)
+    for other in checkpoint_files.list_steps(folder):
+        if other not in kept:
+            checkpoint_files.remove(folder, other)

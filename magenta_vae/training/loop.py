@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from magenta_vae.training.checkpoints import Checkpoints
+from magenta_vae.training import devices, signals
+from magenta_vae.training.checkpoints import BestCheckpoint, Checkpoints
+from magenta_vae.training.held_out import HeldOut
 from magenta_vae.training.progress import Progress
 from magenta_vae.training.steps import make_train_steps
 from magenta_vae.training.summaries import Summaries
@@ -59,37 +61,59 @@ def train(
 
     Raises:
         TrainingDiverged: where the loss or the gradient is NaN or infinite.
+        TrainingStopped: where SIGTERM or Ctrl-C asked to stop; the step it stands at is saved.
+        DamagedCheckpoint: where the run has checkpoints and none can be read.
+        OSError: where a checkpoint or a summary cannot be written.
         ValueError: where the batch does not divide over the replicas.
     """
     rows = replica_rows(batch_size, strategy.num_replicas_in_sync)
+    is_chief = devices.is_chief(strategy)  # It writes; the others take the same steps.
     with strategy.scope():
         optimizer.build(model.trainable_variables)
-    checkpoints = Checkpoints(run_dir, model, optimizer)
-    summaries = Summaries(run_dir)
-    step = checkpoints.resume()
+    checkpoints = Checkpoints(run_dir, model, optimizer, is_chief)
+    step = checkpoints.resume(report)
+    devices.require_agreement(strategy, step, "step to begin at")
     if step:
         report(f"resumed at step {step:,} from {checkpoints.latest}")
     chunks = split_steps(step, max_steps, steps_per_call, (eval_every, checkpoint_every))
     batches = iter(
-        strategy.distribute_datasets_from_function(lambda context: make_batches(chunks, rows))
+        strategy.distribute_datasets_from_function(
+            lambda context: make_batches(chunks, devices.local_rows(rows, context))
+        )
     )
     train_steps = make_train_steps(model, optimizer, strategy, batch_size, seed, clip_norm)
     progress = Progress(step, max_steps)
-    for _, num_steps in chunks:
-        with progress.waiting():
-            batch = next(batches)
-        metrics = {name: values.numpy() for name, values in train_steps(batch).items()}
-        _check_finite(metrics, step, checkpoints.latest)
-        step += num_steps
-        scalars = {name: float(np.mean(values)) for name, values in metrics.items()}
-        scalars |= progress.update(step)
-        summaries.write("train", step, scalars)
-        report(progress.line(scalars))
-        if step % checkpoint_every == 0 or step == max_steps:
+    stop = signals.StopRequest(report, may_break_off=not devices.has_workers(strategy))
+    summaries = Summaries(run_dir, is_chief)
+    best = BestCheckpoint(run_dir, model, report)
+    held_out = HeldOut(evaluate, summaries, best, stop, eval_every, max_steps)
+    summaries.begin("train", step + 1)
+    summaries.begin("eval", step if held_out.is_due(step) else step + 1)
+    with stop:
+        try:
+            if is_chief:  # The run may have ended between a checkpoint and its evaluation.
+                held_out.look(step)
+            for _, num_steps in chunks:
+                if any(devices.gather(strategy, stop.number is not None)):
+                    raise signals.BrokenOff
+                progress.restart()
+                with progress.waiting():
+                    batch = next(batches)
+                metrics = {name: values.numpy() for name, values in train_steps(batch).items()}
+                _check_finite(metrics, step, checkpoints.latest)
+                step += num_steps
+                scalars = {name: float(np.mean(values)) for name, values in metrics.items()}
+                scalars |= progress.update(step)
+                summaries.write("train", step, scalars)
+                report(progress.line(scalars))
+                if step % checkpoint_every == 0 or step == max_steps:
+                    checkpoints.save()
+                if is_chief:
+                    held_out.look(step)
+        except signals.BrokenOff:
             checkpoints.save()
-        if step % eval_every == 0 or step == max_steps:
-            summaries.write("eval", step, evaluate(step))
-            progress.restart()
+            raise signals.TrainingStopped(step, checkpoints.latest, stop.number) from None
+    devices.require_agreement(strategy, step, "step to end at")  # The chief may still evaluate.
     return step
 
 

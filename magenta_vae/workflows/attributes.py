@@ -20,6 +20,7 @@ def learn(
     num_windows: int = NUM_WINDOWS,
     temperature: float = 0.5,
     seed: int = 0,
+    checkpoint: str = "latest",
     report: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Learns a run's attribute vectors, writes them, and reports what each does.
@@ -32,17 +33,19 @@ def learn(
         num_windows: of the train split, at most.
         temperature: of the held-out windows that show the effect.
         seed: of which windows are drawn, and of what is decoded.
+        checkpoint: whose weights; see `runs.load`.
         report: is given lines about the result.
     """
     from magenta_vae.data import input_pipeline
     from magenta_vae.inference import attributes, samples
 
-    record = runs.open_run(run_dir)
-    model, step = runs.load_opened(run_dir)
+    runs.open_run(run_dir)
+    data_dir = data_dir or runs.data_dir_of(run_dir)
+    model, step = runs.load_opened(run_dir, checkpoint)
     settings = configuration.experiment().settings
     train, held_out = (
         samples.draw_windows(
-            input_pipeline.load_tokens(data_dir or record["data_dir"], split, settings), most, seed
+            input_pipeline.load_tokens(data_dir, split, settings), most, seed
         )
         for split, most in (("train", num_windows), ("eval", NUM_SHOWN))
     )
@@ -67,6 +70,7 @@ def apply(
     strength: float = 1.0,
     temperature: float = 0.5,
     seed: int = 0,
+    checkpoint: str = "latest",
     report: Callable[[str], None] = lambda line: None,
     **reading,
 ) -> list:
@@ -79,6 +83,7 @@ def apply(
         music: paths of MIDI files.
         strength: how many times the vector is added.
         temperature, seed: of what is decoded.
+        checkpoint: whose weights; see `runs.load`.
         report: is given lines about the result.
         **reading: how music is read; see `inference.reading.WindowReader`.
     """
@@ -87,7 +92,7 @@ def apply(
     from magenta_vae.music import statistics
 
     runs.open_run(run_dir)
-    model, step = runs.load_opened(run_dir, **reading)
+    model, step = runs.load_opened(run_dir, checkpoint, **reading)
     learned = attributes.read(vectors, model.z_size)
     changed = model.apply_attribute(music, learned[attribute], strength, temperature, seed)
     if (learned.run_dir, learned.step) != (os.path.abspath(run_dir), step):

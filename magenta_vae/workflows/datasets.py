@@ -39,6 +39,8 @@ def find_data(
         )
     data_dir = os.path.join(run_dir, "data")
     if not os.path.isdir(data_dir):
+        if "TF_CONFIG" in os.environ:
+            raise ValueError("With TF_CONFIG, --data_dir is needed: workers do not build one.")
         midi = midi if os.path.exists(midi) else str(configuration.bundled(midi))
         report(f"building a data set of the songs in {midi}")
         report(format_counts(build_dataset([midi], data_dir)["counts"]))

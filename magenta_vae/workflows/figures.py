@@ -45,6 +45,7 @@ def write_figure(
     end_points: str = RECONSTRUCTIONS,
     temperature: float = 0.5,
     seed: int = 0,
+    checkpoint: str = "latest",
     report: Callable[[str], None] = lambda line: None,
     **sound,
 ) -> list[str]:
@@ -63,6 +64,7 @@ def write_figure(
         end_points: what an interpolation's MIDI begins and ends with, `EXAMPLES` or
             `RECONSTRUCTIONS`.
         temperature, seed: of the samples; the seed also chooses the examples.
+        checkpoint: whose weights; see `runs.load`.
         report: is given lines about what is drawn and written.
         sound: `audio` and `soundfont`, as `outputs.write_piece` takes them.
 
@@ -72,15 +74,15 @@ def write_figure(
     from magenta_vae.inference import outputs
     from magenta_vae.music import note_sequences, plots
 
-    record = runs.open_run(run_dir)
+    runs.open_run(run_dir)
     settings = configuration.experiment().settings
     figure = choose_figure(run_dir, settings, figure)
-    model = runs.load(run_dir)
+    model, _ = runs.load_opened(run_dir, checkpoint)
     if not model.z_size:
         raise ValueError(f"A figure needs a latent space. --run_dir={run_dir} is a baseline.")
     num_steps = FIGURES[figure].num_steps
     if num_steps:
-        ends = _choose_examples(data_dir or record["data_dir"], settings, seed, report)
+        ends = _choose_examples(data_dir or runs.data_dir_of(run_dir), settings, seed, report)
         music = model.interpolate(*ends, num_steps, temperature, seed)
         shown = [ends[0], *music[1:-1], ends[1]]
         drawing = plots.draw_interpolation(shown)

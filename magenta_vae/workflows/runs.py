@@ -1,5 +1,6 @@
 """A run as a folder: `config.gin` says what it is, `run.json` what it was made of and with."""
 
+import dataclasses
 import difflib
 import json
 import os
@@ -16,20 +17,51 @@ CONFIG_FILE = "config.gin"
 RUN_FILE = "run.json"
 
 
-def start_run(run_dir: str, data_dir: str) -> None:
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """Another run whose weights a new run starts from.
+
+    Args:
+        run_dir: its folder.
+        checkpoint: which of its weights: `latest`, `best` or a step.
+        partial: whether weights that do not fit may be left out.
+    """
+
+    run_dir: str
+    checkpoint: str = "latest"
+    partial: bool = False
+
+
+def start_run(
+    run_dir: str, data_dir: str, origin: Origin | None = None, is_writer: bool = True
+) -> dict:
     """Writes the configuration and its surroundings into a new run, or checks those of an old one.
 
+    Args:
+        run_dir: the run's folder.
+        data_dir: its data set.
+        origin: where its first weights come from; an old run may go on without naming it again.
+        is_writer: whether to write at all; of several machines only one does.
+
+    Returns:
+        The record that `run.json` holds.
+
     Raises:
-        ValueError: where the folder holds a run of another configuration or other data, with the
-            difference.
+        ValueError: where the folder holds a run of another configuration, other data or another
+            origin, with the difference.
     """
     text = configuration.config_text()
     path = os.path.join(run_dir, CONFIG_FILE)
     record = _record(data_dir)
+    old = None
     if os.path.isfile(path):
-        _check_same_run(run_dir, Path(path).read_text(), text, record)
-        record["imported"] = read_record(run_dir).get("imported")
-    _write(run_dir, record)
+        old = read_record(run_dir)
+        _check_same_run(run_dir, Path(path).read_text(), text, old, record)
+        record["imported"] = old.get("imported")
+    record["origin"] = _find_origin(run_dir, origin, old)
+    if is_writer:
+        _write(run_dir, record)
+    return record
 
 
 def start_imported_run(run_dir: str, imported: dict) -> None:
@@ -53,32 +85,33 @@ def open_run(run_dir: str) -> dict:
     return read_record(run_dir)
 
 
-def load(run_dir: str, **reading):
-    """Returns a run's model with its newest weights, ready to make music: a `TrainedModel`.
+def load(run_dir: str, checkpoint: str | int = "latest", **reading):
+    """Returns a run's model with its weights, ready to make music: a `TrainedModel`.
 
     Args:
         run_dir: the run's folder.
+        checkpoint: `latest`, `best` (by held-out loss) or a step.
         **reading: how music is read; see `inference.reading.WindowReader`.
     """
     open_run(run_dir)
-    return load_opened(run_dir, **reading)[0]
+    return load_opened(run_dir, checkpoint, **reading)[0]
 
 
-def load_opened(run_dir: str, **reading):
+def load_opened(run_dir: str, checkpoint: str | int = "latest", **reading):
     """Returns the `TrainedModel` of an opened run, and the step of its weights; see `load`."""
     from magenta_vae.inference import generation
 
-    model, step = restore_model(run_dir)
+    model, step = restore_model(run_dir, checkpoint)
     settings = configuration.experiment().settings
     return generation.TrainedModel(model, settings.tracks, settings.num_bars, **reading), step
 
 
-def restore_model(run_dir: str):
-    """Returns the model of an opened run with its newest weights, and its step."""
-    from magenta_vae.training import checkpoints
+def restore_model(run_dir: str, checkpoint: str | int = "latest"):
+    """Returns the model of an opened run with the weights of a checkpoint, and its step."""
+    from magenta_vae.training import weights
 
     model = configuration.experiment().make_model()
-    return model, checkpoints.load_weights(run_dir, model)
+    return model, weights.load_weights(run_dir, model, checkpoint)
 
 
 def read_record(run_dir: str) -> dict:
@@ -131,7 +164,27 @@ def _record(data_dir: str | None) -> dict:
     }
 
 
-def _check_same_run(run_dir: str, old_text: str, new_text: str, record: dict) -> None:
+def _find_origin(run_dir: str, origin: Origin | None, old: dict | None) -> dict | None:
+    """Returns the record of where a run's first weights come from."""
+    from magenta_vae.training import checkpoint_files, weights
+
+    recorded = (old or {}).get("origin")
+    if origin is None:
+        return recorded
+    origin_dir = os.path.abspath(origin.run_dir)
+    if old and (recorded or {}).get("run_dir") != origin_dir:
+        started = f"from {recorded['run_dir']}" if recorded else "from weights of its own"
+        raise ValueError(
+            f"--run_dir={run_dir} holds a run that started {started}. Received: "
+            f"--init_from={origin.run_dir}. Choose another --run_dir."
+        )
+    if checkpoint_files.list_steps(checkpoint_files.folder_of(run_dir)):
+        return recorded  # The run goes on: its origin may be gone by now.
+    path, step = weights.find_checkpoint(origin_dir, origin.checkpoint)
+    return {"run_dir": origin_dir, "checkpoint": path, "step": step, "partial": origin.partial}
+
+
+def _check_same_run(run_dir: str, old_text: str, new_text: str, old: dict, record: dict) -> None:
     differences = list(
         difflib.unified_diff(
             old_text.splitlines(),
@@ -148,7 +201,6 @@ def _check_same_run(run_dir: str, old_text: str, new_text: str, record: dict) ->
             + "\n".join(differences)
             + "\nChoose another --run_dir, or give the configuration it was started with."
         )
-    old = read_record(run_dir)
     if old["data"] not in (None, record["data"]):
         raise ValueError(
             f"--run_dir={run_dir} was started on other data: {old['data_dir']}, with the counts "

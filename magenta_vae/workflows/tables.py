@@ -4,7 +4,13 @@ from magenta_vae import configuration
 from magenta_vae.workflows import runs
 
 
-def evaluate(run_dir: str, data_dir: str | None, split: str) -> dict:
+def evaluate(
+    run_dir: str,
+    data_dir: str | None,
+    split: str,
+    checkpoint: str = "latest",
+    skip_corrupt: bool = False,
+) -> dict:
     """Returns the figures of a run on a whole split; see `evaluation.Evaluation`."""
     from magenta_vae.data import input_pipeline
     from magenta_vae.training import evaluation
@@ -12,20 +18,22 @@ def evaluate(run_dir: str, data_dir: str | None, split: str) -> dict:
     runs.open_run(run_dir)
     data_dir = data_dir or runs.data_dir_of(run_dir)
     parts = configuration.experiment()
-    model, step = runs.restore_model(run_dir)
-    tokens = input_pipeline.load_tokens(data_dir, split, parts.settings)
+    model, step = runs.restore_model(run_dir, checkpoint)
+    tokens = input_pipeline.load_tokens(data_dir, split, parts.settings, skip_corrupt)
     return evaluation.Evaluation(model, tokens, parts.eval_batch_size)(step)
 
 
-def compare_samples(run_dir: str, data_dir: str | None, split: str, **options) -> dict:
+def compare_samples(
+    run_dir: str, data_dir: str | None, split: str, checkpoint: str = "latest", **options
+) -> dict:
     """Returns how a run's samples differ from the windows of a split; see `samples.compare`."""
     from magenta_vae.data import input_pipeline
     from magenta_vae.inference import samples
 
-    record = runs.open_run(run_dir)
-    model, _ = runs.load_opened(run_dir)
-    settings = configuration.experiment().settings
-    tokens = input_pipeline.load_tokens(data_dir or record["data_dir"], split, settings)
+    runs.open_run(run_dir)
+    data_dir = data_dir or runs.data_dir_of(run_dir)
+    model, _ = runs.load_opened(run_dir, checkpoint)
+    tokens = input_pipeline.load_tokens(data_dir, split, configuration.experiment().settings)
     return samples.compare(model, tokens, **options)
 
 

@@ -1,6 +1,8 @@
 """Runs of the parsed configuration."""
 
-from collections.abc import Callable
+import json
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 
 from magenta_vae import configuration
 from magenta_vae.workflows import runs
@@ -12,6 +14,8 @@ def train(
     max_steps: int | None = None,
     num_virtual_devices: int = 0,
     report: Callable[[str], None] = lambda line: None,
+    origin: runs.Origin | None = None,
+    skip_corrupt: bool = False,
 ) -> dict:
     """Trains the experiment of the parsed configuration and returns its last figures.
 
@@ -20,27 +24,50 @@ def train(
         data_dir: a data set of the same settings.
         max_steps: overrides the configuration's.
         num_virtual_devices: replicas on the CPU; 0 for the machine's own devices.
-        report: is given lines about the progress.
+        report: is given lines about the progress, in the one process that also writes.
+        origin: another run whose weights a new run starts from.
+        skip_corrupt: whether to go on without damaged records.
+
+    Returns:
+        The figures of the held-out split; none where another process writes.
     """
+    from magenta_vae.training import devices
+
+    num_workers = devices.count_workers()
+    if num_workers > 1:
+        report(f"TF_CONFIG names {num_workers} workers: waiting for all of them")
+    with devices.watching_workers():
+        strategy = devices.make_strategy(num_virtual_devices)  # Before any tensor is made.
+        if not devices.is_chief(strategy):
+            report = _say_nothing
+        options = {"origin": origin, "skip_corrupt": skip_corrupt}
+        return _train(strategy, run_dir, data_dir, max_steps, report, **options)
+
+
+def _train(
+    strategy, run_dir: str, data_dir: str, max_steps: int | None, report, origin, skip_corrupt
+) -> dict:
     import keras
     import tensorflow as tf
 
     from magenta_vae.data import input_pipeline
     from magenta_vae.training import devices, evaluation
 
-    strategy = devices.make_strategy(num_virtual_devices)  # Before anything is put on a device.
+    is_chief = devices.is_chief(strategy)
     parts = configuration.experiment()
     splits = {
-        split: input_pipeline.load_tokens(data_dir, split, parts.settings)
+        split: input_pipeline.load_tokens(data_dir, split, parts.settings, skip_corrupt)
         for split in ("train", "eval")
     }
     with tf.Graph().as_default():  # Refuses sizes that do not fit before anything is made.
         parts.make_model()
-    runs.start_run(run_dir, data_dir)
+    record = runs.start_run(run_dir, data_dir, origin, is_chief)
+    devices.require_agreement(strategy, _digest(record, splits), "configuration, data and origin")
     keras.utils.set_random_seed(parts.seed)
     with strategy.scope():
         model = parts.make_model()
         optimizer = parts.make_optimizer()
+        _start_from(record["origin"], run_dir, model, report)
     report(
         f"{model.count_params():,} parameters, {strategy.num_replicas_in_sync} replicas; "
         + ", ".join(f"{len(tokens):,} windows to {split}" for split, tokens in splits.items())
@@ -70,7 +97,25 @@ def train(
         clip_norm=parts.clip_norm,
         report=report,
     )
-    return figures or held_out(step)
+    return figures or (held_out(step) if is_chief else {})
+
+
+def _start_from(origin: dict | None, run_dir: str, model, report: Callable[[str], None]) -> None:
+    """Gives a run that has no checkpoint of its own yet the weights of the run it starts from."""
+    from magenta_vae.training import checkpoint_files, weights
+
+    if origin and not checkpoint_files.list_steps(checkpoint_files.folder_of(run_dir)):
+        weights.initialize(model, origin["checkpoint"], origin["partial"], report)
+
+
+def _digest(record: dict, splits: Mapping[str, Sequence]) -> int:
+    """Returns a number that is the same where workers do the same."""
+    what = [record["data"], record["origin"], *map(len, splits.values())]
+    return zlib.crc32((configuration.config_text() + json.dumps(what)).encode())
+
+
+def _say_nothing(line: str) -> None:
+    """Takes the lines of the processes that do not write."""
 
 
 def describe_next_steps(run_dir: str) -> str:

@@ -248,6 +248,27 @@ def test_a_flipped_bit(copied):
         load(folder)
 
 
+def test_a_flipped_bit_costs_one_window_where_it_may(copied):
+    folder, shard = copied
+    whole = load(folder)
+    data = bytearray(shard.read_bytes())
+    data[20] ^= 1  # within the first record
+    shard.write_bytes(data)
+    with pytest.warns(UserWarning, match=f"{shard.name} must hold {len(whole)} .*{len(whole) - 1}"):
+        rest = load(folder, skip_corrupt=True)
+    np.testing.assert_array_equal(rest, whole[1:])
+
+
+def test_a_shard_without_a_sound_record(copied):
+    folder, shard = copied
+    shard.write_bytes(b"\x01" * 200)
+    with (
+        pytest.warns(UserWarning, match="Found 0 that are not damaged"),
+        pytest.raises(ValueError, match="No window of the train split .* is left undamaged"),
+    ):
+        load(folder, skip_corrupt=True)
+
+
 @pytest.mark.parametrize("records", [[], [sequence("C4").SerializeToString()] * 3])
 def test_a_shard_of_too_few_windows(copied, records):
     folder, shard = copied

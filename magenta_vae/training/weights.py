@@ -1,0 +1,129 @@
+"""Weights of a run: to use it, and to start another run from them."""
+
+import warnings
+from collections.abc import Callable
+
+import tensorflow as tf
+from tensorflow.core.protobuf import trackable_object_graph_pb2
+
+from magenta_vae.training import checkpoint_files
+from magenta_vae.training.checkpoint_files import BEST, LATEST
+
+GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
+
+
+def find_checkpoint(run_dir: str, checkpoint: str | int = LATEST) -> tuple[str, int]:
+    """Returns the path and step of one of a run's checkpoints, which has been read whole.
+
+    Args:
+        run_dir: the run's folder.
+        checkpoint: `latest`, `best` or a step. Of the newest, damaged ones are passed over with a
+            warning.
+
+    Raises:
+        FileNotFoundError: where there is no such checkpoint.
+        DamagedCheckpoint: where it cannot be read.
+    """
+    if checkpoint in (LATEST, BEST):
+        folder = checkpoint_files.folder_of(run_dir, checkpoint)
+        step = checkpoint_files.newest_readable(
+            folder, lambda line: warnings.warn(line, stacklevel=2)
+        )
+        if step is None:
+            raise FileNotFoundError(
+                f"The run {run_dir} holds no {checkpoint} checkpoint: train it first with "
+                "scripts/train."
+            )
+        return checkpoint_files.path_of(folder, step), step
+    steps = {}
+    for kind in (BEST, LATEST):
+        folder = checkpoint_files.folder_of(run_dir, kind)
+        steps |= {str(step): (folder, step) for step in checkpoint_files.list_steps(folder)}
+    if str(checkpoint) not in steps:
+        raise FileNotFoundError(
+            f"The checkpoint of {run_dir} must be {LATEST}, {BEST} or one of the steps it holds: "
+            f"{', '.join(sorted(steps, key=int)) or 'none'}. Received: {checkpoint}."
+        )
+    path = checkpoint_files.path_of(*steps[str(checkpoint)])
+    checkpoint_files.read_whole(path)
+    return path, steps[str(checkpoint)][1]
+
+
+def load_weights(run_dir: str, model, checkpoint: str | int = LATEST) -> int:
+    """Restores a model from one of a run's checkpoints and returns its step.
+
+    Raises:
+        FileNotFoundError, DamagedCheckpoint: see `find_checkpoint`.
+        ValueError: where the checkpoint is another model's.
+    """
+    path, step = find_checkpoint(run_dir, checkpoint)
+    try:
+        status = tf.train.Checkpoint(model=model).read(path)
+        status.assert_existing_objects_matched()
+    except (AssertionError, ValueError) as error:
+        raise ValueError(f"{path} does not fit the model of its config.gin: {error}") from error
+    status.expect_partial()
+    return step
+
+
+def initialize(
+    model, path: str, partial: bool = False, report: Callable[[str], None] = lambda line: None
+) -> None:
+    """Gives a new model the weights of another run's checkpoint.
+
+    Args:
+        model: a built model.
+        path: of the checkpoint.
+        partial: whether weights of other shapes, or that only one of the two has, may be left out.
+        report: is told what was taken and what was not.
+
+    Raises:
+        ValueError: where the two differ and `partial` is not given, with all differences.
+    """
+    reader = tf.train.load_checkpoint(path)
+    saved = _saved_variables(reader, model)
+    differences, values = [], []
+    for variable in model.variables:
+        key = saved.pop(id(variable), None)
+        if key is None:
+            differences.append(f"{variable.path} {tuple(variable.shape)} is not in the checkpoint")
+            continue
+        value = reader.get_tensor(key)
+        if value.shape != tuple(variable.shape):
+            differences.append(f"{variable.path} {tuple(variable.shape)} is {value.shape} there")
+            continue
+        values.append((variable, value))
+    differences += [f"{name} is only in the checkpoint" for name in saved]
+    listed = "".join(f"\n  {line}" for line in differences)
+    if differences and not partial:
+        raise ValueError(
+            f"{path} does not fit this configuration:{listed}\n"
+            "Give --init_partial to take the weights that fit and leave the others as they begin."
+        )
+    for variable, value in values:
+        variable.assign(value)
+    report(f"{len(values)} of {len(model.variables)} weights are those of {path}{listed}")
+
+
+def _saved_variables(reader, model) -> dict:
+    """Returns the keys of a model's saved values, by the identity of the model's variables.
+
+    Those that the model has no place for stand under their own names.
+    """
+    graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(reader.get_tensor(GRAPH_KEY))
+    view = tf.train.TrackableView(model)
+    root = {child.local_name: child.node_id for child in graph.nodes[0].children}["model"]
+    matches = {}  # {node: our object, None where there is no such}
+    pending = [(root, model)]
+    while pending:
+        number, ours = pending.pop()
+        if number in matches and (ours is None or matches[number] is not None):
+            continue
+        matches[number] = ours
+        children = view.children(ours) if ours is not None else {}
+        pending += [(c.node_id, children.get(c.local_name)) for c in graph.nodes[number].children]
+    return {
+        attribute.full_name if ours is None else id(ours): attribute.checkpoint_key
+        for number, ours in matches.items()
+        for attribute in graph.nodes[number].attributes
+    }

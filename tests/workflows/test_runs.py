@@ -1,0 +1,100 @@
+"""A run as a folder: what it remembers of its origin, and which commands may go on with it."""
+
+import json
+import shutil
+
+import keras
+import pytest
+
+from magenta_vae import configuration
+from magenta_vae.training import checkpoints
+from magenta_vae.workflows import runs
+
+pytestmark = pytest.mark.usefixtures("forget_configuration")
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    """What `start_run` reads of a data set."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    description = {"settings": {"num_bars": 2}, "counts": {"files_read": 1}, "shards": {}}
+    (folder / "dataset.json").write_text(json.dumps(description))
+    return str(folder)
+
+
+def save(run_dir, step):
+    """Gives a run a checkpoint."""
+    model = keras.Sequential([keras.layers.Input([2]), keras.layers.Dense(1)])
+    optimizer = keras.optimizers.SGD()
+    optimizer.build(model.trainable_variables)
+    optimizer.iterations.assign(step)
+    checkpoints.Checkpoints(str(run_dir), model, optimizer).save()
+
+
+@pytest.fixture
+def other(tmp_path, data_dir):
+    """A run that others may start from."""
+    configuration.parse(["mel_2bar.gin"])
+    runs.start_run(str(tmp_path / "other"), data_dir)
+    save(tmp_path / "other", 3)
+    return tmp_path / "other"
+
+
+def test_a_run_of_its_own_has_no_origin(tmp_path, data_dir):
+    configuration.parse(["mel_2bar.gin"])
+    assert runs.start_run(str(tmp_path / "run"), data_dir)["origin"] is None
+    assert runs.read_record(str(tmp_path / "run"))["origin"] is None
+
+
+def test_a_run_records_its_origin_and_goes_on_without_it(tmp_path, data_dir, other):
+    run_dir = str(tmp_path / "run")
+    record = runs.start_run(run_dir, data_dir, runs.Origin(str(other)))
+    expected = {
+        "run_dir": str(other),
+        "checkpoint": str(other / "checkpoints" / "step-3"),
+        "step": 3,
+        "partial": False,
+    }
+    assert record["origin"] == runs.read_record(run_dir)["origin"] == expected
+    # Killed before its first checkpoint it starts once more, from what is newest then.
+    save(other, 5)
+    assert runs.start_run(run_dir, data_dir, runs.Origin(str(other)))["origin"]["step"] == 5
+    assert runs.start_run(run_dir, data_dir)["origin"]["step"] == 5
+    save(run_dir, 1)
+    shutil.rmtree(other)
+    assert runs.start_run(run_dir, data_dir, runs.Origin(str(other)))["origin"]["step"] == 5
+    assert runs.start_run(run_dir, data_dir)["origin"]["step"] == 5
+
+
+def test_another_origin_is_refused_with_both(tmp_path, data_dir, other):
+    run_dir = str(tmp_path / "run")
+    runs.start_run(run_dir, data_dir, runs.Origin(str(other)))
+    with pytest.raises(ValueError, match=f"started from {other}. Received: --init_from=elsewhere"):
+        runs.start_run(run_dir, data_dir, runs.Origin("elsewhere"))
+    with pytest.raises(ValueError, match="started from weights of its own. Received: --init_from"):
+        runs.start_run(str(other), data_dir, runs.Origin(run_dir))
+
+
+def test_an_origin_without_the_checkpoint_is_refused_before_a_run_is_made(
+    tmp_path, data_dir, other
+):
+    run_dir = tmp_path / "run"
+    with pytest.raises(FileNotFoundError, match="holds no latest checkpoint"):
+        runs.start_run(str(run_dir), data_dir, runs.Origin(str(tmp_path / "nowhere")))
+    with pytest.raises(FileNotFoundError, match="steps it holds: 3. Received: 7"):
+        runs.start_run(str(run_dir), data_dir, runs.Origin(str(other), "7"))
+    assert not run_dir.exists()
+
+
+def test_only_one_process_writes(tmp_path, data_dir):
+    configuration.parse(["mel_2bar.gin"])
+    record = runs.start_run(str(tmp_path / "run"), data_dir, is_writer=False)
+    assert record["data_dir"] == data_dir
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_another_configuration_is_refused_with_the_difference(tmp_path, data_dir, other):
+    configuration.parse(["mel_2bar.gin"], ["batch_size = 7"])
+    with pytest.raises(ValueError, match="another configuration(.|\n)*batch_size = 7"):
+        runs.start_run(str(other), data_dir)

@@ -1,0 +1,84 @@
+"""Training as the command does it: from another run's weights, and on from there."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from magenta_vae import configuration
+from magenta_vae.training import checkpoint_files, weights
+from magenta_vae.workflows import runs, tables, training
+
+pytestmark = pytest.mark.usefixtures("forget_configuration")
+FILES = ["mel_2bar.gin", "scale/tiny.gin"]
+
+
+def values_of(run_dir, checkpoint):
+    """Returns the weights of a run of the parsed configuration."""
+    model = configuration.experiment().make_model()
+    weights.load_weights(run_dir, model, checkpoint)
+    return [variable.numpy() for variable in model.variables]
+
+
+def test_a_run_starts_from_another_and_goes_on_when_that_is_gone(data_dirs, tmp_path):
+    first, second = str(tmp_path / "first"), str(tmp_path / "second")
+    configuration.parse(FILES, ["configuration.Experiment.eval_examples = 16"])
+    training.train(first, data_dirs["mel_2bar"], max_steps=2)
+    expected = values_of(first, "latest")
+
+    # With a learning rate of 0 the weights stay those that the run started from.
+    still = [
+        "configuration.Experiment.eval_examples = 16",
+        "learning_rate/schedules.ExponentialDecay.initial = 0.0",
+        "learning_rate/schedules.ExponentialDecay.final = 0.0",
+    ]
+    configuration.parse(FILES, still)
+    lines = []
+    origin = runs.Origin(first)
+    training.train(second, data_dirs["mel_2bar"], 2, report=lines.append, origin=origin)
+    assert f"18 of 18 weights are those of {first}/checkpoints/step-2" in lines
+    assert any(line.startswith("step 2/2") for line in lines)  # The steps begin anew.
+    for found, value in zip(values_of(second, "latest"), expected, strict=True):
+        np.testing.assert_array_equal(found, value)
+
+    shutil.rmtree(first)
+    lines.clear()
+    figures = training.train(second, data_dirs["mel_2bar"], 4, report=lines.append, origin=origin)
+    assert any("resumed at step 2" in line for line in lines)
+    assert not any("weights are those of" in line for line in lines)
+    assert figures["step"] == 4
+    assert tables.evaluate(second, None, "eval", checkpoint="2")["step"] == 2
+    best = tables.evaluate(second, None, "eval", checkpoint="best")["step"]
+    assert checkpoint_files.list_steps(f"{second}/checkpoints/best") == [best]
+
+
+def test_workers_that_differ_have_different_digests():
+    configuration.parse(FILES)
+    record = {"data": {"counts": 1}, "origin": None, "data_dir": "/here"}
+    splits = {"train": [1, 2, 3], "eval": [1]}
+    digest = training._digest(record, splits)
+    assert training._digest({**record, "data_dir": "/there"}, splits) == digest
+    assert training._digest({**record, "origin": {"step": 3}}, splits) != digest
+    assert training._digest(record, {"train": [1, 2], "eval": [1]}) != digest
+    configuration.parse(FILES, ["batch_size = 3"])
+    assert training._digest(record, splits) != digest
+
+
+def test_an_error_of_a_lost_worker_is_told_from_others(monkeypatch):
+    from magenta_vae.training import devices
+
+    lost = tf.errors.UnavailableError(
+        None, None, "Graph execution error:\n\nCollective ops is aborted by: Socket closed\nmore"
+    )
+    with pytest.raises(tf.errors.UnavailableError), devices.watching_workers():
+        raise lost
+    cluster = {"worker": ["a:1", "b:1"]}
+    task = {"type": "worker", "index": 0}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
+    with (
+        pytest.raises(ConnectionError, match="another worker is gone.*aborted by: Socket closed$"),
+        devices.watching_workers(),
+    ):
+        raise lost
