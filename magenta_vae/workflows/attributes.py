@@ -44,9 +44,7 @@ def learn(
     model, step = runs.load_opened(run_dir, checkpoint)
     settings = configuration.experiment().settings
     train, held_out = (
-        samples.draw_windows(
-            input_pipeline.load_tokens(data_dir, split, settings), most, seed
-        )
+        samples.draw_windows(input_pipeline.load_tokens(data_dir, split, settings), most, seed)
         for split, most in (("train", num_windows), ("eval", NUM_SHOWN))
     )
     run_dir = os.path.abspath(run_dir)
