@@ -33,6 +33,10 @@ def make_strategy(num_virtual_devices: int = 0) -> tf.distribute.Strategy:
             "--num_virtual_devices must be 0 or the number of CPU replicas. "
             f"Received: --num_virtual_devices={num_virtual_devices}."
         )
+    # Grappler turns a sum of three large tensors into a temporary variable, which it may leave
+    # behind in the last turn of a nested loop: the next call then fails, as training on drums did
+    # ("Resource ... tmp_var ... already exists"). Of its other rewrites these graphs gain nothing.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     if count_workers() > 1:
         if num_virtual_devices:
             raise ValueError(
