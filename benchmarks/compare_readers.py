@@ -3,9 +3,9 @@
 
 benchmarks/compare_readers.py --input=MIDI_FOLDER
 
-Each file is cut into 2-bar melodies, 2-bar drums and 16-bar trios by both readers. Where the sets of
-windows differ, the cause is looked for in the file's own events; a difference without a known cause
-is printed as unexplained, and makes the exit status 1.
+Each file is cut into 2-bar melodies, 2-bar drums and 16-bar trios by both readers. Where the sets
+of windows differ, the cause is looked for in the file's own events; a difference without a known
+cause is printed as unexplained, and makes the exit status 1.
 """
 
 import collections

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import note_seq
 import numpy as np
 import pretty_midi
+from google.protobuf.message import DecodeError
 from note_seq.protobuf import music_pb2
 
 from magenta_vae.music import files
@@ -81,6 +82,15 @@ def parse_song_with_note_seq(midi: bytes) -> Song:
             sequence = note_seq.midi_to_note_sequence(midi)
     except (note_seq.MIDIConversionError, ValueError) as error:  # Also of a proto's own bounds.
         raise SongError("damaged MIDI", " ".join(str(error).split())) from error
+    return note_sequence_to_song(sequence)
+
+
+def parse_record(record: bytes) -> Song:
+    """Parses a serialized NoteSequence. Raises `SongError` with the reason where that fails."""
+    try:
+        sequence = music_pb2.NoteSequence.FromString(record)
+    except DecodeError as error:
+        raise SongError("not a NoteSequence", str(error)) from error
     return note_sequence_to_song(sequence)
 
 

@@ -1,5 +1,6 @@
 """Data sets of the parsed configuration."""
 
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
 
@@ -7,11 +8,15 @@ from magenta_vae import configuration
 from magenta_vae.workflows import runs
 
 
-def build_dataset(inputs: Sequence[str], output_dir: str, **options) -> dict:
+def build_dataset(
+    inputs: Sequence[str], output_dir: str, reader: str | None = None, **options
+) -> dict:
     """Builds the data set that the parsed configuration describes; see `builder.build`."""
     from magenta_vae.data import builder
 
     settings = configuration.experiment().settings
+    if reader:
+        settings = dataclasses.replace(settings, reader=reader)
     return builder.build(builder.find_files(inputs), output_dir, settings, **options)
 
 
