@@ -73,9 +73,9 @@ def build(
         )
     limits = seconds_per_file, memory_mb_per_file * 2**20
     with work.locked(), _explaining_a_full_disk(work.directory):
-        verdicts = [Verdict(*each) for each in work.begin(job, map(_stat, files))]
+        num_done = work.begin(job, map(_stat, files))
         with workers.Workers(num_workers or os.cpu_count(), *limits) as pool:
-            counts = _examine_all(files, work, settings, pool, verdicts, explain)
+            counts = _examine_all(files, work, settings, pool, num_done, explain)
             counted_shards = _merge(work, settings, pool)
         kept = [sum(counted_shards[split].values()) for split in SPLITS]
         cut, dropped = counts["windows_cut"], counts["windows_dropped_rests"]
@@ -111,10 +111,11 @@ def write_description(data_dir: str, description: dict) -> None:
     write_text(os.path.join(data_dir, "dataset.json"), json.dumps(description, indent=2) + "\n")
 
 
-def _examine_all(files, work, settings: Settings, pool, done: list[Verdict], explain) -> dict:
+def _examine_all(files, work, settings: Settings, pool, num_done: int, explain) -> dict:
     """Writes the parts that are not done yet; returns the counts of all songs."""
     is_listed = not any(map(sources.has_several_songs, files))
-    remaining = itertools.islice(sources.read_sources(files), len(done), None)
+    remaining = itertools.islice(sources.read_sources(files), num_done, None)
+    done = (Verdict(*each) for each in itertools.islice(work.read_verdicts(), num_done))
     tasks = ((source, settings) for source in remaining)
     examined = _written(pool.map(examine, tasks, failed), work)
     progress = tqdm(

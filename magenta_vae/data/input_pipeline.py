@@ -18,7 +18,8 @@ from note_seq.protobuf import music_pb2
 from magenta_vae.data.builder import Settings
 from magenta_vae.music import tokens as music_tokens
 
-RECORDS_PER_READ = 1024
+RECORDS_PER_READ, BYTES_PER_READ = 1024, 2**20
+PARALLEL_CALLS = tf.data.AUTOTUNE
 SHUFFLE_ROUNDS = 16  # With the op's default of 4, seeds as small as 0 leave the order half sorted.
 
 
@@ -43,9 +44,10 @@ def load_tokens(data_dir: str, split: str, settings: Settings) -> np.ndarray:
             "Build it of more songs, or hold out another share of them: "
             "--gin_param='builder.Settings.eval_fraction=0.3'."
         )
-    tokenize = tf.function(
-        lambda records: tokenize_records(records, settings.tracks, settings.num_steps)
-    )
+
+    def tokenize(records):
+        return tokenize_records(records, settings.tracks, settings.num_steps)
+
     parts = []
     for name, num_windows in shards.items():
         shard = _load_shard(os.path.join(data_dir, name), tokenize, settings.token_dtype)
@@ -220,9 +222,14 @@ class Transposition:
 def _load_shard(path: str, tokenize: Callable, dtype: np.dtype) -> list[np.ndarray]:
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{path} is missing: dataset.json names it.")
-    records = tf.data.TFRecordDataset(path).batch(RECORDS_PER_READ).prefetch(2)
+    batches = (
+        tf.data.TFRecordDataset(path, buffer_size=BYTES_PER_READ)
+        .batch(RECORDS_PER_READ)
+        .map(lambda records: tf.cast(tokenize(records), dtype), num_parallel_calls=PARALLEL_CALLS)
+        .prefetch(2)
+    )
     try:
-        return [tokenize(batch).numpy().astype(dtype) for batch in records]
+        return list(batches.as_numpy_iterator())
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
         raise ValueError(f"{path} holds a damaged record: {error.message}") from error
 

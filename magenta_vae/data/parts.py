@@ -50,8 +50,8 @@ class Work:
                 ) from error
             yield
 
-    def begin(self, job: dict, inputs: Iterable[tuple]) -> list[list]:
-        """Returns what became of each song so far: nothing in a new folder.
+    def begin(self, job: dict, inputs: Iterable[tuple]) -> int:
+        """Returns the number of songs that are done: none in a new folder.
 
         Args:
             job: what the parts depend on beside the inputs.
@@ -65,11 +65,16 @@ class Work:
         if os.path.exists(path):
             self._check_job(path, job)
             self._check_inputs(lines)
-            return self._read_verdicts()
+            return self._read_parts()
         with open(os.path.join(self.directory, INPUTS), "w") as file:
             file.writelines(lines)
         files.write_text(path, json.dumps(job, indent=2))
-        return []
+        return 0
+
+    def read_verdicts(self) -> Iterator[list]:
+        """Yields what became of each song that was done when the folder was opened."""
+        for index in range(len(self._offsets)):
+            yield from self._read_part(index)["verdicts"]
 
     def is_of(self, job: dict) -> bool:
         """Says whether the folder was begun with this job."""
@@ -128,16 +133,19 @@ class Work:
     def _path(self, index: int) -> str:
         return os.path.join(self.directory, f"part-{index:05d}")
 
-    def _read_verdicts(self) -> list[list]:
-        verdicts = []
-        while os.path.exists(path := self._path(len(self._offsets)) + ".json"):
-            with open(path) as file:
-                part = json.load(file)
+    def _read_parts(self) -> int:
+        num_songs = 0
+        while os.path.exists(self._path(len(self._offsets)) + ".json"):
+            part = self._read_part(len(self._offsets))
             self._offsets.append(
                 {split: np.array(starts) for split, starts in part["offsets"].items()}
             )
-            verdicts += part["verdicts"]
-        return verdicts
+            num_songs += len(part["verdicts"])
+        return num_songs
+
+    def _read_part(self, index: int) -> dict:
+        with open(self._path(index) + ".json") as file:
+            return json.load(file)
 
     def _check_job(self, path: str, job: dict) -> None:
         with open(path) as file:
