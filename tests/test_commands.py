@@ -13,8 +13,13 @@ import tensorflow as tf
 ROOT = Path(__file__).parent.parent
 SONG = ROOT / "testdata" / "song-0000.mid"
 COMMANDS = [
+<<<<<<< HEAD
     "attributes", "build_dataset", "evaluate", "figures", "import_magenta", "interpolate",
     "reconstruct", "sample", "similar", "synthesize", "train",
+=======
+    "build_dataset", "evaluate", "inspect_dataset", "interpolate", "reconstruct", "sample",
+    "synthesize", "train",
+>>>>>>> 2de4c81 (A look at a data set, builds through Apache Beam, a fuzz run and a large build)
 ]  # fmt: skip
 
 

@@ -18,13 +18,15 @@ import numpy as np
 from tqdm import tqdm
 
 from magenta_vae.data import parts, records, shards, sources, workers
-from magenta_vae.data.settings import Settings, num_steps
+from magenta_vae.data.settings import Settings, num_steps, settings_of
 from magenta_vae.data.shards import NUM_BUCKETS, SPLITS
 from magenta_vae.data.sources import find_files
 from magenta_vae.data.verdicts import Verdict, count_verdicts, examine, failed
 from magenta_vae.music.files import write_text
 
-__all__ = ["Settings", "build", "examine", "find_files", "format_counts", "num_steps"]
+__all__ = [
+    "Settings", "build", "examine", "find_files", "format_counts", "num_steps", "settings_of",
+]  # fmt: skip
 
 SECONDS_PER_FILE = 60.0  # Of 1,500 real songs tried none takes one.
 MEMORY_MB_PER_FILE = 2048

@@ -70,3 +70,18 @@ class Settings:
 def num_steps(num_bars: int) -> int:
     """Returns the sixteenth notes of a window of so many bars."""
     return num_bars * songs.STEPS_PER_BAR
+
+
+def settings_of(described: dict) -> Settings:
+    """Returns the settings that `Settings.describe` gave. Raises `ValueError` for any others."""
+    kinds = {kind.__name__: kind for kind in (tokens.Melody, tokens.Drums)}
+    try:
+        tracks = tuple(
+            kinds[track["vocabulary"]](
+                **{name: value for name, value in track.items() if name != "vocabulary"}
+            )
+            for track in described["tracks"]
+        )
+        return Settings(**{**described, "tracks": tracks})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"These are no settings of a data set: {described}.") from error
