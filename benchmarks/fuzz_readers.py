@@ -70,8 +70,6 @@ def failed(task, reason):
 
 
 def main(_):
-    import fuzz_readers  # This module by its name: worker processes import it.
-
     from magenta_vae.data import sources, verdicts, workers
 
     files = sources.find_files(INPUT.value)
@@ -81,7 +79,7 @@ def main(_):
     ]
     reasons, bad, slowest = collections.Counter(), 0, 0.0
     with workers.Workers(NUM_WORKERS.value, HANG_SECONDS, 2**31) as pool:
-        for verdict, seconds in pool.map(fuzz_readers.examine, tasks, fuzz_readers.failed):
+        for verdict, seconds in pool.map(examine, tasks, failed):
             reasons[verdict.reason or "used"] += 1
             slowest = max(slowest, seconds)
             if verdict.reason == verdicts.CRASHED or seconds > MAX_SECONDS:

@@ -48,7 +48,9 @@ def format_tracks(described: dict[str, dict], tracks: Sequence[Vocabulary]) -> s
     rows = [header]
     for track in tracks:
         each = described[track.name]
-        pitches = "drums" if track.is_drum else f"{each['lowest_pitch']}-{each['highest_pitch']}"
+        pitches = "none"
+        if not track.is_drum and each["lowest_pitch"] is not None:
+            pitches = f"{each['lowest_pitch']}-{each['highest_pitch']}"
         rows.append((
             track.name,
             f"{each['classes_used']} of {track.num_classes}",
