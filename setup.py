@@ -34,6 +34,7 @@ setup(
         "matplotlib>=3.9",
         "note-seq>=0.0.5",
         "numpy>=2.1",
+        "pretty-midi>=0.2.10",  # within note-seq, whose reader is bounded through it
         "symusic>=0.6",
         "tensorboard>=2.20",  # tf.summary raises without it
         "tensorflow>=2.20",
@@ -43,6 +44,7 @@ setup(
         'audioop-lts; python_version >= "3.13"',  # imported by note-seq's pydub
     ],
     extras_require={
+        "beam": ["apache-beam[tfrecord]>=2.77"],  # data sets built on many machines
         "audio": ["pyfluidsynth>=1.4"],  # SoundFonts, with the system's libfluidsynth
         "test": [
             "ipykernel>=6.29",

@@ -97,12 +97,17 @@ def values(holders: Mapping[str, flags.FlagHolder]) -> dict:
     return {name: holder.value for name, holder in holders.items()}
 
 
-def run(main: Callable[[Sequence[str]], None]) -> None:
-    """Runs a command; what its user can mend ends in one message and exit status 1."""
+def run(main: Callable[[Sequence[str]], None], takes_arguments: bool = False) -> None:
+    """Runs a command; what its user can mend ends in one message and exit status 1.
+
+    Args:
+        main: given the command's name, and what follows its flags after `--` if it takes that.
+        takes_arguments: whether it does.
+    """
     traceback = flags.DEFINE_bool("traceback", False, "Show where in the code an error came from.")
 
     def guarded(arguments: Sequence[str]) -> None:
-        if len(arguments) > 1:
+        if len(arguments) > 1 and not takes_arguments:
             raise app.UsageError(f"unknown arguments: {' '.join(arguments[1:])}")
         # TensorFlow's and its friends' notices to their own developers.
         warnings.filterwarnings("ignore", category=DeprecationWarning)

@@ -4,10 +4,10 @@
 class InProcess:
     """Stands in for `workers.Workers`, which takes seconds to start."""
 
-    def __init__(self, num_workers):
+    def __init__(self, num_workers, seconds=None, memory_bytes=None):
         pass
 
-    def map(self, function, tasks, crashed=None):
+    def map(self, function, tasks, failed=None, chunk=16):
         return (function(*task) for task in tasks)
 
     def __enter__(self):

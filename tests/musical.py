@@ -145,6 +145,14 @@ def midi(*tracks, midi_format=1, division=480):
     return b"MThd" + struct.pack(">IHHH", 6, midi_format, len(tracks), division) + b"".join(tracks)
 
 
+def rmi(data):
+    """Returns MIDI bytes in their RIFF container, after a chunk of odd length."""
+    chunks = (
+        b"DISP" + struct.pack("<I", 3) + b"abc\0" + b"data" + struct.pack("<I", len(data)) + data
+    )
+    return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"RMID" + chunks
+
+
 def variable_length(number):
     """Returns a MIDI variable-length quantity."""
     digits = [number & 0x7F]

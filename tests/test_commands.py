@@ -13,8 +13,8 @@ import tensorflow as tf
 ROOT = Path(__file__).parent.parent
 SONG = ROOT / "testdata" / "song-0000.mid"
 COMMANDS = [
-    "attributes", "build_dataset", "evaluate", "figures", "import_magenta", "interpolate",
-    "reconstruct", "sample", "similar", "synthesize", "train",
+    "attributes", "build_dataset", "evaluate", "figures", "import_magenta", "inspect_dataset",
+    "interpolate", "reconstruct", "sample", "similar", "synthesize", "train",
 ]  # fmt: skip
 
 
@@ -95,6 +95,22 @@ def test_explain_gives_every_file_a_line(songs, tmp_path):
     counts = json.loads((tmp_path / "data" / "dataset.json").read_text())["counts"]
     assert counts["files_read"] == 13
     assert counts["files_dropped"] == {"not MIDI": 1}
+
+
+def test_a_look_at_a_data_set(data_dir, tmp_path):
+    out = run("inspect_dataset", f"--data_dir={data_dir}", f"--output_dir={tmp_path}/look",
+              f"--json={tmp_path}/figures.json")  # fmt: skip
+    assert "kept for train" in out and "classes used" in out and "melody: hold" in out
+    names = sorted(path.name for path in (tmp_path / "look").iterdir())
+    assert names == [
+        f"{split}-{what}.png" for split in ("eval", "train") for what in ("histograms", "windows")
+    ]
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    counts = json.loads((data_dir / "dataset.json").read_text())["counts"]
+    assert figures["train"]["windows"] == counts["windows_kept_train"]
+    assert sum(figures["eval"]["tracks"]["melody"]["tokens_per_class"]) == (
+        32 * counts["windows_kept_eval"]
+    )
 
 
 def test_two_replicas_take_the_same_steps_as_one(data_dir, tmp_path):
@@ -199,6 +215,8 @@ def test_attributes_are_learned_and_applied(run_dir, tmp_path):
     ("command", "message"),
     [
         (["train"], "--gin_file is needed"),
+        (["build_dataset", "--input=x", "--output_dir=y", "--", "--region=z"], "--region=z: flags"),
+        (["inspect_dataset", "--data_dir=nowhere"], "--data_dir=nowhere holds no dataset.json"),
         (["train", "--gin_file=mel_3bar.gin"], "--gin_file=mel_3bar.gin is neither"),
         (["train", "--gin_file=mel_2bar.gin"], "--output_dir=data/mel_2bar"),
         (["attributes", "--run_dir=nowhere"], "To learn give --output; to apply give --vectors"),

@@ -1,130 +1,39 @@
 """Corpus -> unique windows -> TFRecords (paper, Dataset).
 
 Two passes, so that memory is bounded by a part of the corpus. The first reads songs in worker
-processes and spills the tokens of their windows into partitions by a hash of those tokens; equal
-windows meet in one partition. The second makes each partition unique and serializes it. Nothing
-depends on file names, their order or the number of workers: the same songs give the same bytes.
+processes and writes the tokens of their windows as parts, in the order of a hash of those tokens.
+The second makes one range of hashes after another unique and serializes it. Nothing depends on file
+names, their order or the number of workers: the same songs give the same bytes. Killed at any
+moment and begun again, a build goes on from its last part.
 """
 
-import collections
-import dataclasses
-import glob
-import hashlib
+import contextlib
+import errno
+import itertools
 import json
 import os
-import shutil
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from tqdm import tqdm
 
-from magenta_vae.data import shards, workers
-from magenta_vae.data.shards import NUM_PARTITIONS, SPLITS
-from magenta_vae.music import songs, tokens, windows
+from magenta_vae.data import parts, records, shards, sources, workers
+from magenta_vae.data.settings import Settings, num_steps, settings_of
+from magenta_vae.data.shards import NUM_BUCKETS, SPLITS
+from magenta_vae.data.sources import find_files
+from magenta_vae.data.verdicts import Verdict, count_verdicts, examine, failed
+from magenta_vae.music.files import write_text
 
-CRASHED = "crashed the reader"
+__all__ = [
+    "Settings", "build", "examine", "find_files", "format_counts", "num_steps", "settings_of",
+]  # fmt: skip
 
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What defines a data set, beside its songs.
-
-    Args:
-        tracks: the vocabularies of a window, in the order of its tokens.
-        num_bars: the length of a window.
-        max_rest_steps: the longest run of rests allowed in any track of a window.
-        eval_fraction: the share of songs that are held out, by a hash of their bytes.
-    """
-
-    tracks: Sequence[tokens.Vocabulary]
-    num_bars: int
-    max_rest_steps: int = songs.STEPS_PER_BAR  # paper, Dataset: "at most a single bar"
-    eval_fraction: float = 0.1  # The paper does not say.
-
-    def __post_init__(self):
-        if not self.tracks:
-            raise ValueError("tracks must name at least one vocabulary. Received: none.")
-        if self.num_bars < 1:
-            raise ValueError(f"num_bars must be at least 1. Received: num_bars={self.num_bars}.")
-        if not 0 <= self.eval_fraction < 1:
-            raise ValueError(
-                f"eval_fraction must be in [0, 1). Received: eval_fraction={self.eval_fraction}."
-            )
-
-    @property
-    def num_steps(self) -> int:
-        """Sixteenth notes in a window."""
-        return num_steps(self.num_bars)
-
-    @property
-    def row_size(self) -> int:
-        """Tokens in a window."""
-        return self.num_steps * len(self.tracks)
-
-    @property
-    def token_dtype(self) -> np.dtype:
-        """The smallest integer that holds every class."""
-        return np.min_scalar_type(max(tokens.num_classes(self.tracks)) - 1)
-
-    def describe(self) -> dict:
-        """Returns the settings as JSON values."""
-        described = dataclasses.asdict(self)
-        described["tracks"] = [
-            {"vocabulary": type(track).__name__, **values}
-            for track, values in zip(self.tracks, described["tracks"], strict=True)
-        ]
-        return json.loads(json.dumps(described))
-
-
-def num_steps(num_bars: int) -> int:
-    """Returns the sixteenth notes of a window of so many bars."""
-    return num_bars * songs.STEPS_PER_BAR
-
-
-class Verdict(NamedTuple):
-    """What became of one file.
-
-    Attributes:
-        path: the file.
-        reason, detail: the rule that dropped it and how, both empty where it was used.
-        split: `train` or `eval`.
-        num_cut, num_dropped_rests: windows cut, and those of them the rests rule dropped.
-        rows: [windows, row_size] tokens of those that remain.
-    """
-
-    path: str
-    reason: str
-    detail: str
-    split: str
-    num_cut: int
-    num_dropped_rests: int
-    rows: np.ndarray | None
-
-    def __str__(self) -> str:
-        if self.reason:
-            return f"{self.path}: dropped, {self.reason}" + (f": {self.detail}" * bool(self.detail))
-        return (
-            f"{self.path}: used for {self.split}, {self.num_cut} windows cut, "
-            f"{self.num_dropped_rests} of them dropped by the rests rule"
-        )
-
-
-def find_files(inputs: Sequence[str]) -> list[str]:
-    """Returns the MIDI files of folders (at any depth), globs and single paths, sorted, each once.
-
-    Raises `FileNotFoundError` for an input that yields none.
-    """
-    found: set[str] = set()
-    for name in inputs:
-        pattern = os.path.join(glob.escape(name), "**") if os.path.isdir(name) else name
-        paths = [path for path in glob.iglob(pattern, recursive=True) if os.path.isfile(path)]
-        if os.path.isdir(name):
-            paths = [path for path in paths if path.lower().endswith((".mid", ".midi"))]
-        if not paths:
-            raise FileNotFoundError(f"--input={name} names no MIDI file (.mid or .midi).")
-        found.update(paths)
-    return sorted(found)
+SECONDS_PER_FILE = 60.0  # Of 1,500 real songs tried none takes one.
+MEMORY_MB_PER_FILE = 2048
+SONGS_PER_PART = 512
+PART_BYTES = 2**25
+MERGE_BYTES = 2**20  # Tokens of one task of the second pass; of a corpus's largest bucket more.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def build(
@@ -133,73 +42,55 @@ def build(
     settings: Settings,
     num_workers: int | None = None,
     explain: Callable[[str], None] | None = None,
+    seconds_per_file: float = SECONDS_PER_FILE,
+    memory_mb_per_file: int = MEMORY_MB_PER_FILE,
 ) -> dict:
-    """Builds a data set from MIDI files and returns its description, as in `dataset.json`.
+    """Builds a data set from files of music and returns its description, as in `dataset.json`.
+
+    It works in `<output_dir>.incomplete`, and goes on from what an earlier call left there.
 
     Args:
-        files: paths of MIDI files. One that cannot be used is counted with its reason.
+        files: paths as `find_files` gives them. One that cannot be used is counted with its reason.
         output_dir: a folder that does not exist or is empty; it is complete or absent.
         settings: what a window is.
         num_workers: processes, by default one a core.
-        explain: is given a line for every file, in the order of `files`.
+        explain: is given a line for every song, in the order of `files`.
+        seconds_per_file, memory_mb_per_file: what one song may take to read; beyond it the song
+            is dropped.
 
     Raises:
-        FileExistsError: where `output_dir` holds something already.
-        ValueError: where no window is left.
+        FileExistsError: where `output_dir` holds something already, or another build is at work.
+        OSError: where the disk is full; the same call goes on.
+        ValueError: where no window is left, or the files are not those of the call it goes on from.
     """
+    job = {"settings": settings.describe(), "files": len(files)}
+    work = parts.Work(output_dir, settings.token_dtype, settings.row_size)
     if os.path.isfile(output_dir) or (os.path.isdir(output_dir) and os.listdir(output_dir)):
+        if os.path.isfile(os.path.join(output_dir, "dataset.json")) and work.is_of(job):
+            work.remove()  # It was all done but for this.
+            return _read_description(output_dir)
         raise FileExistsError(
             f"--output_dir={output_dir} is not an empty folder: a data set is never overwritten. "
             "Remove it or choose another folder."
         )
-    partial_dir = output_dir.rstrip(os.sep) + ".incomplete"
-    shutil.rmtree(partial_dir, ignore_errors=True)
-    os.makedirs(partial_dir)
-    try:
-        with workers.Workers(num_workers or os.cpu_count()) as pool:
-            counts = _spill(files, partial_dir, settings, pool, explain or (lambda line: None))
-            counted_shards = _merge(partial_dir, settings, pool, counts)
-        if not counts["windows_kept_train"] + counts["windows_kept_eval"]:
+    limits = seconds_per_file, memory_mb_per_file * 2**20
+    with work.locked(), _explaining_a_full_disk(work.directory):
+        num_done = work.begin(job, map(_stat, files))
+        with workers.Workers(num_workers or os.cpu_count(), *limits) as pool:
+            counts = _examine_all(files, work, settings, pool, num_done, explain)
+            counted_shards = _merge(work, settings, pool)
+        kept = [sum(counted_shards[split].values()) for split in SPLITS]
+        cut, dropped = counts["windows_cut"], counts["windows_dropped_rests"]
+        counts["windows_duplicate"] = cut - dropped - sum(kept)
+        counts |= {f"windows_kept_{split}": each for split, each in zip(SPLITS, kept, strict=True)}
+        if not sum(kept):
+            work.remove()
             raise ValueError(f"No window is left of {len(files)} files.\n{format_counts(counts)}")
         description = {"settings": settings.describe(), "counts": counts, "shards": counted_shards}
-        with open(os.path.join(partial_dir, "dataset.json"), "w") as file:
-            json.dump(description, file, indent=2)
-            file.write("\n")
-        os.makedirs(output_dir, exist_ok=True)
-        os.replace(partial_dir, output_dir)
-    except BaseException:
-        shutil.rmtree(partial_dir, ignore_errors=True)
-        raise
+        write_description(work.data_dir, description)
+        os.replace(work.data_dir, output_dir)
+        work.remove()
     return description
-
-
-def examine(path: str, settings: Settings) -> Verdict:
-    """Reads one file and cuts its windows; whatever is wrong with it becomes the reason."""
-    cut = dropped_rests = 0
-    rows = []
-    split = ""
-    try:
-        midi = songs.read_bytes(path)
-        split = split_of(midi, settings.eval_fraction)
-        for part in windows.song_windows(
-            songs.parse_song(midi), settings.tracks, settings.num_bars, settings.max_rest_steps
-        ):
-            cut += part.num_cut
-            dropped_rests += part.num_cut - len(part.tokens)
-            rows.append(part.tokens.astype(settings.token_dtype).reshape(-1, settings.row_size))
-        if cut == dropped_rests:
-            raise songs.SongError("only rests", f"none of {cut} windows passes the rests rule")
-    except songs.SongError as error:
-        return Verdict(path, error.reason, error.detail, split, cut, dropped_rests, None)
-    except Exception as error:  # One file never ends a build; an unforeseen one is counted too.
-        return Verdict(path, CRASHED, f"{type(error).__name__}: {error}", split, 0, 0, None)
-    return Verdict(path, "", "", split, cut, dropped_rests, np.concatenate(rows))
-
-
-def split_of(midi: bytes, eval_fraction: float) -> str:
-    """Returns the split of a song by its bytes: the same wherever and whenever it is read."""
-    digest = hashlib.blake2b(midi, digest_size=8).digest()
-    return "eval" if int.from_bytes(digest, "big") < eval_fraction * 2**64 else "train"
 
 
 def format_counts(counts: dict) -> str:
@@ -217,67 +108,116 @@ def format_counts(counts: dict) -> str:
     return "\n".join(f"{name:<36}{number:>12,}" for name, number in rows)
 
 
-def _spill(files, directory: str, settings: Settings, pool, explain) -> dict:
-    """Writes every window's tokens to the file of its split and partition; returns the counts."""
-    dropped: collections.Counter = collections.Counter()
-    cut = dropped_rests = 0
-    with shards.SpillFiles(directory) as spill:
-        verdicts = pool.map(examine, [(path, settings) for path in files], _crashed)
-        for verdict in tqdm(verdicts, "files", len(files), unit="file"):
-            explain(str(verdict))
-            cut += verdict.num_cut
-            dropped_rests += verdict.num_dropped_rests
-            if verdict.reason:
-                dropped[verdict.reason] += 1
-            else:
-                spill.append(verdict.split, verdict.rows)
-    return {
-        "files_read": len(files),
-        "files_dropped": dict(sorted(dropped.items())),
-        "windows_cut": cut,
-        "windows_dropped_rests": dropped_rests,
-    }
+def write_description(data_dir: str, description: dict) -> None:
+    """Writes `dataset.json`, the last of a data set's files: without it there is none."""
+    write_text(os.path.join(data_dir, "dataset.json"), json.dumps(description, indent=2) + "\n")
 
 
-def _crashed(path: str, settings: Settings) -> Verdict:
-    return Verdict(path, CRASHED, "its process died", "", 0, 0, None)
+def _examine_all(files, work, settings: Settings, pool, num_done: int, explain) -> dict:
+    """Writes the parts that are not done yet; returns the counts of all songs."""
+    is_listed = not any(map(sources.has_several_songs, files))
+    remaining = itertools.islice(sources.read_sources(files), num_done, None)
+    done = (Verdict(*each) for each in itertools.islice(work.read_verdicts(), num_done))
+    tasks = ((source, settings) for source in remaining)
+    examined = _written(pool.map(examine, tasks, failed), work)
+    progress = tqdm(
+        itertools.chain(done, examined),
+        "files",
+        len(files) if is_listed else None,
+        unit="file",
+    )
+
+    def explained() -> Iterator[Verdict]:
+        for verdict in progress:
+            if explain is not None:
+                explain(str(verdict))
+            yield verdict
+
+    return count_verdicts(explained())
 
 
-def _merge(directory: str, settings: Settings, pool, counts: dict) -> dict:
-    """Writes the unique windows as shards, adds to the counts, and removes the spill files."""
-    tasks = [(directory, partition, settings) for partition in range(NUM_PARTITIONS)]
-    writers = {split: shards.ShardWriter(directory, split) for split in SPLITS}
-    num_duplicates = 0
-    merged = pool.map(_serialize_partition, tasks)
-    for records, duplicates in tqdm(merged, "windows", len(tasks), unit="part"):
-        num_duplicates += duplicates
+def _written(verdicts: Iterable[Verdict], work) -> Iterator[Verdict]:
+    """Passes verdicts on and writes them, with their rows, as parts."""
+    rows: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
+    pending: list[list] = []
+    num_bytes = 0
+
+    def write() -> None:
+        nonlocal num_bytes
+        work.write(pending, rows)
+        pending.clear()
+        num_bytes = 0
+        for each in rows.values():
+            each.clear()
+
+    for verdict in verdicts:
+        pending.append(list(verdict[:-1]))
+        if verdict.rows is not None:
+            rows[verdict.split].append(verdict.rows)
+            num_bytes += verdict.rows.nbytes
+        if len(pending) >= SONGS_PER_PART or num_bytes >= PART_BYTES:
+            write()
+        yield verdict._replace(rows=None)
+    if pending:
+        write()
+
+
+def _merge(work, settings: Settings, pool) -> dict:
+    """Writes the unique windows as shards; returns the windows in each, by split and name."""
+    os.makedirs(work.data_dir, exist_ok=True)
+    for name in os.listdir(work.data_dir):  # Of a build that was killed here.
+        os.unlink(os.path.join(work.data_dir, name))
+    ranges = _ranges(work.bucket_sizes(), settings.row_size * settings.token_dtype.itemsize)
+    tasks = ((work.describe_range(*each), settings) for each in ranges)
+    writers = {split: shards.ShardWriter(work.data_dir, split) for split in SPLITS}
+    merged = pool.map(_merge_range, tasks, chunk=1)
+    for framed in tqdm(merged, "windows", len(ranges), unit="part"):
         for split in SPLITS:
-            writers[split].write(records[split])
-    counted = {split: writer.close() for split, writer in writers.items()}
-    counts["windows_duplicate"] = num_duplicates
-    for split in SPLITS:
-        counts[f"windows_kept_{split}"] = sum(counted[split].values())
-    return counted
+            writers[split].write(framed[split])
+    return {split: writer.close() for split, writer in writers.items()}
 
 
-def _serialize_partition(directory: str, partition: int, settings: Settings):
-    """Returns one partition's serialized unique windows by split, and the number of duplicates."""
-    rows = {
-        split: shards.read_spill(directory, split, partition, settings.token_dtype).reshape(
-            -1, settings.row_size
-        )
-        for split in SPLITS
-    }
-    both = np.concatenate([rows[split] for split in SPLITS])
-    # The first of equal rows is kept: a window of train is never in eval.
-    as_bytes = both.view(np.dtype((np.void, both.shape[1] * both.itemsize)))[:, 0]
-    _, first = np.unique(as_bytes, return_index=True)
-    # By hash, not by content: neighbours in a shard should not be alike.
-    first = first[np.lexsort((first, shards.hash_rows(both[first])))]
-    is_train = first < len(rows["train"])
-    records = {"train": [], "eval": []}
-    for index, train in zip(first, is_train, strict=True):
-        window = both[index].reshape(settings.num_steps, len(settings.tracks))
-        sequence = tokens.detokenize(window.astype(np.int32), settings.tracks)
-        records["train" if train else "eval"].append(sequence.SerializeToString(deterministic=True))
-    return records, len(both) - len(first)
+def _ranges(bucket_sizes: np.ndarray, row_bytes: int) -> list[tuple[int, int]]:
+    """Returns ranges of buckets, the first and one after the last, of about MERGE_BYTES each."""
+    ranges, first, num_bytes = [], 0, 0
+    for bucket, size in enumerate(bucket_sizes.tolist()):
+        num_bytes += size * row_bytes
+        if num_bytes >= MERGE_BYTES or bucket == NUM_BUCKETS - 1:
+            ranges.append((first, bucket + 1))
+            first, num_bytes = bucket + 1, 0
+    return ranges
+
+
+def _merge_range(described: list, settings: Settings) -> dict[str, list[bytes]]:
+    """Returns the records of one range of hashes, framed, by split."""
+    rows = parts.read_range(described, settings.token_dtype, settings.row_size)
+    serializer = records.WindowSerializer(settings.tracks, settings.num_steps)
+    shape = settings.num_steps, len(settings.tracks)
+    merged = shards.merge_rows(*(rows[split] for split in SPLITS), serializer, shape)
+    return {split: list(map(records.frame, each)) for split, each in merged.items()}
+
+
+def _stat(path: str) -> tuple[str, int | None, int | None]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return path, None, None
+    return path, found.st_size, found.st_mtime_ns
+
+
+def _read_description(data_dir: str) -> dict:
+    with open(os.path.join(data_dir, "dataset.json")) as file:
+        return json.load(file)
+
+
+@contextlib.contextmanager
+def _explaining_a_full_disk(directory: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        raise OSError(
+            f"The disk is full: {error.strerror} in {directory}. What is done is kept there; make "
+            "room and give the same command again to go on, or remove the folder."
+        ) from error

@@ -16,11 +16,12 @@ import tensorflow as tf
 from google.protobuf import descriptor_pb2
 from note_seq.protobuf import music_pb2
 
-from magenta_vae.data import records as damaged_records
 from magenta_vae.data.builder import Settings
+from magenta_vae.data.records import read_sound_records
 from magenta_vae.music import tokens as music_tokens
 
-RECORDS_PER_READ = 1024
+RECORDS_PER_READ, BYTES_PER_READ = 1024, 2**20
+PARALLEL_CALLS = tf.data.AUTOTUNE
 SHUFFLE_ROUNDS = 16  # With the op's default of 4, seeds as small as 0 leave the order half sorted.
 
 
@@ -48,9 +49,10 @@ def load_tokens(
             "Build it of more songs, or hold out another share of them: "
             "--gin_param='builder.Settings.eval_fraction=0.3'."
         )
-    tokenize = tf.function(
-        lambda records: tokenize_records(records, settings.tracks, settings.num_steps)
-    )
+
+    def tokenize(records):
+        return tokenize_records(records, settings.tracks, settings.num_steps)
+
     parts = []
     for name, num_windows in shards.items():
         path = os.path.join(data_dir, name)
@@ -233,14 +235,18 @@ def _load_shard(
 ) -> list[np.ndarray]:
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{path} is missing: dataset.json names it.")
-    records = tf.data.TFRecordDataset(path)
 
-    def load():
-        batches = records.batch(RECORDS_PER_READ).prefetch(2)
-        return [tokenize(batch).numpy().astype(dtype) for batch in batches]
+    def load(dataset):
+        batches = (
+            dataset.batch(RECORDS_PER_READ)
+            .map(lambda rows: tf.cast(tokenize(rows), dtype), num_parallel_calls=PARALLEL_CALLS)
+            .prefetch(2)
+        )
+        return list(batches.as_numpy_iterator())
 
+    records = tf.data.TFRecordDataset(path, buffer_size=BYTES_PER_READ)
     try:
-        return load()
+        return load(records)
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
         if not (skip_corrupt and isinstance(error, tf.errors.DataLossError)):
             raise ValueError(
@@ -248,9 +254,8 @@ def _load_shard(
             ) from error
     except tf.errors.OpError as error:
         raise OSError(f"{path} could not be read: {error.message}") from error
-    sound = damaged_records.read_sound_records(path)
-    records = tf.data.Dataset.from_tensor_slices(sound) if sound else records.take(0)
-    return load()
+    sound = read_sound_records(path)
+    return load(tf.data.Dataset.from_tensor_slices(sound)) if sound else []
 
 
 def _check_settings(data_dir: str, found: dict, expected: dict) -> None:

@@ -1,55 +1,76 @@
-"""The files of a data set while it is built: spilled tokens, then shards of records."""
+"""Rows of tokens -> unique rows -> shards of records.
 
+Rows are ordered by a 64-bit hash of their tokens. Equal rows have equal hashes, so a corpus is made
+unique a range of hashes at a time: what is held in memory is one range, whatever the corpus.
+"""
+
+import functools
 import os
+from collections.abc import Iterable
 
 import numpy as np
 
-NUM_PARTITIONS = 64  # 28 million windows (paper, Dataset) are 440,000 a partition.
+from magenta_vae.data import records
+
+NUM_BUCKETS = 1024  # Ranges of hashes. 28 million windows (paper, Dataset) are 27,000 a range.
 WINDOWS_PER_SHARD = 2**17
 SPLITS = ("train", "eval")
 
 
 def hash_rows(rows: np.ndarray) -> np.ndarray:
     """Returns a 64-bit hash of each row of tokens: uint64 [rows]."""
-    multipliers = np.random.default_rng(0).integers(2**63, size=rows.shape[1], dtype=np.uint64) | 1
+    multipliers = _multipliers(rows.shape[1])
     hashes = np.zeros(len(rows), np.uint64)
-    for column, multiplier in zip(rows.T, multipliers.astype(np.uint64), strict=True):
-        hashes += (column.astype(np.uint64) + np.uint64(1)) * multiplier
+    for start in range(0, len(rows), 4096):  # Each is widened to eight bytes a token.
+        part = rows[start : start + 4096].astype(np.uint64) + np.uint64(1)
+        hashes[start : start + 4096] = part @ multipliers
     hashes ^= hashes >> np.uint64(31)
     hashes *= np.uint64(0x9E3779B97F4A7C15)
-    return hashes ^ hashes >> np.uint64(29)
+    hashes ^= hashes >> np.uint64(29)
+    return hashes << np.uint64(58) | hashes >> np.uint64(6)
 
 
-class SpillFiles:
-    """One open file for each split and partition."""
-
-    def __init__(self, directory: str):
-        self._files = {
-            (split, partition): open(_spill_path(directory, split, partition), "wb")  # noqa: SIM115
-            for split in SPLITS
-            for partition in range(NUM_PARTITIONS)
-        }
-
-    def append(self, split: str, rows: np.ndarray) -> None:
-        """Adds int [windows, steps * tracks] tokens, each row to the partition of its hash."""
-        partitions = (hash_rows(rows) % np.uint64(NUM_PARTITIONS)).astype(int)
-        for partition in np.unique(partitions):
-            self._files[split, partition].write(rows[partitions == partition].tobytes())
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        for file in self._files.values():
-            file.close()
+def buckets_of(hashes: np.ndarray) -> np.ndarray:
+    """Returns the range that each hash is in: int [hashes]."""
+    return (hashes // np.uint64(2**64 // NUM_BUCKETS)).astype(np.int64)
 
 
-def read_spill(directory: str, split: str, partition: int, dtype: np.dtype) -> np.ndarray:
-    """Returns the flat tokens of one spill file, and removes it."""
-    path = _spill_path(directory, split, partition)
-    values = np.fromfile(path, dtype)
-    os.unlink(path)
-    return values
+def unique_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the unique rows and their hashes, ordered by hash, then by content."""
+    first, hashes = first_of_equals(rows)
+    return rows[first], hashes[first]
+
+
+def first_of_equals(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the places of the unique rows, in the order of `unique_rows`; the hashes of all."""
+    hashes = hash_rows(rows)
+    order = np.argsort(hashes, kind="stable")
+    same_hash = hashes[order[1:]] == hashes[order[:-1]]
+    is_equal = same_hash.copy()
+    is_equal[same_hash] = (rows[order[1:][same_hash]] == rows[order[:-1][same_hash]]).all(axis=1)
+    if (is_equal != same_hash).any():  # Different rows of one hash: content decides.
+        order = np.lexsort((*rows.T[::-1], hashes))
+        is_equal = (rows[order[1:]] == rows[order[:-1]]).all(axis=1)
+    return order[np.append(True, ~is_equal)[: len(order)]], hashes
+
+
+def merge_rows(
+    train: np.ndarray, held_out: np.ndarray, serializer: records.WindowSerializer, shape: tuple
+) -> dict[str, list[bytes]]:
+    """Returns the records of each split's unique windows; one of train is never in eval.
+
+    Args:
+        train, held_out: int [windows, steps * tracks] tokens whose hashes are in one range.
+        serializer: makes records of windows.
+        shape: (steps, tracks) of a window.
+    """
+    both = np.concatenate([train, held_out])
+    first, _ = first_of_equals(both)
+    is_train = first < len(train)
+    return {
+        split: serializer(both[first[rows]].reshape(-1, *shape))
+        for split, rows in zip(SPLITS, (is_train, ~is_train), strict=True)
+    }
 
 
 class ShardWriter:
@@ -59,17 +80,15 @@ class ShardWriter:
         self._directory = directory
         self._split = split
         self._counts: list[int] = []
-        self._writer = None
+        self._file = None
 
-    def write(self, records: list[bytes]) -> None:
-        """Appends serialized windows."""
-        import tensorflow as tf  # Late: worker processes import this module and need none of it.
-
-        for record in records:
-            if self._writer is None:
-                self._writer = tf.io.TFRecordWriter(self._path(len(self._counts)))
+    def write(self, framed: Iterable[bytes]) -> None:
+        """Appends records, framed as they stand in a file."""
+        for record in framed:
+            if self._file is None:
+                self._file = open(self._path(len(self._counts)), "wb")  # noqa: SIM115
                 self._counts.append(0)
-            self._writer.write(record)
+            self._file.write(record)
             self._counts[-1] += 1
             if self._counts[-1] == WINDOWS_PER_SHARD:
                 self._finish()
@@ -84,13 +103,17 @@ class ShardWriter:
         return dict(zip(names, self._counts, strict=True))
 
     def _finish(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        if self._file is not None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._file = None
 
     def _path(self, index: int) -> str:
         return os.path.join(self._directory, f"{self._split}-{index:05d}.partial")
 
 
-def _spill_path(directory: str, split: str, partition: int) -> str:
-    return os.path.join(directory, f"{split}-{partition:03d}.spill")
+@functools.cache
+def _multipliers(num_columns: int) -> np.ndarray:
+    drawn = np.random.default_rng(0).integers(2**63, size=num_columns, dtype=np.uint64)
+    return drawn | np.uint64(1)

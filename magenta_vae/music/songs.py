@@ -90,7 +90,7 @@ def read_bytes(path: str | os.PathLike) -> bytes:
 
 def parse_song(midi: bytes) -> Song:
     """Parses the bytes of a MIDI file. Raises `SongError` with the reason where that fails."""
-    _check_header(midi)
+    midi = bare_midi(midi)
     try:
         score = symusic.Score.from_midi(midi)
     except Exception as error:  # symusic raises whatever its parser met, RuntimeError most of all.
@@ -116,12 +116,31 @@ def parse_song(midi: bytes) -> Song:
     )
 
 
+def bare_midi(midi: bytes) -> bytes:
+    """Returns a MIDI file out of its RIFF container (RMI), where it is in one, its header checked.
+
+    Raises `SongError` for what is not counted in beats, in words a musician understands.
+    """
+    if midi[:4] == b"RIFF" and midi[8:12] == b"RMID":
+        midi = _riff_data(midi)
+    _check_header(midi)
+    return midi
+
+
+def _riff_data(riff: bytes) -> bytes:
+    """Returns the `data` chunk of a RIFF file: (name, 32-bit size, contents to an even length)."""
+    at = 12
+    while at + 8 <= len(riff):
+        size = int.from_bytes(riff[at + 4 : at + 8], "little")
+        if riff[at : at + 4] == b"data":
+            return riff[at + 8 : at + 8 + size]
+        at += 8 + size + size % 2
+    raise SongError("not MIDI", "a RIFF container (RMI) without a data chunk")
+
+
 def _check_header(midi: bytes) -> None:
-    """Refuses what is not a MIDI file counted in beats, in words a musician understands."""
     if not midi:
         raise SongError("empty file")
-    if midi[:4] == b"RIFF":
-        raise SongError("not MIDI", "a RIFF container (RMI), not a bare MIDI file")
     if midi[:4] != b"MThd" or len(midi) < 14:
         raise SongError(
             "not MIDI", f"expected a 14-byte header that begins with MThd, found {midi[:4]!r}"

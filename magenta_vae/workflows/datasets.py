@@ -1,5 +1,6 @@
 """Data sets of the parsed configuration."""
 
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
 
@@ -7,12 +8,36 @@ from magenta_vae import configuration
 from magenta_vae.workflows import runs
 
 
-def build_dataset(inputs: Sequence[str], output_dir: str, **options) -> dict:
-    """Builds the data set that the parsed configuration describes; see `builder.build`."""
+def build_dataset(
+    inputs: Sequence[str],
+    output_dir: str,
+    reader: str | None = None,
+    runner: str | None = None,
+    beam_flags: Sequence[str] = (),
+    explain: Callable[[str], None] | None = None,
+    **options,
+) -> dict:
+    """Builds the data set that the parsed configuration describes.
+
+    Args:
+        inputs: folders, globs and files.
+        output_dir: the data set's folder.
+        reader: what reads MIDI, instead of the configuration's.
+        runner: Apache Beam's, with its own flags; None to build on this machine.
+        explain: is given a line for every song.
+        **options: of `builder.build`.
+    """
     from magenta_vae.data import builder
 
     settings = configuration.experiment().settings
-    return builder.build(builder.find_files(inputs), output_dir, settings, **options)
+    if reader:
+        settings = dataclasses.replace(settings, reader=reader)
+    files = builder.find_files(inputs)
+    if runner:
+        from magenta_vae.data import beam
+
+        return beam.build(files, output_dir, settings, runner, beam_flags, explain)
+    return builder.build(files, output_dir, settings, explain=explain, **options)
 
 
 def find_data(

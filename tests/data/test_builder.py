@@ -13,8 +13,9 @@ from musical import DRUMS, MELODY, TRIO, midi, play, time_signature, track
 from note_seq.protobuf import music_pb2
 
 from magenta_vae.data import builder, shards
-from magenta_vae.data.builder import Settings, build, examine, find_files, split_of
-from magenta_vae.music import songs, tokens, windows
+from magenta_vae.data.builder import Settings, build, examine, find_files
+from magenta_vae.data.verdicts import split_of
+from magenta_vae.music import readers, songs, tokens, windows
 
 COUNTS = [
     "files_read",
@@ -147,7 +148,7 @@ def test_an_instrument_without_a_window_costs_the_others_nothing(tmp_path):
         *write(tmp_path, song=midi(track(play(TWO_BARS * 2)), track(silent))), MELODY_2
     )
     assert (verdict.reason, verdict.num_cut, verdict.num_dropped_rests) == ("", 6, 3)
-    assert verdict.rows.shape == (3, 32)
+    assert verdict.rows.shape == (2, 32)  # CD, DC, CD: each once.
 
 
 def test_only_rests(tmp_path):
@@ -165,7 +166,7 @@ def test_what_nobody_foresaw_is_counted(tmp_path, in_process, monkeypatch):
         return original(midi)
 
     original = songs.parse_song
-    monkeypatch.setattr(songs, "parse_song", parse)
+    monkeypatch.setitem(readers.MIDI_READERS, "symusic", parse)
     lines = []
     description = build([bad, good], str(tmp_path / "out"), MELODY_2, explain=lines.append)
     assert description["counts"]["files_dropped"] == {"crashed the reader": 1}
@@ -197,19 +198,36 @@ def test_nothing_left(tmp_path, in_process):
     assert os.listdir(tmp_path) == ["a.mid"]
 
 
-@pytest.mark.parametrize("where", ["SpillFiles.append", "ShardWriter.write", "ShardWriter.close"])
-@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
-def test_interrupted_it_leaves_nothing(tmp_path, in_process, monkeypatch, where, error):
-    files = write(tmp_path, a=tune(TWO_BARS))
+def test_what_takes_too_long_costs_one_file(tmp_path, monkeypatch):
+    files = write(tmp_path, a=tune(TWO_BARS), endless=tune("E4 " * 32), z=tune("F4 " * 32))
+    monkeypatch.setattr(builder, "examine", die)
+    lines = []
+    counts = build(
+        files, str(tmp_path / "out"), MELODY_2, 2, explain=lines.append, seconds_per_file=1
+    )["counts"]
+    assert counts["files_read"] == 3 and counts["files_dropped"] == {"too slow": 1}
+    assert lines[1].endswith("endless.mid: dropped, too slow: took more than 1 seconds")
 
-    def interrupt(*_):
-        raise error("stop")
 
-    owner, method = where.split(".")
-    monkeypatch.setattr(getattr(shards, owner), method, interrupt)
-    with pytest.raises(error):
-        build(files, str(tmp_path / "out"), MELODY_2)
-    assert os.listdir(tmp_path) == ["a.mid"]
+def test_what_takes_too_much_memory_costs_one_file(tmp_path, monkeypatch):
+    (path,) = write(tmp_path, a=tune(TWO_BARS))
+
+    def greedy(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(windows, "_cut", greedy)
+    verdict = examine(path, MELODY_2)
+    assert (verdict.reason, verdict.num_cut) == ("too much memory", 0)
+
+
+def test_another_reader(tmp_path, in_process):
+    settings = Settings(MELODY, 2, reader="note_seq")
+    built = [build(SONGS[:3], str(tmp_path / s.reader), s) for s in (MELODY_2, settings)]
+    assert built[0]["counts"] == built[1]["counts"]
+    assert [each["settings"]["reader"] for each in built] == ["symusic", "note_seq"]
+    for name in built[0]["shards"]["train"]:
+        found = [(tmp_path / reader / name).read_bytes() for reader in ("symusic", "note_seq")]
+        assert found[0] == found[1]
 
 
 def test_shards_of_bounded_size(tmp_path, in_process, monkeypatch):
@@ -250,7 +268,8 @@ def test_files_are_found_at_any_depth_each_once(tmp_path):
 
 
 def test_settings_say_what_is_wrong():
-    for wrong in ({"tracks": ()}, {"num_bars": 0}, {"eval_fraction": 1.0}, {"eval_fraction": -0.1}):
+    for wrong in ({"tracks": ()}, {"num_bars": 0}, {"eval_fraction": 1.0}, {"eval_fraction": -0.1},
+                  {"reader": "mido"}):  # fmt: skip
         with pytest.raises(ValueError, match=f"{next(iter(wrong))}.*Received"):
             Settings(**{"tracks": MELODY, "num_bars": 2, **wrong})
     assert Settings(TRIO, 16).token_dtype == np.uint16 and MELODY_2.token_dtype == np.uint8

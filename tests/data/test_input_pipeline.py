@@ -207,8 +207,8 @@ def copied(built, tmp_path):
     return folder, next(folder.glob("train-*"))
 
 
-def load(folder, settings=SETTINGS["melody"]):
-    return load_tokens(str(folder), "train", settings)
+def load(folder, settings=SETTINGS["melody"], **options):
+    return load_tokens(str(folder), "train", settings, **options)
 
 
 def test_not_a_data_set(tmp_path):

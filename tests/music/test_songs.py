@@ -19,6 +19,7 @@ from musical import (
     play,
     program_change,
     raw_track,
+    rmi,
     tempo,
     time_signature,
     track,
@@ -144,7 +145,9 @@ BAD = {
     "empty": (b"", "empty file"),
     "text": (b"C4 D4 E4, not a MIDI file", "not MIDI"),
     "header cut": (GOOD[:9], "not MIDI"),
-    "RMI": (b"RIFF\0\0\0\0RMIDdata" + GOOD, "not MIDI"),
+    "RMI without data": (b"RIFF\0\0\0\0RMIDDISP\3\0\0\0abc\0", "not MIDI"),
+    "RMI of nothing": (rmi(b""), "empty file"),
+    "another RIFF": (b"RIFF\0\0\0\0WAVEdata", "not MIDI"),
     "division 0": (midi(track(play(TUNE)), division=0), "no beats"),
     "SMPTE": (midi(track(play(TUNE)), division=0xE728), "no beats"),
     "format 2": (midi(track(play(TUNE)), track(play(TUNE)), midi_format=2), "format 2"),
@@ -165,6 +168,11 @@ BAD = {
 def test_a_bad_file_has_a_stable_reason(name):
     data, expected = BAD[name]
     assert reason(data) == expected
+
+
+def test_midi_in_riff_is_the_same_song():
+    wrapped, bare = parse_song(rmi(GOOD)), parse_song(GOOD)
+    assert notes(wrapped.instruments[0]) == notes(bare.instruments[0]) == parse(TUNE)
 
 
 def test_claimed_tracks_are_not_believed():

@@ -1,0 +1,87 @@
+"""What defines a data set, beside its songs."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from magenta_vae.music import readers, songs, tokens
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What defines a data set, beside its songs.
+
+    Args:
+        tracks: the vocabularies of a window, in the order of its tokens.
+        num_bars: the length of a window.
+        max_rest_steps: the longest run of rests allowed in any track of a window.
+        eval_fraction: the share of songs that are held out, by a hash of their bytes.
+        reader: what reads MIDI, one of `readers.MIDI_READERS`.
+    """
+
+    tracks: Sequence[tokens.Vocabulary]
+    num_bars: int
+    max_rest_steps: int = songs.STEPS_PER_BAR  # paper, Dataset: "at most a single bar"
+    eval_fraction: float = 0.1  # The paper does not say.
+    reader: str = "symusic"
+
+    def __post_init__(self):
+        if not self.tracks:
+            raise ValueError("tracks must name at least one vocabulary. Received: none.")
+        if self.num_bars < 1:
+            raise ValueError(f"num_bars must be at least 1. Received: num_bars={self.num_bars}.")
+        if not 0 <= self.eval_fraction < 1:
+            raise ValueError(
+                f"eval_fraction must be in [0, 1). Received: eval_fraction={self.eval_fraction}."
+            )
+        if self.reader not in readers.MIDI_READERS:
+            raise ValueError(
+                f"reader must be one of {', '.join(readers.MIDI_READERS)}. "
+                f"Received: reader={self.reader}."
+            )
+
+    @property
+    def num_steps(self) -> int:
+        """Sixteenth notes in a window."""
+        return num_steps(self.num_bars)
+
+    @property
+    def row_size(self) -> int:
+        """Tokens in a window."""
+        return self.num_steps * len(self.tracks)
+
+    @property
+    def token_dtype(self) -> np.dtype:
+        """The smallest integer that holds every class."""
+        return np.min_scalar_type(max(tokens.num_classes(self.tracks)) - 1)
+
+    def describe(self) -> dict:
+        """Returns the settings as JSON values."""
+        described = dataclasses.asdict(self)
+        described["tracks"] = [
+            {"vocabulary": type(track).__name__, **values}
+            for track, values in zip(self.tracks, described["tracks"], strict=True)
+        ]
+        return json.loads(json.dumps(described))
+
+
+def num_steps(num_bars: int) -> int:
+    """Returns the sixteenth notes of a window of so many bars."""
+    return num_bars * songs.STEPS_PER_BAR
+
+
+def settings_of(described: dict) -> Settings:
+    """Returns the settings that `Settings.describe` gave. Raises `ValueError` for any others."""
+    kinds = {kind.__name__: kind for kind in (tokens.Melody, tokens.Drums)}
+    try:
+        tracks = tuple(
+            kinds[track["vocabulary"]](
+                **{name: value for name, value in track.items() if name != "vocabulary"}
+            )
+            for track in described["tracks"]
+        )
+        return Settings(**{**described, "tracks": tracks})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"These are no settings of a data set: {described}.") from error

@@ -1,0 +1,109 @@
+"""A song -> its windows, or the reason that there are none."""
+
+import collections
+import hashlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from magenta_vae.data import shards, workers
+from magenta_vae.data.settings import Settings
+from magenta_vae.data.sources import Source
+from magenta_vae.music import songs, windows
+
+CRASHED, SLOW, GREEDY = "crashed the reader", "too slow", "too much memory"
+
+
+class Verdict(NamedTuple):
+    """What became of one song.
+
+    Attributes:
+        name: the file, or the place within it.
+        reason, detail: the rule that dropped it and how, both empty where it was used.
+        split: `train` or `eval`.
+        num_cut, num_dropped_rests: windows cut, and those of them the rests rule dropped.
+        rows: [windows, row_size] tokens of those that remain, each once.
+    """
+
+    name: str
+    reason: str
+    detail: str
+    split: str
+    num_cut: int
+    num_dropped_rests: int
+    rows: np.ndarray | None = None
+
+    def __str__(self) -> str:
+        if self.reason:
+            return f"{self.name}: dropped, {self.reason}" + (f": {self.detail}" * bool(self.detail))
+        return (
+            f"{self.name}: used for {self.split}, {self.num_cut} windows cut, "
+            f"{self.num_dropped_rests} of them dropped by the rests rule"
+        )
+
+
+def examine(source: Source | str, settings: Settings) -> Verdict:
+    """Reads one song and cuts its windows; whatever is wrong with it becomes the reason."""
+    source = Source(source) if isinstance(source, str) else source
+    cut = dropped_rests = 0
+    rows = []
+    split = ""
+
+    def dropped(reason: str, detail: str) -> Verdict:
+        return Verdict(source.name, reason, detail, split, cut, dropped_rests)
+
+    try:
+        data = source.read()
+        split = split_of(data, settings.eval_fraction)
+        for part in windows.song_windows(
+            source.parse(data, settings.reader),
+            settings.tracks,
+            settings.num_bars,
+            settings.max_rest_steps,
+        ):
+            cut += part.num_cut
+            dropped_rests += part.num_cut - len(part.tokens)
+            rows.append(part.tokens.astype(settings.token_dtype).reshape(-1, settings.row_size))
+        if cut == dropped_rests:
+            raise songs.SongError("only rests", f"none of {cut} windows passes the rests rule")
+        unique, _ = shards.unique_rows(np.concatenate(rows))
+    except songs.SongError as error:
+        return dropped(error.reason, error.detail)
+    except MemoryError:
+        cut = dropped_rests = 0
+        return dropped(GREEDY, "more than a file may take")
+    except Exception as error:  # One file never ends a build; an unforeseen one is counted too.
+        cut = dropped_rests = 0
+        return dropped(CRASHED, f"{type(error).__name__}: {error}")
+    return Verdict(source.name, "", "", split, cut, dropped_rests, unique)
+
+
+def split_of(midi: bytes, eval_fraction: float) -> str:
+    """Returns the split of a song by its bytes: the same wherever and whenever it is read."""
+    digest = hashlib.blake2b(midi, digest_size=8).digest()
+    return "eval" if int.from_bytes(digest, "big") < eval_fraction * 2**64 else "train"
+
+
+def failed(task: tuple[Source, Settings], reason: str) -> Verdict:
+    """Returns the verdict on a song that its process did not survive."""
+    died = reason == workers.DIED
+    return Verdict(task[0].name, CRASHED if died else SLOW, reason, "", 0, 0)
+
+
+def count_verdicts(verdicts: Iterable[Verdict]) -> dict:
+    """Returns what the verdicts add to the counts of a data set."""
+    dropped: collections.Counter = collections.Counter()
+    read = cut = dropped_rests = 0
+    for verdict in verdicts:
+        read += 1
+        cut += verdict.num_cut
+        dropped_rests += verdict.num_dropped_rests
+        if verdict.reason:
+            dropped[verdict.reason] += 1
+    return {
+        "files_read": read,
+        "files_dropped": dict(sorted(dropped.items())),
+        "windows_cut": cut,
+        "windows_dropped_rests": dropped_rests,
+    }

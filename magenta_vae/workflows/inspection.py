@@ -1,0 +1,75 @@
+"""A look at a data set: what its windows hold, in numbers and pictures."""
+
+import os
+from collections.abc import Callable
+
+from magenta_vae.music import contents
+from magenta_vae.music.songs import STEPS_PER_BAR
+
+BARS_OF_SHEET = 48  # Six systems of eight bars.
+
+
+def inspect_dataset(
+    data_dir: str, output_dir: str | None, seed: int, report: Callable[[str], None]
+) -> dict:
+    """Reports what each split of a data set holds, and draws it; returns the figures.
+
+    Args:
+        data_dir: a folder written by `scripts/build_dataset`.
+        output_dir: where `<split>-histograms.png` and `<split>-windows.png` go; None for none.
+        seed: of the windows that are drawn.
+        report: is given the lines.
+    """
+    from magenta_vae.data import builder, input_pipeline
+
+    description = input_pipeline.read_description(data_dir)
+    settings = builder.settings_of(description["settings"])
+    report(builder.format_counts(description["counts"]))
+    figures = {}
+    for split, shards in description["shards"].items():
+        if not sum(shards.values()):
+            continue
+        tokens = input_pipeline.load_tokens(data_dir, split, settings)
+        described = {
+            track.name: contents.describe_track(tokens[:, :, index], track)
+            for index, track in enumerate(settings.tracks)
+        }
+        figures[split] = {"windows": len(tokens), "tracks": described}
+        report(f"\n{split}: {len(tokens):,} windows of {settings.num_bars} bars")
+        report(contents.format_tracks(described, settings.tracks))
+        for track in settings.tracks:
+            report(contents.most_frequent(described[track.name], track))
+        if output_dir is not None:
+            for path in _draw(tokens, described, settings, os.path.join(output_dir, split), seed):
+                report(f"wrote {path}")
+    return figures
+
+
+def _draw(tokens, described: dict, settings, prefix: str, seed: int) -> list[str]:
+    """Writes both pictures of a split and returns their paths."""
+    import numpy as np
+
+    from magenta_vae.music import histograms, plots
+    from magenta_vae.music.tokens import detokenize
+
+    os.makedirs(os.path.dirname(prefix), exist_ok=True)
+    number = min(max(BARS_OF_SHEET // settings.num_bars, 1), len(tokens))
+    drawn = np.random.default_rng(seed).choice(len(tokens), number, replace=False)
+    line = tokens[drawn].reshape(-1, len(settings.tracks)).astype(np.int32)
+    bars = len(line) // STEPS_PER_BAR
+    name = os.path.basename(prefix)
+    pictures = {
+        "histograms": histograms.draw_histograms(
+            described, settings.tracks, f"{name}: {len(tokens):,} windows"
+        ),
+        "windows": plots.draw_score(
+            detokenize(line, settings.tracks),
+            f"{name}: {number} random windows of {settings.num_bars} bars one after another, "
+            f"{bars} bars in all",
+        ),
+    }
+    paths = []
+    for what, figure in pictures.items():
+        paths.append(f"{prefix}-{what}.png")
+        plots.write_png(figure, paths[-1])
+    return paths
