@@ -4,14 +4,8 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from magenta_vae.music.plots import (
-    DRUM_NAMES,
-    FONT_POINTS,
-    INK,
-    ROW_COLOR,
-    TITLE_POINTS,
-    TRACK_COLORS,
-)
+from magenta_vae.music.lanes import DRUM_NAMES
+from magenta_vae.music.plots import FONT_POINTS, INK, ROW_COLOR, TITLE_POINTS, TRACK_COLORS
 from magenta_vae.music.songs import STEPS_PER_BAR, STEPS_PER_QUARTER
 from magenta_vae.music.tokens import NUM_PITCHES, Vocabulary
 

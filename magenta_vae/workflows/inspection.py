@@ -71,5 +71,5 @@ def _draw(tokens, described: dict, settings, prefix: str, seed: int) -> list[str
     paths = []
     for what, figure in pictures.items():
         paths.append(f"{prefix}-{what}.png")
-        plots.write_png(figure, paths[-1])
+        plots.write_picture(figure, paths[-1])
     return paths

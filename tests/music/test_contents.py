@@ -53,5 +53,5 @@ def test_a_table_and_a_picture_of_every_track(tmp_path):
     ]  # fmt: skip
     heights = [bar.get_height() for bar in figure.axes[1].patches]
     assert heights == described["lead"]["onsets_per_step"]
-    plots.write_png(figure, tmp_path / "trio.png", dots_per_inch=20)
+    plots.write_picture(figure, tmp_path / "trio.png", dots_per_inch=20)
     assert (tmp_path / "trio.png").stat().st_size > 1000
