@@ -3,8 +3,7 @@
 import os
 from collections.abc import Callable
 
-from magenta_vae.music import contents
-from magenta_vae.music.songs import STEPS_PER_BAR
+# What reads music is imported within functions: `--help` must be instant.
 
 BARS_OF_SHEET = 48  # Six systems of eight bars.
 
@@ -21,6 +20,7 @@ def inspect_dataset(
         report: is given the lines.
     """
     from magenta_vae.data import builder, input_pipeline
+    from magenta_vae.music import contents
 
     description = input_pipeline.read_description(data_dir)
     settings = builder.settings_of(description["settings"])
@@ -50,6 +50,7 @@ def _draw(tokens, described: dict, settings, prefix: str, seed: int) -> list[str
     import numpy as np
 
     from magenta_vae.music import histograms, plots
+    from magenta_vae.music.songs import STEPS_PER_BAR
     from magenta_vae.music.tokens import detokenize
 
     os.makedirs(os.path.dirname(prefix), exist_ok=True)
