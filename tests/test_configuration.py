@@ -6,7 +6,7 @@ import pytest
 
 from magenta_vae import configuration
 from magenta_vae.inference import outputs
-from magenta_vae.training import checkpoints
+from magenta_vae.training.weights import load_weights
 from magenta_vae.workflows import datasets, runs, training
 
 TINY = "scale/tiny.gin"
@@ -72,7 +72,7 @@ def test_a_checkpoint_of_another_model_is_refused(data_dirs, tmp_path):
     training.train(str(run_dir), data_dirs["mel_2bar"], max_steps=2)
     configuration.parse(["mel_2bar.gin", TINY], ["z_size = 9"])
     with pytest.raises(ValueError, match="does not fit"):
-        checkpoints.load_weights(str(run_dir), configuration.experiment().make_model())
+        load_weights(str(run_dir), configuration.experiment().make_model())
 
 
 def test_the_saved_configuration_reads_back_as_itself():

@@ -120,9 +120,14 @@ class WindowSerializer:
         """
         owners, codes = [], []
         for index, track in enumerate(self._tracks):
-            # One long line: a note does not cross into the next window, which begins anew.
-            notes = track.detokenize(windows[:, :, index].reshape(-1).astype(np.int32))
-            owner, start = np.divmod(notes.starts.astype(np.int64), self._num_steps)
+            # One long line, a step of silence between windows: no note crosses into the next.
+            lines = np.pad(
+                windows[:, :, index].astype(np.int32),
+                [(0, 0), (0, 1)],
+                constant_values=track.release,
+            )
+            notes = track.detokenize(lines.reshape(-1))
+            owner, start = np.divmod(notes.starts.astype(np.int64), self._num_steps + 1)
             steps = notes.ends - notes.starts
             code = (index * (self._num_steps + 1) + start) * (self._num_steps + 1) + steps
             owners.append(owner)

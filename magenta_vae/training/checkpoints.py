@@ -61,7 +61,7 @@ class Checkpoints:
             OSError: where it cannot be written; those that were there are left as they are.
         """
         step = self._step()
-        if step == (self._saved or 0):
+        if step == self._saved:
             return
         if self._is_writer:
             _write(self._checkpoint, self._folder, step, self._max_to_keep)
