@@ -52,6 +52,7 @@ setup(
             "nbclient>=0.10",
             "nbformat>=5.10",
             "pytest>=8.0",
+            "pytest-xdist>=3.6",
             "ruff>=0.17",
         ],
     },
