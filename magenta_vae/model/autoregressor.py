@@ -230,7 +230,7 @@ def run(
         _by_segment((part.context_gates(flat), part.states(flat)), num_segments) for part in parts
     ]
     num_steps = num_segments * segment_steps
-    array = tf.TensorArray(tf.int32, num_steps, element_shape=[None, first.shape[-1]])
+    array = tf.TensorArray(tf.int32, num_steps, element_shape=first.shape)
 
     def step_body(step, token, states, chosen, constants):
         logits, next_states = [], []

@@ -225,19 +225,24 @@ def _forward(weights, constant, states, first, num_steps, choose):
     """Returns what is kept of each layer, and the tokens read [steps, rows, tracks]."""
     take_step = StackSteps(weights)
 
-    def array(size, width=None):
-        shape = [None, width] if width else [None, None]
+    num_rows = constant.shape[1]  # Where it is known the arrays say it: LiteRT needs that.
+
+    def array(size, *shape):
         return tf.TensorArray(constant.dtype, size, element_shape=shape, clear_after_read=False)
 
-    kept = [
-        _Kept(
-            tuple(array(num_steps) for _ in range(3)),
-            array(num_steps + 1).write(0, cell),
-            array(num_steps, kernel.shape[1] // 4),
+    def arrays(num_units):
+        return _Kept(
+            tuple(array(num_steps, parts * num_units, num_rows) for parts in (2, 1, 1)),
+            array(num_steps + 1, num_units, num_rows),
+            array(num_steps, num_rows, num_units),
         )
-        for kernel, (_, cell) in zip(weights.kernels, states, strict=True)
+
+    kept = [arrays(kernel.shape[1] // 4) for kernel in weights.kernels]
+    kept = [
+        layer._replace(cells=layer.cells.write(0, cell))
+        for layer, (_, cell) in zip(kept, states, strict=True)
     ]
-    read = tf.TensorArray(tf.int32, num_steps, element_shape=[None, first.shape[-1]])
+    read = tf.TensorArray(tf.int32, num_steps, element_shape=first.shape)
 
     def body(t, tokens, states, kept, read):
         own_constant = constant if constant.shape.rank == 2 else constant[t]

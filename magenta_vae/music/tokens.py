@@ -13,6 +13,7 @@ of one drum step are different hits. The input pipeline computes the same formul
 """
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -159,6 +160,27 @@ Vocabulary = Melody | Drums
 def num_classes(tracks: Sequence[Vocabulary]) -> tuple[int, ...]:
     """Returns the number of classes of each track: what a model needs to know of them."""
     return tuple(track.num_classes for track in tracks)
+
+
+def describe(tracks: Sequence[Vocabulary]) -> list[dict]:
+    """Returns tracks as JSON values; `from_description` is the inverse."""
+    described = [
+        {"vocabulary": type(track).__name__, **dataclasses.asdict(track)} for track in tracks
+    ]
+    return json.loads(json.dumps(described))
+
+
+def from_description(described: Sequence[dict]) -> tuple[Vocabulary, ...]:
+    """Returns the tracks of `describe`. Raises `ValueError` for a vocabulary that is not known."""
+    known = {kind.__name__: kind for kind in (Melody, Drums)}
+    tracks = []
+    for values in described:
+        arguments = dict(values)
+        name = arguments.pop("vocabulary")
+        if name not in known:
+            raise ValueError(f"vocabulary must be one of {', '.join(known)}. Received: {name!r}.")
+        tracks.append(known[name](**arguments))
+    return tuple(tracks)
 
 
 def names(tracks: Sequence[Vocabulary]) -> tuple[str, ...]:
