@@ -54,14 +54,11 @@ class Servable:
             raise LookupError(f'Serving signature name: "{signature}" not found in signature def')
         expected = set(self.signatures[signature].inputs)
         if set(inputs) != expected:
-            raise ValueError(
-                f"input keys must be {sorted(expected)}. Received: {sorted(inputs)}."
-            )
+            raise ValueError(f"input keys must be {sorted(expected)}. Received: {sorted(inputs)}.")
         for name, value in inputs.items():
-            if value.dtype != self.dtype(signature, name):
-                raise ValueError(
-                    f"{name} must be {self.dtype(signature, name).__name__}. Received: {value.dtype}."
-                )
+            dtype = self.dtype(signature, name)
+            if value.dtype != dtype:
+                raise ValueError(f"{name} must be {dtype.__name__}. Received: {value.dtype}.")
         try:
             return self._callables[signature](*(inputs[name] for name in sorted(inputs)))
         except tf.errors.OpError as error:

@@ -50,7 +50,10 @@ def finite(shape) -> Field:
 def positive() -> Field:
     """Returns a field of one number above 0 a row."""
     return Field(
-        (), tf.float32, "finite and above 0", lambda values: tf.math.is_finite(values) & (values > 0)
+        (),
+        tf.float32,
+        "finite and above 0",
+        lambda values: tf.math.is_finite(values) & (values > 0),
     )
 
 

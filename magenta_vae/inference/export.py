@@ -1,15 +1,19 @@
 """A model -> a folder that TensorFlow Serving loads: SavedModel, description and model card."""
 
+import errno
 import json
 import os
+import shutil
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tensorflow as tf
 
+from magenta_vae.inference import runtimes
 from magenta_vae.inference.seeds import SEED_BITS
 from magenta_vae.inference.signatures import INPUTS, Signatures
-from magenta_vae.music import files, songs
+from magenta_vae.music import songs
 from magenta_vae.music import tokens as music_tokens
 from magenta_vae.music.note_sequences import DEFAULT_QPM
 
@@ -46,17 +50,15 @@ def write(
     Raises:
         ValueError: for a model without latent space, and for formats that are not known.
     """
-    from magenta_vae.inference import runtimes  # Its packages are optional.
-
     check(model, formats)
     num_steps = num_bars * songs.STEPS_PER_BAR
     described = {**describe(model, tracks, num_bars), **(facts or {})}
     text = json.dumps(described, indent=2)
     signatures = Signatures(model, music_tokens.num_classes(tracks), num_steps, text)
-    os.makedirs(output_dir, exist_ok=True)
-    version = next_version(output_dir)
-    path = os.path.join(output_dir, str(version))
-    with files.new_folder(path) as beside:
+    # Not an integer, so no server takes it for a version.
+    beside = os.path.join(output_dir, f"{uuid.uuid4().hex}.partial")
+    os.makedirs(beside)
+    try:
         write_saved_model(model, signatures, beside)
         if "onnx" in formats:
             runtimes.write_onnx(signatures, os.path.join(beside, "onnx"), text)
@@ -66,7 +68,10 @@ def write(
         assets.mkdir(exist_ok=True)
         (assets / DESCRIPTION_FILE).write_text(text + "\n")
         (assets / CARD_FILE).write_text(card)
-    return path
+        return _place(beside, output_dir)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
 
 
 def check(model, formats: Sequence[str] = ()) -> None:
@@ -124,6 +129,19 @@ def describe(model, tracks: Sequence[music_tokens.Vocabulary], num_bars: int) ->
             for name, inputs in INPUTS.items()
         },
     }
+
+
+def _place(beside: str, output_dir: str) -> str:
+    """Renames a folder to the next version and returns its path."""
+    while True:
+        path = os.path.join(output_dir, str(next_version(output_dir)))
+        try:
+            os.rename(beside, path)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            continue  # Another export has taken the number meanwhile.
+        return path
 
 
 def _describe_field(field) -> dict:

@@ -65,9 +65,7 @@ def _frozen(signatures: Signatures, name: str, batch_size: int):
     specs = signatures.specs(name, batch_size)
     graph = tf.function(signatures.portable(name), input_signature=specs).get_concrete_function()
     # Loops stay loops: lowered to switches and merges, nested ones are not understood.
-    frozen = convert_to_constants.convert_variables_to_constants_v2(
-        graph, lower_control_flow=False
-    )
+    frozen = convert_to_constants.convert_variables_to_constants_v2(graph, lower_control_flow=False)
     outputs = sorted(graph.structured_outputs)  # The order in which graphs flatten dictionaries.
     return tf.function(
         lambda *values: dict(zip(outputs, frozen(*values), strict=True)), input_signature=specs

@@ -140,7 +140,9 @@ class Client:
             for name, music in (("start", start), ("end", end))
         }
         position = np.linspace(0, 1, num_steps).astype(np.float32)
-        return self._generate("interpolate", num_steps, temperature, seed, position=position, **ends)
+        return self._generate(
+            "interpolate", num_steps, temperature, seed, position=position, **ends
+        )
 
     def _generate(
         self, signature: str, num_rows: int, temperature: float, seed: int, **inputs

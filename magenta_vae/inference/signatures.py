@@ -1,5 +1,6 @@
 """A model as a server calls it: functions of batches whose rows do not depend on one another."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
@@ -34,6 +35,9 @@ class Signatures:
 
     def __init__(self, model, num_classes: Sequence[int], num_steps: int, description: str = ""):
         self._model = model
+        # Traced once for all the signatures that call them.
+        self._encode = tf.function(model.encode)
+        self._decode = tf.function(functools.partial(generation.decode_rows, model))
         self._num_classes = list(num_classes)
         self._description = description
         window = checks.integers((num_steps, len(num_classes)), num_classes)
@@ -67,13 +71,12 @@ class Signatures:
 
     def encode(self, tokens):
         """Returns the posterior's `mu` and `sigma`, float32 [rows, z_size]."""
-        mu, sigma = self._model.encode(tokens)
+        mu, sigma = self._encode(tokens)
         return {"mu": mu, "sigma": sigma}
 
     def decode(self, z, temperature, seed):
         """Returns `tokens`, int32 [rows, steps, tracks], drawn at a temperature."""
-        pairs = seed_pairs(seed)
-        return {"tokens": generation.decode_rows(self._model, z, temperature[:, None], pairs)}
+        return {"tokens": self._decode(z, temperature[:, None], seed_pairs(seed))}
 
     def sample(self, seed, temperature):
         """Returns the `tokens` of points of the prior."""
@@ -81,11 +84,11 @@ class Signatures:
 
     def reconstruct(self, tokens, temperature, seed):
         """Returns the `tokens` of the means of other tokens."""
-        return self.decode(self._model.encode(tokens)[0], temperature, seed)
+        return self.decode(self._encode(tokens)[0], temperature, seed)
 
     def interpolate(self, start, end, position, temperature, seed):
         """Returns the `tokens` of points on the spherical ways between the means of two windows."""
-        ends = (self._model.encode(tokens)[0] for tokens in (start, end))
+        ends = (self._encode(tokens)[0] for tokens in (start, end))
         return self.decode(latent.slerp(*ends, position), temperature, seed)
 
     def decode_with_noise(self, z, temperature, gumbel):

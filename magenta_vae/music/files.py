@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,23 +19,6 @@ def replacing(path: str | os.PathLike) -> Iterator[str]:
         os.replace(beside, path)
     except BaseException:
         Path(beside).unlink(missing_ok=True)
-        raise
-
-
-@contextlib.contextmanager
-def new_folder(path: str | os.PathLike) -> Iterator[str]:
-    """Gives an empty folder beside a path to write into, and renames it to the path at the end.
-
-    Where the writing fails, nothing is left. Raises `OSError` where the path has come to hold
-    something meanwhile.
-    """
-    beside = f"{os.fspath(path)}.{uuid.uuid4().hex}.partial"
-    os.makedirs(beside)
-    try:
-        yield beside
-        os.rename(beside, path)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
         raise
 
 

@@ -171,16 +171,24 @@ def describe(tracks: Sequence[Vocabulary]) -> list[dict]:
 
 
 def from_description(described: Sequence[dict]) -> tuple[Vocabulary, ...]:
-    """Returns the tracks of `describe`. Raises `ValueError` for a vocabulary that is not known."""
+    """Returns the tracks of `describe`, whatever else is said of them.
+
+    Raises `ValueError` for a vocabulary that is not known.
+    """
     known = {kind.__name__: kind for kind in (Melody, Drums)}
     tracks = []
     for values in described:
-        arguments = dict(values)
-        name = arguments.pop("vocabulary")
+        name = values["vocabulary"]
         if name not in known:
             raise ValueError(f"vocabulary must be one of {', '.join(known)}. Received: {name!r}.")
-        tracks.append(known[name](**arguments))
+        fields = [field.name for field in dataclasses.fields(known[name])]
+        tracks.append(known[name](**{field: _tuples(values[field]) for field in fields}))
     return tuple(tracks)
+
+
+def _tuples(value):
+    """Returns a JSON value with its lists as tuples."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def names(tracks: Sequence[Vocabulary]) -> tuple[str, ...]:

@@ -56,7 +56,9 @@ def export(
         parts.settings.num_bars,
         output_dir,
         facts,
-        model_card(facts, exporting.describe(model, parts.settings.tracks, parts.settings.num_bars)),
+        model_card(
+            facts, exporting.describe(model, parts.settings.tracks, parts.settings.num_bars)
+        ),
         formats,
         litert_batch_size,
     )
