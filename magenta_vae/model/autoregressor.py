@@ -263,7 +263,8 @@ def run(
         parallel_iterations=1,
     )
     # [S, T / S, B, K] -> [T, B, K] -> [B, T, K]
-    chosen = tf.reshape(chosen.stack(), [num_segments * segment_steps, -1, first.shape[-1]])
+    num_rows = -1 if first.shape[0] is None else first.shape[0]
+    chosen = tf.reshape(chosen.stack(), [num_segments * segment_steps, num_rows, first.shape[-1]])
     return tf.transpose(chosen, [1, 0, 2])
 
 
@@ -296,9 +297,13 @@ def sampler(temperature, uniform: tf.Tensor) -> Choice:
 
 def _by_segment(structure, num_segments: int):
     """Returns a structure of [D, segments * rows] as [segments, D, rows]."""
-    return tf.nest.map_structure(
-        lambda x: tf.transpose(tf.reshape(x, [x.shape[0], num_segments, -1]), [1, 0, 2]), structure
-    )
+
+    def split(x):
+        # Where the rows are known LiteRT must be told.
+        num_rows = -1 if x.shape[1] is None else x.shape[1] // num_segments
+        return tf.transpose(tf.reshape(x, [x.shape[0], num_segments, num_rows]), [1, 0, 2])
+
+    return tf.nest.map_structure(split, structure)
 
 
 def _split_tracks(parts: Sequence[Autoregressor], tokens: tf.Tensor) -> list[tf.Tensor]:
