@@ -15,6 +15,7 @@ from magenta_vae.inference.seeds import SEED_BITS
 from magenta_vae.inference.signatures import INPUTS, Signatures
 from magenta_vae.music import songs
 from magenta_vae.music import tokens as music_tokens
+from magenta_vae.music import tracks as track_values
 from magenta_vae.music.note_sequences import DEFAULT_QPM
 
 # What else a model can be written as, beside its SavedModel.
@@ -113,8 +114,12 @@ def describe(model, tracks: Sequence[music_tokens.Vocabulary], num_bars: int) ->
     signatures = Signatures(model, music_tokens.num_classes(tracks), num_steps)
     return {
         "tracks": [
-            {**described, "num_classes": track.num_classes, **_token_meanings(track)}
-            for described, track in zip(music_tokens.describe(tracks), tracks, strict=True)
+            {
+                **described,
+                "num_classes": track.num_classes,
+                "tokens": track_values.describe_tokens(track),
+            }
+            for described, track in zip(track_values.describe(tracks), tracks, strict=True)
         ],
         "num_bars": num_bars,
         "num_steps": num_steps,
@@ -149,16 +154,4 @@ def _describe_field(field) -> dict:
         "dtype": field.dtype.name,
         "shape": ["batch", *field.shape],
         "values": field.expected,
-    }
-
-
-def _token_meanings(track: music_tokens.Vocabulary) -> dict:
-    if track.is_drum:
-        return {"tokens": {"bit i": "hit of kind i of hit_pitches", "0": "no hit"}}
-    return {
-        "tokens": {
-            f"0 to {music_tokens.NUM_PITCHES - 1}": "a note of this MIDI pitch begins",
-            str(track.sustain): "the note sounds on",
-            str(track.rest): "rest",
-        }
     }

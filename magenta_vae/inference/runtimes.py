@@ -35,9 +35,11 @@ def write_onnx(signatures: Signatures, folder: str, description: str) -> None:
     os.makedirs(folder)
     for name in PORTABLE:
         specs = signatures.specs(name)
-        function = tf.function(signatures.portable(name), input_signature=specs)
+        graph = signatures.portable(name)
+        function = tf.function(lambda *values, graph=graph: graph(*values), specs, autograph=False)
         model, _ = tf2onnx.convert.from_function(function, specs, opset=ONNX_OPSET)
         _name_the_batch(model.graph)
+        onnx.checker.check_model(model)  # tf2onnx goes on after what it cannot convert.
         onnx.helper.set_model_props(model, {"description": description})
         onnx.save(model, os.path.join(folder, f"{name}.onnx"))
 
@@ -62,14 +64,13 @@ def _frozen(signatures: Signatures, name: str, batch_size: int):
     """Returns the graph of a signature with its weights as constants."""
     from tensorflow.python.framework import convert_to_constants
 
-    specs = signatures.specs(name, batch_size)
-    graph = tf.function(signatures.portable(name), input_signature=specs).get_concrete_function()
+    graph = signatures.portable(name, batch_size)
     # Loops stay loops: lowered to switches and merges, nested ones are not understood.
     frozen = convert_to_constants.convert_variables_to_constants_v2(graph, lower_control_flow=False)
     outputs = sorted(graph.structured_outputs)  # The order in which graphs flatten dictionaries.
-    return tf.function(
-        lambda *values: dict(zip(outputs, frozen(*values), strict=True)), input_signature=specs
-    ).get_concrete_function()
+    return signatures.graph(
+        lambda *values: dict(zip(outputs, frozen(*values), strict=True)), name, batch_size
+    )
 
 
 def _name_the_batch(graph) -> None:

@@ -13,6 +13,7 @@ from magenta_vae.inference import transports
 from magenta_vae.inference.reading import REFUSE, Music, WindowReader
 from magenta_vae.inference.seeds import row_seeds
 from magenta_vae.music import tokens as music_tokens
+from magenta_vae.music import tracks as track_values
 
 MAX_ROWS = 64  # of one request: a gRPC message is limited to 4 MB
 TEMPERATURE = 0.5  # paper, Sampling Details
@@ -87,7 +88,7 @@ class Client:
     def tracks(self) -> tuple[music_tokens.Vocabulary, ...]:
         """The vocabularies of the tokens, in their order."""
         if self._tracks is None:
-            self._tracks = music_tokens.from_description(self.description["tracks"])
+            self._tracks = track_values.from_description(self.description["tracks"])
         return self._tracks
 
     def tokenize(self, music: Music | Sequence[Music]) -> np.ndarray:

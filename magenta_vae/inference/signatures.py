@@ -36,8 +36,10 @@ class Signatures:
     def __init__(self, model, num_classes: Sequence[int], num_steps: int, description: str = ""):
         self._model = model
         # Traced once for all the signatures that call them.
-        self._encode = tf.function(model.encode)
-        self._decode = tf.function(functools.partial(generation.decode_rows, model))
+        self._encode = tf.function(model.encode, autograph=False)
+        self._decode = tf.function(
+            functools.partial(generation.decode_rows, model), autograph=False
+        )
         self._num_classes = list(num_classes)
         self._description = description
         window = checks.integers((num_steps, len(num_classes)), num_classes)
@@ -63,11 +65,19 @@ class Signatures:
         def answer(*values):
             return getattr(self, name)(**checks.check(self.fields, self._named(name, values)))
 
-        return tf.function(answer, input_signature=self.specs(name)).get_concrete_function()
+        return self.graph(answer, name)
 
-    def portable(self, name: str) -> Callable:
-        """Returns a signature without checks, as a function of its inputs in their order."""
-        return lambda *values: getattr(self, name)(**self._named(name, values))
+    def portable(self, name: str, batch_size: int | None = None):
+        """Returns the graph of a signature without checks, for batches of one size or of any."""
+        return self.graph(
+            lambda *values: getattr(self, name)(**self._named(name, values)), name, batch_size
+        )
+
+    def graph(self, function: Callable, name: str, batch_size: int | None = None):
+        """Returns the graph of a function of a signature's inputs in their order."""
+        specs = self.specs(name, batch_size)
+        # Not by AutoGraph, which would spend as long on the source as is spent on the graph.
+        return tf.function(function, input_signature=specs, autograph=False).get_concrete_function()
 
     def encode(self, tokens):
         """Returns the posterior's `mu` and `sigma`, float32 [rows, z_size]."""

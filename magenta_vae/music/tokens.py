@@ -13,7 +13,6 @@ of one drum step are different hits. The input pipeline computes the same formul
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -160,35 +159,6 @@ Vocabulary = Melody | Drums
 def num_classes(tracks: Sequence[Vocabulary]) -> tuple[int, ...]:
     """Returns the number of classes of each track: what a model needs to know of them."""
     return tuple(track.num_classes for track in tracks)
-
-
-def describe(tracks: Sequence[Vocabulary]) -> list[dict]:
-    """Returns tracks as JSON values; `from_description` is the inverse."""
-    described = [
-        {"vocabulary": type(track).__name__, **dataclasses.asdict(track)} for track in tracks
-    ]
-    return json.loads(json.dumps(described))
-
-
-def from_description(described: Sequence[dict]) -> tuple[Vocabulary, ...]:
-    """Returns the tracks of `describe`, whatever else is said of them.
-
-    Raises `ValueError` for a vocabulary that is not known.
-    """
-    known = {kind.__name__: kind for kind in (Melody, Drums)}
-    tracks = []
-    for values in described:
-        name = values["vocabulary"]
-        if name not in known:
-            raise ValueError(f"vocabulary must be one of {', '.join(known)}. Received: {name!r}.")
-        fields = [field.name for field in dataclasses.fields(known[name])]
-        tracks.append(known[name](**{field: _tuples(values[field]) for field in fields}))
-    return tuple(tracks)
-
-
-def _tuples(value):
-    """Returns a JSON value with its lists as tuples."""
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def names(tracks: Sequence[Vocabulary]) -> tuple[str, ...]:

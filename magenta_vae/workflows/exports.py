@@ -17,6 +17,7 @@ LICENCE = (
 def export(
     run_dir: str,
     output_dir: str,
+    checkpoint: str | int = "latest",
     formats: Sequence[str] = (),
     litert_batch_size: int = 1,
     figures_file: str | None = None,
@@ -27,6 +28,7 @@ def export(
     Args:
         run_dir: the run.
         output_dir: the folder of versions.
+        checkpoint: `latest`, `best` (by held-out loss) or a step.
         formats: what it is written as beside a SavedModel; see `export.FORMATS`.
         litert_batch_size: rows of a batch in LiteRT.
         figures_file: what `evaluate --json` wrote, for the model card.
@@ -36,11 +38,11 @@ def export(
 
     record = runs.open_run(run_dir)
     parts = configuration.experiment()
-    model, step = runs.restore_model(run_dir)
+    model, step = runs.restore_model(run_dir, checkpoint)
     exporting.check(model, formats)
     figures = json.loads(Path(figures_file).read_text()) if figures_file else None
     if evaluate:
-        figures = tables.evaluate(run_dir, None, "eval")
+        figures = tables.evaluate(run_dir, None, "eval", checkpoint)
     name = Path(run_dir).resolve().name
     facts = {
         "name": name,
@@ -78,7 +80,7 @@ def model_card(facts: dict, described: dict) -> str:
         f"{tracks}. Its latent space has {described['z_size']} dimensions. "
         f"It was trained for {facts['step']:,} steps.",
         "What it takes and gives": _format_signatures(described),
-        "Data": _format_counts(facts["data"]),
+        "Data": _format_data(facts["data"]),
         "Evaluation": _format_figures(facts["figures"]),
         "Licence": facts["licence"],
         "Made with": ", ".join(f"{name} {version}" for name, version in facts["packages"].items()),
@@ -103,7 +105,9 @@ def _format_signatures(described: dict) -> str:
     return "\n".join(["| signature | inputs |", "|---|---|", *rows])
 
 
-def _format_counts(data: dict) -> str:
+def _format_data(data: dict | None) -> str:
+    if data is None:
+        return "Not known here: the weights were imported."
     counts = {
         name: sum(count.values()) if isinstance(count, dict) else count
         for name, count in data["counts"].items()

@@ -18,6 +18,7 @@ from magenta_vae.inference.seeds import row_seeds
 from magenta_vae.inference.signatures import INPUTS
 from magenta_vae.model import autoregressor
 from magenta_vae.music import tokens as music_tokens
+from magenta_vae.music import tracks as track_values
 
 MODELS = ["mel_2bar", "drums_2bar", "hierdec_mel_32bar", "hierdec_trio_16bar"]
 SEED = 7
@@ -126,7 +127,7 @@ def test_the_description_is_the_models(exported, served):
     answers = served.run("describe", {"row": np.int64([0, 0])})["json"]
     assert [answer.decode() + "\n" for answer in answers] == [text, text]
     described = json.loads(text)
-    tracks = music_tokens.from_description(described["tracks"])
+    tracks = track_values.from_description(described["tracks"])
     assert tracks == tuple(exported.settings.tracks)
     assert [t["num_classes"] for t in described["tracks"]] == [t.num_classes for t in tracks]
     assert described["num_bars"] == exported.settings.num_bars
