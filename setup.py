@@ -46,6 +46,9 @@ setup(
     extras_require={
         "beam": ["apache-beam[tfrecord]>=2.77"],  # data sets built on many machines
         "audio": ["pyfluidsynth>=1.4"],  # SoundFonts, with the system's libfluidsynth
+        "litert": ["ai-edge-litert>=2.3"],
+        "onnx": ["onnx>=1.23", "onnxruntime>=1.32", "tf2onnx>=1.17"],
+        "serving": ["tensorflow-serving-api>=2.21"],  # gRPC: REST needs none of it
         "test": [
             "ipykernel>=6.29",
             "muspy>=0.5",  # measures the same statistics
@@ -54,6 +57,7 @@ setup(
             "pytest>=8.0",
             "pytest-xdist>=3.6",
             "ruff>=0.17",
+            "tensorflow-serving-api>=2.21",
         ],
     },
 )

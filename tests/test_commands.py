@@ -13,8 +13,8 @@ import tensorflow as tf
 ROOT = Path(__file__).parent.parent
 SONG = ROOT / "testdata" / "song-0000.mid"
 COMMANDS = [
-    "attributes", "build_dataset", "evaluate", "figures", "import_magenta", "inspect_dataset",
-    "interpolate", "reconstruct", "sample", "similar", "synthesize", "train",
+    "attributes", "build_dataset", "evaluate", "export", "figures", "import_magenta",
+    "inspect_dataset", "interpolate", "reconstruct", "sample", "similar", "synthesize", "train",
 ]  # fmt: skip
 
 

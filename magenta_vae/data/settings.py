@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from magenta_vae.music import readers, songs, tokens
+from magenta_vae.music import tracks as track_values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,10 +61,7 @@ class Settings:
     def describe(self) -> dict:
         """Returns the settings as JSON values."""
         described = dataclasses.asdict(self)
-        described["tracks"] = [
-            {"vocabulary": type(track).__name__, **values}
-            for track, values in zip(self.tracks, described["tracks"], strict=True)
-        ]
+        described["tracks"] = track_values.describe(self.tracks)
         return json.loads(json.dumps(described))
 
 
@@ -74,14 +72,8 @@ def num_steps(num_bars: int) -> int:
 
 def settings_of(described: dict) -> Settings:
     """Returns the settings that `Settings.describe` gave. Raises `ValueError` for any others."""
-    kinds = {kind.__name__: kind for kind in (tokens.Melody, tokens.Drums)}
     try:
-        tracks = tuple(
-            kinds[track["vocabulary"]](
-                **{name: value for name, value in track.items() if name != "vocabulary"}
-            )
-            for track in described["tracks"]
-        )
+        tracks = track_values.from_description(described["tracks"])
         return Settings(**{**described, "tracks": tracks})
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"These are no settings of a data set: {described}.") from error

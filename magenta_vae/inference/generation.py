@@ -1,5 +1,6 @@
 """A trained model in use: music in, music out."""
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -56,9 +57,11 @@ class TrainedModel:
         z = tf.TensorSpec([None, model.z_size])
         number = tf.TensorSpec([])
         self._encode_graph = tf.function(model.encode, [window], autograph=False)
-        self._decode_graph = tf.function(self._decode_rows, [z, number, rows], autograph=False)
+        self._decode_graph = tf.function(
+            functools.partial(decode_rows, model), [z, number, rows], autograph=False
+        )
         self._prior_graph = tf.function(
-            lambda seeds: RowNoise(seeds).normal(LATENT, model.z_size), [rows], autograph=False
+            functools.partial(prior_rows, model), [rows], autograph=False
         )
 
     @property
@@ -254,9 +257,6 @@ class TrainedModel:
             )
         return self.decode(self.encode(music) + np.float32(strength) * vector, temperature, seed)
 
-    def _decode_rows(self, z, temperature, seeds):
-        return self._model.sample(z, self._model.sampler(temperature, RowNoise(seeds)))
-
     def _batched(self, function, *arrays: np.ndarray) -> np.ndarray:
         """Applies a function of batches to rows of any number."""
         num_rows = max(1, len(arrays[0]))  # No rows are a batch too: it has the result's shape.
@@ -265,6 +265,23 @@ class TrainedModel:
             for first in range(0, num_rows, MAX_BATCH)
         ]
         return np.concatenate(parts)
+
+
+def prior_rows(model, seeds: tf.Tensor) -> tf.Tensor:
+    """Returns a point of the prior for each seed: int [rows, 2] -> float32 [rows, z_size]."""
+    return RowNoise(seeds).normal(LATENT, model.z_size)
+
+
+def decode_rows(model, z: tf.Tensor, temperature: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+    """Returns int32 [rows, steps, tracks] tokens of points, each drawn with a seed of its own.
+
+    Args:
+        model: a `MusicVAE`.
+        z: float [rows, z_size].
+        temperature: a number, or one for each row: float [rows, 1].
+        seeds: int [rows, 2].
+    """
+    return model.sample(z, model.sampler(temperature, RowNoise(seeds)))
 
 
 def _slerp(start: np.ndarray, end: np.ndarray, positions) -> np.ndarray:

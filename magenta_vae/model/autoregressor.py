@@ -229,39 +229,43 @@ def run(
     starts = [
         _by_segment((part.context_gates(flat), part.states(flat)), num_segments) for part in parts
     ]
-    num_steps = num_segments * segment_steps
-    array = tf.TensorArray(tf.int32, num_steps, element_shape=[None, first.shape[-1]])
 
-    def step_body(step, token, states, chosen, constants):
+    def step_body(t, token, states, chosen, first_step, constants):
         logits, next_states = [], []
         own_tokens = _split_tracks(parts, token)
         for part, take_step, *own in zip(parts, steps, constants, own_tokens, states, strict=True):
             state, _ = take_step(*own)
             next_states.append(state)
             logits += part.logits(tf.transpose(state[-1][0]))
-        token = tf.ensure_shape(choose(step, logits), first.shape)
-        return step + 1, token, next_states, chosen.write(step, token)
+        token = tf.ensure_shape(choose(first_step + t, logits), first.shape)
+        return t + 1, token, next_states, chosen.write(t, token)
 
     def segment_body(segment, token, chosen):
         constants, states = zip(
             *(tf.nest.map_structure(lambda x: x[segment], start) for start in starts), strict=True
         )
-        last = (segment + 1) * segment_steps
-        _, token, _, chosen = tf.while_loop(
-            lambda step, *_: step < last,
-            lambda *loop: step_body(*loop, constants),
-            (segment * segment_steps, token, list(states), chosen),
+        # An array of its own: ONNX knows no array that loops within loops write to.
+        own = tf.TensorArray(tf.int32, segment_steps, element_shape=first.shape)
+        _, token, _, own = tf.while_loop(
+            lambda t, *_: t < segment_steps,
+            lambda *loop: step_body(*loop, segment * segment_steps, constants),
+            (0, token, list(states), own),
             parallel_iterations=1,
         )
-        return segment + 1, token, chosen
+        return segment + 1, token, chosen.write(segment, own.stack())
 
+    shape = tf.TensorShape([segment_steps]).concatenate(first.shape)
+    array = tf.TensorArray(tf.int32, num_segments, element_shape=shape)
     *_, chosen = tf.while_loop(
         lambda segment, *_: segment < num_segments,
         segment_body,
         (0, first, array),
         parallel_iterations=1,
     )
-    return tf.transpose(chosen.stack(), [1, 0, 2])
+    # [S, T / S, B, K] -> [T, B, K] -> [B, T, K]
+    num_rows = -1 if first.shape[0] is None else first.shape[0]
+    chosen = tf.reshape(chosen.stack(), [num_segments * segment_steps, num_rows, first.shape[-1]])
+    return tf.transpose(chosen, [1, 0, 2])
 
 
 def greedy(step, logits: Sequence[tf.Tensor]) -> tf.Tensor:
@@ -293,9 +297,13 @@ def sampler(temperature, uniform: tf.Tensor) -> Choice:
 
 def _by_segment(structure, num_segments: int):
     """Returns a structure of [D, segments * rows] as [segments, D, rows]."""
-    return tf.nest.map_structure(
-        lambda x: tf.transpose(tf.reshape(x, [x.shape[0], num_segments, -1]), [1, 0, 2]), structure
-    )
+
+    def split(x):
+        # Where the rows are known LiteRT must be told.
+        num_rows = -1 if x.shape[1] is None else x.shape[1] // num_segments
+        return tf.transpose(tf.reshape(x, [x.shape[0], num_segments, num_rows]), [1, 0, 2])
+
+    return tf.nest.map_structure(split, structure)
 
 
 def _split_tracks(parts: Sequence[Autoregressor], tokens: tf.Tensor) -> list[tf.Tensor]:

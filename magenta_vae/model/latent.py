@@ -38,7 +38,7 @@ def slerp(start: tf.Tensor, end: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
     """Interpolates spherically between two points (paper, Sampling Details).
 
     Args:
-        start, end: float [z_size].
+        start, end: float [z_size], or [points, z_size] for a way of its own for each point.
         positions: float [points], 0 at `start` and 1 at `end`.
 
     Returns:
@@ -47,9 +47,10 @@ def slerp(start: tf.Tensor, end: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
         them is the shortest.
     """
     positions = tf.convert_to_tensor(positions, start.dtype)[:, None]
-    start_unit, end_unit = tf.math.l2_normalize(start), tf.math.l2_normalize(end)
+    start_unit, end_unit = (tf.math.l2_normalize(point, axis=-1) for point in (start, end))
+    difference, total = start_unit - end_unit, start_unit + end_unit
     # The arc cosine would lose half of the digits near 0 and pi.
-    angle = 2 * tf.atan2(tf.norm(start_unit - end_unit), tf.norm(start_unit + end_unit))
+    angle = 2 * tf.atan2(*(tf.norm(x, axis=-1, keepdims=True) for x in (difference, total)))
     sine = tf.sin(angle)
     is_flat = sine < 1e-4
     safe_sine = tf.where(is_flat, tf.ones_like(sine), sine)

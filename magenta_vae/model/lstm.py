@@ -217,41 +217,40 @@ class _Kept(NamedTuple):
     """What the gradient needs of a layer: arrays over steps."""
 
     gates: tuple[tf.TensorArray, ...]  # [2U, rows], [U, rows], [U, rows]; see `_cell`
-    cells: tf.TensorArray  # [U, rows], the initial one first
+    cells: tf.TensorArray  # [U, rows], each step's before it
     outputs: tf.TensorArray  # hidden states [rows, U]
 
 
 def _forward(weights, constant, states, first, num_steps, choose):
     """Returns what is kept of each layer, and the tokens read [steps, rows, tracks]."""
     take_step = StackSteps(weights)
+    num_rows = constant.shape[-1]  # Where it is known the arrays say it: LiteRT needs that.
 
-    def array(size, width=None):
-        shape = [None, width] if width else [None, None]
+    def array(size, *shape):
         return tf.TensorArray(constant.dtype, size, element_shape=shape, clear_after_read=False)
 
-    kept = [
-        _Kept(
-            tuple(array(num_steps) for _ in range(3)),
-            array(num_steps + 1).write(0, cell),
-            array(num_steps, kernel.shape[1] // 4),
+    def arrays(num_units):
+        return _Kept(
+            tuple(array(num_steps, parts * num_units, num_rows) for parts in (2, 1, 1)),
+            array(num_steps, num_units, num_rows),
+            array(num_steps, num_rows, num_units),
         )
-        for kernel, (_, cell) in zip(weights.kernels, states, strict=True)
-    ]
-    read = tf.TensorArray(tf.int32, num_steps, element_shape=[None, first.shape[-1]])
+
+    kept = [arrays(kernel.shape[1] // 4) for kernel in weights.kernels]
+    read = tf.TensorArray(tf.int32, num_steps, element_shape=first.shape)
 
     def body(t, tokens, states, kept, read):
+        cells = [cell for _, cell in states]
         own_constant = constant if constant.shape.rank == 2 else constant[t]
         states, activated = take_step(own_constant, tokens, states)
         outputs = [tf.transpose(hidden) for hidden, _ in states]
         kept = [
             _Kept(
                 tuple(array.write(t, part) for array, part in zip(layer.gates, parts, strict=True)),
-                layer.cells.write(t + 1, cell),
+                layer.cells.write(t, cell),
                 layer.outputs.write(t, output),
             )
-            for layer, parts, (_, cell), output in zip(
-                kept, activated, states, outputs, strict=True
-            )
+            for layer, parts, cell, output in zip(kept, activated, cells, outputs, strict=True)
         ]
         chosen = tf.ensure_shape(choose(t, outputs[-1]), tokens.shape)
         return t + 1, chosen, states, kept, read.write(t, tokens)
@@ -271,8 +270,9 @@ def _backward(weights, states, tokens, kept, outputs, num_steps, upstream):
         for index in reversed(range(num_layers)):
             layer, (d_hidden, d_cell) = kept[index], states[index]
             gates = [array.read(t) for array in layer.gates]
-            cells = layer.cells.read(t), layer.cells.read(t + 1)
-            d_gates, d_cell = _cell_gradient(d_hidden + d_output, d_cell, gates, *cells)
+            d_gates, d_cell = _cell_gradient(
+                d_hidden + d_output, d_cell, gates, layer.cells.read(t)
+            )
             d_hidden = tf.matmul(weights.kernels[index], d_gates)
             if index:
                 num_below = outputs[index - 1].shape[-1]
@@ -353,11 +353,11 @@ def _cell(gates, cell):
     return output * tf.tanh(cell), cell, (both, candidate, output)
 
 
-def _cell_gradient(d_hidden, d_cell, activated, previous_cell, cell):
+def _cell_gradient(d_hidden, d_cell, activated, previous_cell):
     """Returns the gradients of the gates before activation [4U, rows] and of the previous cell."""
     both, candidate, output = activated
     inputs, forget = tf.split(both, 2, axis=0)
-    tanh_cell = tf.tanh(cell)
+    tanh_cell = tf.tanh(forget * previous_cell + inputs * candidate)
     d_cell += d_hidden * output * (1 - tanh_cell * tanh_cell)
     d_gates = tf.concat(
         [

@@ -82,7 +82,7 @@ def _read_outputs(layer: LSTMLayer, inputs: tf.Tensor) -> tf.Tensor:
     # Not tf.matmul: of a sequence, its gradient holds one kernel's gradient for every step.
     gates = tf.tensordot(inputs, tf.convert_to_tensor(layer.kernel), axes=1) + layer.bias
     no_tokens = tf.zeros([*tf.unstack(tf.shape(inputs)[:2]), 0], tf.int32)
-    no_tokens = tf.ensure_shape(no_tokens, [inputs.shape[0], None, 0])
+    no_tokens = tf.ensure_shape(no_tokens, [*inputs.shape[:2], 0])
     return _unroll(
         layer, lstm.stack_weights([layer], ()), tf.transpose(gates, [0, 2, 1]), no_tokens
     )

@@ -1,0 +1,157 @@
+"""A model -> a folder that TensorFlow Serving loads: SavedModel, description and model card."""
+
+import errno
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import tensorflow as tf
+
+from magenta_vae.inference import runtimes
+from magenta_vae.inference.seeds import SEED_BITS
+from magenta_vae.inference.signatures import INPUTS, Signatures
+from magenta_vae.music import songs
+from magenta_vae.music import tokens as music_tokens
+from magenta_vae.music import tracks as track_values
+from magenta_vae.music.note_sequences import DEFAULT_QPM
+
+# What else a model can be written as, beside its SavedModel.
+FORMATS = ("onnx", "litert")
+DESCRIPTION_FILE = "model.json"
+CARD_FILE = "model_card.md"
+
+
+def write(
+    model,
+    tracks: Sequence[music_tokens.Vocabulary],
+    num_bars: int,
+    output_dir: str,
+    facts: Mapping | None = None,
+    card: str = "",
+    formats: Sequence[str] = (),
+    litert_batch_size: int = 1,
+) -> str:
+    """Writes a model as the next version under a folder and returns the version's path.
+
+    The version is written beside its place and renamed: a server never sees a part of one.
+
+    Args:
+        model: a `MusicVAE` with its weights.
+        tracks: the vocabularies of its tokens.
+        num_bars: the length of its windows.
+        output_dir: the model's folder, whose integer names are versions.
+        facts: what else the description should say, as JSON values.
+        card: the model card, Markdown.
+        formats: of `FORMATS`.
+        litert_batch_size: rows of a batch in LiteRT, which takes batches of one size only.
+
+    Raises:
+        ValueError: for a model without latent space, and for formats that are not known.
+    """
+    check(model, formats)
+    num_steps = num_bars * songs.STEPS_PER_BAR
+    described = {**describe(model, tracks, num_bars), **(facts or {})}
+    text = json.dumps(described, indent=2)
+    signatures = Signatures(model, music_tokens.num_classes(tracks), num_steps, text)
+    # Not an integer, so no server takes it for a version.
+    beside = os.path.join(output_dir, f"{uuid.uuid4().hex}.partial")
+    os.makedirs(beside)
+    try:
+        write_saved_model(model, signatures, beside)
+        if "onnx" in formats:
+            runtimes.write_onnx(signatures, os.path.join(beside, "onnx"), text)
+        if "litert" in formats:
+            runtimes.write_litert(signatures, os.path.join(beside, "litert"), litert_batch_size)
+        assets = Path(beside, "assets")
+        assets.mkdir(exist_ok=True)
+        (assets / DESCRIPTION_FILE).write_text(text + "\n")
+        (assets / CARD_FILE).write_text(card)
+        return _place(beside, output_dir)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+
+
+def check(model, formats: Sequence[str] = ()) -> None:
+    """Raises `ValueError` for what cannot be exported."""
+    unknown = sorted(set(formats) - set(FORMATS))
+    if unknown:
+        raise ValueError(f"formats must be of {', '.join(FORMATS)}. Received: {unknown}.")
+    if not model.z_size:
+        raise ValueError(
+            "Only a model with a latent space can be exported. Received: a baseline, a decoder "
+            "alone, which has nothing to encode to or to decode from."
+        )
+
+
+def next_version(output_dir: str) -> int:
+    """Returns the integer after the greatest that names anything in a folder, 1 where none does."""
+    numbers = [int(name) for name in os.listdir(output_dir) if name.isdecimal()]
+    return max(numbers, default=0) + 1
+
+
+def write_saved_model(model, signatures: Signatures, path: str) -> None:
+    """Writes a SavedModel of every signature."""
+    # The values of the variables alone: where a Keras model or variable can be reached, loaders
+    # other than Python's, TensorFlow Serving among them, find no variables.
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.variables]
+    tf.saved_model.save(
+        module,
+        path,
+        signatures={name: signatures.served(name) for name in INPUTS},
+        # Nothing is trained further; the LSTM's own gradient could not be saved either.
+        options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
+    )
+
+
+def describe(model, tracks: Sequence[music_tokens.Vocabulary], num_bars: int) -> dict:
+    """Returns what a client must know of a model, as JSON values."""
+    num_steps = num_bars * songs.STEPS_PER_BAR
+    signatures = Signatures(model, music_tokens.num_classes(tracks), num_steps)
+    return {
+        "tracks": [
+            {
+                **described,
+                "num_classes": track.num_classes,
+                "tokens": track_values.describe_tokens(track),
+            }
+            for described, track in zip(track_values.describe(tracks), tracks, strict=True)
+        ],
+        "num_bars": num_bars,
+        "num_steps": num_steps,
+        "steps_per_bar": songs.STEPS_PER_BAR,
+        "steps_per_quarter": songs.STEPS_PER_QUARTER,
+        "time_signature": "4/4",
+        "quarters_per_minute": DEFAULT_QPM,
+        "z_size": model.z_size,
+        "seed": f"row number x 2^{SEED_BITS} + seed of the call",
+        "signatures": {
+            name: {field: _describe_field(signatures.fields[field]) for field in inputs}
+            for name, inputs in INPUTS.items()
+        },
+    }
+
+
+def _place(beside: str, output_dir: str) -> str:
+    """Renames a folder to the next version and returns its path."""
+    while True:
+        path = os.path.join(output_dir, str(next_version(output_dir)))
+        try:
+            os.rename(beside, path)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            continue  # Another export has taken the number meanwhile.
+        return path
+
+
+def _describe_field(field) -> dict:
+    return {
+        "dtype": field.dtype.name,
+        "shape": ["batch", *field.shape],
+        "values": field.expected,
+    }

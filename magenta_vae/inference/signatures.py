@@ -1,0 +1,133 @@
+"""A model as a server calls it: functions of batches whose rows do not depend on one another."""
+
+import functools
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+from magenta_vae.inference import checks, generation
+from magenta_vae.inference.seeds import SEED_BITS
+from magenta_vae.model import autoregressor, latent
+
+# The inputs of each signature. All have the same first dimension, the rows of the batch.
+INPUTS = {
+    "encode": ("tokens",),
+    "decode": ("z", "temperature", "seed"),
+    "sample": ("seed", "temperature"),
+    "reconstruct": ("tokens", "temperature", "seed"),
+    "interpolate": ("start", "end", "position", "temperature", "seed"),
+    "decode_with_noise": ("z", "temperature", "gumbel"),
+    "describe": ("row",),
+}
+# Those without random operations and without assertions: other runtimes have neither.
+PORTABLE = ("encode", "decode_with_noise")
+
+
+class Signatures:
+    """The signatures of a model.
+
+    Args:
+        model: a `MusicVAE` with a latent space.
+        num_classes: classes of each track.
+        num_steps: steps of a window.
+        description: what `describe` answers.
+    """
+
+    def __init__(self, model, num_classes: Sequence[int], num_steps: int, description: str = ""):
+        self._model = model
+        # Traced once for all the signatures that call them.
+        self._encode = tf.function(model.encode, autograph=False)
+        self._decode = tf.function(
+            functools.partial(generation.decode_rows, model), autograph=False
+        )
+        self._num_classes = list(num_classes)
+        self._description = description
+        window = checks.integers((num_steps, len(num_classes)), num_classes)
+        self.fields = {
+            "tokens": window,
+            "start": window,
+            "end": window,
+            "z": checks.finite((model.z_size,)),
+            "temperature": checks.positive(),
+            "seed": checks.natural(),
+            "position": checks.share(),
+            "gumbel": checks.finite((num_steps, sum(num_classes))),
+            "row": checks.natural(),
+        }
+
+    def specs(self, name: str, batch_size: int | None = None) -> list[tf.TensorSpec]:
+        """Returns the inputs of a signature, for batches of one size or of any."""
+        return [self.fields[field].spec(field, batch_size) for field in INPUTS[name]]
+
+    def served(self, name: str) -> tf.types.experimental.ConcreteFunction:
+        """Returns the graph of a signature that refuses wrong requests."""
+
+        def answer(*values):
+            return getattr(self, name)(**checks.check(self.fields, self._named(name, values)))
+
+        return self.graph(answer, name)
+
+    def portable(self, name: str, batch_size: int | None = None):
+        """Returns the graph of a signature without checks, for batches of one size or of any."""
+        return self.graph(
+            lambda *values: getattr(self, name)(**self._named(name, values)), name, batch_size
+        )
+
+    def graph(self, function: Callable, name: str, batch_size: int | None = None):
+        """Returns the graph of a function of a signature's inputs in their order."""
+        specs = self.specs(name, batch_size)
+        # Not by AutoGraph, which would spend as long on the source as is spent on the graph.
+        return tf.function(function, input_signature=specs, autograph=False).get_concrete_function()
+
+    def encode(self, tokens):
+        """Returns the posterior's `mu` and `sigma`, float32 [rows, z_size]."""
+        mu, sigma = self._encode(tokens)
+        return {"mu": mu, "sigma": sigma}
+
+    def decode(self, z, temperature, seed):
+        """Returns `tokens`, int32 [rows, steps, tracks], drawn at a temperature."""
+        return {"tokens": self._decode(z, temperature[:, None], seed_pairs(seed))}
+
+    def sample(self, seed, temperature):
+        """Returns the `tokens` of points of the prior."""
+        return self.decode(generation.prior_rows(self._model, seed_pairs(seed)), temperature, seed)
+
+    def reconstruct(self, tokens, temperature, seed):
+        """Returns the `tokens` of the means of other tokens."""
+        return self.decode(self._encode(tokens)[0], temperature, seed)
+
+    def interpolate(self, start, end, position, temperature, seed):
+        """Returns the `tokens` of points on the spherical ways between the means of two windows."""
+        ends = (self._encode(tokens)[0] for tokens in (start, end))
+        return self.decode(latent.slerp(*ends, position), temperature, seed)
+
+    def decode_with_noise(self, z, temperature, gumbel):
+        """Returns `tokens` as `decode` does, from draws that are given.
+
+        Args:
+            gumbel: float32 [rows, steps, classes of all tracks], independent draws of the standard
+                Gumbel distribution; zeros for the most likely token of every step.
+        """
+
+        def choose(step, logits):
+            draws = tf.split(gumbel[:, step], self._num_classes, axis=-1)
+            noisy = [
+                tf.cast(track, tf.float32) / temperature[:, None] + draw
+                for track, draw in zip(logits, draws, strict=True)
+            ]
+            return autoregressor.greedy(step, noisy)
+
+        return {"tokens": self._model.sample(z, choose)}
+
+    def describe(self, row):
+        """Returns the description of the model as `json`, string [rows]."""
+        return {"json": tf.fill(tf.shape(row), self._description)}
+
+    def _named(self, name: str, values) -> dict[str, tf.Tensor]:
+        return dict(zip(INPUTS[name], values, strict=True))
+
+
+def seed_pairs(seed: tf.Tensor) -> tf.Tensor:
+    """Returns the pairs that rows draw from: int64 [rows] -> int64 [rows, 2]; see `seeds`."""
+    size = tf.constant(2**SEED_BITS, seed.dtype)
+    return tf.stack([seed % size, seed // size], axis=-1)

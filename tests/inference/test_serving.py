@@ -1,0 +1,183 @@
+"""The client against a stand-in for TensorFlow Serving that runs an exported model."""
+
+import json
+import socket
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+from prediction_service import serving
+
+from magenta_vae.inference.seeds import row_seeds
+from magenta_vae.inference.serving import MAX_ROWS, Client
+from magenta_vae.inference.transports import ServingError
+from magenta_vae.music import tokens
+from magenta_vae.music.songs import SongError
+
+NAME = "mel_2bar"
+
+
+@pytest.fixture(scope="module")
+def exported(export_of):
+    return export_of(NAME)
+
+
+@pytest.fixture(scope="module")
+def addresses(exported):
+    with serving(exported.model_dir, NAME) as (grpc_address, rest_address):
+        yield {"grpc": grpc_address, "rest": rest_address}
+
+
+@pytest.fixture(scope="module", params=["grpc", "rest"])
+def client(request, addresses):
+    with Client(addresses[request.param], NAME) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def windows(exported):
+    """Two windows as NoteSequences."""
+    return exported.trained.sample(2, 1.0, seed=11)
+
+
+def serialized(sequences):
+    return [sequence.SerializeToString(deterministic=True) for sequence in sequences]
+
+
+def test_the_client_learns_what_the_model_is(client, exported):
+    assert client.tracks == tuple(exported.settings.tracks)
+    assert (client.num_bars, client.z_size) == (2, exported.model.z_size)
+    assert client.description["name"] == NAME
+
+
+def test_music_is_encoded_as_by_the_model(client, exported, windows):
+    np.testing.assert_allclose(
+        client.encode(windows), exported.trained.encode(windows), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_the_same_seed_gives_the_models_music(client, exported, windows):
+    trained = exported.trained
+    z = np.random.default_rng(0).normal(size=[3, trained.z_size])
+    assert serialized(client.decode(z, 0.9, seed=5)) == serialized(trained.decode(z, 0.9, seed=5))
+    assert serialized(client.sample(4, seed=2**32 - 1)) == serialized(
+        trained.sample(4, seed=2**32 - 1)
+    )
+    assert serialized(client.reconstruct(windows, 0.7)) == serialized(
+        trained.reconstruct(windows, 0.7)
+    )
+    assert serialized(client.interpolate(*windows, 5, seed=3)) == serialized(
+        trained.interpolate(*windows, 5, seed=3)
+    )
+
+
+def test_more_rows_than_one_request_holds(client):
+    many = client.sample(MAX_ROWS + 3, 1.0)
+    assert len(set(serialized(many))) == MAX_ROWS + 3
+    assert serialized(client.sample(2, 1.0)) == serialized(many[:2])
+
+
+def test_wrong_arguments_are_refused_before_anything_is_sent(client, windows):
+    with pytest.raises(ValueError, match="temperature must be above 0. Received: temperature=0"):
+        client.sample(1, temperature=0)
+    with pytest.raises(ValueError, match="seed must be in 0 to 2.32 - 1. Received: seed=-1"):
+        client.sample(1, seed=-1)
+    with pytest.raises(ValueError, match=r"z must be \[points, 8\]. Received: shape \(2, 3\)"):
+        client.decode(np.zeros([2, 3]))
+    with pytest.raises(ValueError, match="z must be finite. Received: 1 that are not"):
+        client.decode(np.float32([[np.nan, *[0] * 7]]))
+    with pytest.raises(SongError, match="too short"):
+        client.encode(tokens.detokenize(np.full([16, 1], 60), client.tracks))
+
+
+def test_what_the_server_refuses_names_the_field_and_the_server_lives(client):
+    with pytest.raises(
+        ServingError, match=r"(?s)refused decode.*temperature must be finite and above"
+    ):
+        client._ask(
+            "decode",
+            "tokens",
+            z=np.zeros([1, 8], np.float32),
+            temperature=np.float32([-1]),
+            seed=np.int64([0]),
+        )
+    with pytest.raises(ServingError, match="z must have the shape"):
+        client._ask(
+            "decode",
+            "tokens",
+            z=np.zeros([1, 9], np.float32),
+            temperature=np.float32([1]),
+            seed=np.int64([0]),
+        )
+    assert len(client.sample(1)) == 1
+
+
+@pytest.mark.parametrize("kind", ["grpc", "rest"])
+def test_a_server_that_does_not_answer(kind):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        scheme = {"grpc": "grpc", "rest": "http"}[kind]
+        address = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}"
+        with (
+            Client(address, NAME, timeout_seconds=0.3) as client,
+            pytest.raises(ServingError, match="did not answer sample within 0.3 seconds"),
+        ):
+            client.sample(1)
+    with Client(address, NAME) as client, pytest.raises(ServingError, match="cannot be reached"):
+        client.sample(1)
+
+
+@pytest.mark.parametrize("kind", ["grpc", "rest"])
+def test_a_model_that_is_not_served(kind, addresses):
+    with Client(addresses[kind], "other") as client, pytest.raises(ServingError, match="other"):
+        client.sample(1)
+
+
+@pytest.mark.parametrize("address", ["localhost:8501", "ftp://host:1", "grpc://"])
+def test_an_address_must_say_how_to_speak(address):
+    with pytest.raises(ValueError, match="address must be as grpc://host:8500"):
+        Client(address, NAME)
+
+
+def post(address, content):
+    """Returns the status and the content of an answer, as curl would show it."""
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    request = urllib.request.Request(f"{address}/v1/models/{NAME}:predict", body)
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def test_rows_and_columns_say_the_same(addresses, exported):
+    seeds = row_seeds(1, 2).tolist()
+    rows = [{"seed": seed, "temperature": 0.5} for seed in seeds]
+    columns = {"seed": seeds, "temperature": [0.5, 0.5]}
+    by_row = post(addresses["rest"], {"signature_name": "sample", "instances": rows})
+    by_column = post(addresses["rest"], {"signature_name": "sample", "inputs": columns})
+    trained = exported.trained
+    expected = trained.decode_tokens(trained.sample_z(2, seed=1), 0.5, seed=1).tolist()
+    assert by_row == (200, {"predictions": expected})
+    assert by_column == (200, {"outputs": expected})
+    status, encoded = post(addresses["rest"], {"signature_name": "encode", "instances": expected})
+    assert status == 200
+    assert [row.keys() for row in encoded["predictions"]] == [{"mu", "sigma"}] * 2
+
+
+@pytest.mark.parametrize(
+    ("request_body", "message"),
+    [
+        (b"{", "Expecting"),
+        ({"signature_name": "dream", "inputs": {}}, "dream"),
+        ({"signature_name": "sample", "inputs": {"seed": [1]}}, "temperature"),
+        ({"signature_name": "sample", "inputs": {"seed": [1, 2], "temperature": [1]}}, "rows"),
+        ({"signature_name": "encode", "inputs": [[[130]] * 32]}, "tokens must be classes"),
+    ],
+)  # fmt: skip
+def test_malformed_requests_get_an_error_of_the_server(addresses, request_body, message):
+    status, content = post(addresses["rest"], request_body)
+    assert status == 400
+    assert message in content["error"]
