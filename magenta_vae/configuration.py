@@ -1,8 +1,10 @@
 """Where the parts meet: gin files -> an experiment. The only module that imports gin."""
 
+import ast
 import dataclasses
 import logging
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,12 @@ import gin
 # TensorFlow is imported within functions: `--help` must be instant.
 
 PACKAGE_DIR = Path(__file__).parent
+
+_BINDING = re.compile(r"^((?:\w+/)*)([\w.]+) = (.+)$", re.MULTILINE)
+_REFERENCE = re.compile(r"@((?:\w+/)*)(?:\w+\.)*([A-Z]\w*)(?:\(\))?")
+# What concerns data and looking on, not what is learnt: modules, and a macro.
+_NO_HYPERPARAMETERS = {"builder", "loop", "magenta_tokens", "media", "tokens", "small_batch_size"}
+_HYPERPARAMETERS_OF_EXPERIMENT = {"augment", "batch_size", "clip_norm", "seed"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,8 +111,51 @@ def experiment() -> Experiment:
         raise ValueError(f"The configuration is incomplete or does not fit: {error}") from error
 
 
+def hyperparameters() -> dict[str, bool | int | float | str]:
+    """Returns what makes one run learn otherwise than another, under the names of its parts.
+
+    Macros and bindings whose values are numbers, strings, None or parts; `schedules.Constant.value`
+    is called `Constant.value`. What only concerns data and looking on is left out.
+    """
+    bindings = _BINDING.findall(gin.config_str(max_line_length=10_000))
+    texts = {name: text for _, name, text in bindings}
+    found = {}
+    for scope, name, text in bindings:
+        *modules, part, parameter = ["", *name.split(".")]
+        if _NO_HYPERPARAMETERS.intersection([*modules, parameter]) or (
+            part == "Experiment" and parameter not in _HYPERPARAMETERS_OF_EXPERIMENT
+        ):
+            continue
+        while not part and text.startswith("%"):  # A macro of another; elsewhere it is a repeat.
+            text = texts[text[1:]]
+        value = _plain_value(text)
+        if value is not None:
+            found[f"{scope}{part}.{parameter}" if part else parameter] = value
+    return found
+
+
+def make_media() -> Callable:
+    """Returns `training.media.Media` with what the parsed configuration says of it."""
+    from magenta_vae.training import media
+
+    return gin.get_configurable(media.Media)
+
+
 def make_train() -> Callable:
     """Returns `training.loop.train` with what the parsed configuration says of it."""
     from magenta_vae.training import loop
 
     return gin.get_configurable(loop.train)
+
+
+def _plain_value(text: str) -> bool | int | float | str | None:
+    """Returns the value that gin writes so, of a part its name; None for any other reference."""
+    if reference := _REFERENCE.fullmatch(text):
+        return "".join(reference.groups())
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return None
+    if value is None:
+        return "None"
+    return value if isinstance(value, bool | int | float | str) else None

@@ -3,9 +3,12 @@
 import gin
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from magenta_vae import configuration
+from magenta_vae.data import input_pipeline
 from magenta_vae.inference import outputs
+from magenta_vae.training import posterior
 from magenta_vae.training.weights import load_weights
 from magenta_vae.workflows import datasets, runs, training
 
@@ -116,6 +119,48 @@ def test_without_data_the_message_holds_the_commands(tmp_path):
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no config.gin"):
         runs.open_run(str(tmp_path))
+
+
+def test_a_run_is_shown_the_same_whenever_and_learns_the_same_unshown(data_dirs, tmp_path):
+    def train(name, *params):
+        run_dir = tmp_path / name
+        configuration.parse(["mel_2bar.gin", TINY], params)
+        training.train(str(run_dir), data_dirs["mel_2bar"], max_steps=4)
+        described, file = sorted((run_dir / "eval").iterdir())
+        assert b"config.gin" in described.read_bytes()
+        events = tf.compat.v1.train.summary_iterator(str(file))
+        values = {v.tag: v for event in events for v in event.summary.value}
+        return values, runs.restore_model(str(run_dir))[0].get_weights()
+
+    shown, weights = train("a", "loop.train.show_every = 1")
+    again, _ = train("b", "loop.train.show_every = 1")
+    scalars, same_weights = train("c")  # `TINY` switches it off.
+    pictures = {"pictures/sample", "pictures/reconstruction", "pictures/interpolation"}
+    assert shown.keys() - scalars.keys() > pictures
+    assert shown == again
+    for one, other in zip(weights, same_weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    # The bars of its dimensions sum to the curve of the KL.
+    model = runs.load(str(tmp_path / "a"))
+    settings = configuration.experiment().settings
+    tokens = input_pipeline.load_tokens(data_dirs["mel_2bar"], "eval", settings)
+    each = posterior.kl_per_dimension(*model.posterior(tokens))
+    assert each.sum() == pytest.approx(float(tf.make_ndarray(shown["kl"].tensor)), rel=1e-4)
+
+
+def test_hyperparameters_are_flat_and_plain():
+    configuration.parse(["hierdec_mel_32bar.gin", "scale/small.gin"], ["z_size = 33"])
+    found = configuration.hyperparameters()
+    assert found["z_size"] == 33
+    assert found["batch_size"] == 32  # a macro of a macro
+    assert found["decoder"] == "HierarchicalDecoder"
+    assert found["Constant.value"] == 1.0
+    assert found["learning_rate/ExponentialDecay.initial"] == 3e-3
+    assert found["MusicVAE.sampling_probability"] == "InverseSigmoid"
+    left_out = ("train.eval_every", "Media.num_clips", "Experiment.max_steps", "small_batch_size")
+    assert not found.keys() & set(left_out)
+    configuration.parse(["hierdec_mel_32bar.gin", "variants/teacher_forcing.gin"])
+    assert configuration.hyperparameters()["MusicVAE.sampling_probability"] == "None"
 
 
 def test_sizes_that_do_not_fit_are_refused_before_a_run_is_made(data_dirs, tmp_path):

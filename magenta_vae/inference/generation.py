@@ -104,6 +104,12 @@ class TrainedModel:
         tokens = np.asarray(tokens, np.int32)
         return self._batched(lambda batch: self._encode_graph(batch)[0], tokens)
 
+    def posterior(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns mu and sigma, float32 [windows, z_size], of int [windows, steps, tracks]."""
+        tokens = np.asarray(tokens, np.int32)
+        both = self._batched(lambda batch: tf.stack(self._encode_graph(batch), axis=1), tokens)
+        return both[:, 0], both[:, 1]
+
     def decode(
         self, z: np.ndarray, temperature: float = TEMPERATURE, seed: int = 0
     ) -> NoteSequences:

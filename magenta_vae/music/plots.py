@@ -10,12 +10,13 @@ import itertools
 import os
 import textwrap
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from note_seq.protobuf.music_pb2 import NoteSequence
 
 from magenta_vae.music import files
@@ -77,7 +78,9 @@ def draw_score(sequence: NoteSequence, title: str | None = None) -> Figure:
     return figure
 
 
-def draw_interpolation(sequences: Sequence[NoteSequence], title: str | None = None) -> Figure:
+def draw_interpolation(
+    sequences: Sequence[NoteSequence], title: str | None = None, width_inches: float = WIDTH
+) -> Figure:
     """Draws the steps of an interpolation one after another, the end points in black.
 
     More than 10 bars continue below, in rows as equal as may be.
@@ -86,6 +89,7 @@ def draw_interpolation(sequences: Sequence[NoteSequence], title: str | None = No
     Args:
         sequences: quantized to 16 steps a bar, from one end point to the other.
         title: written above, if given.
+        width_inches: of a row; more where its steps would be too narrow to see.
 
     Returns:
         The figure. Its axes are in reading order, as those of `draw_score`: x in steps since the
@@ -99,7 +103,7 @@ def draw_interpolation(sequences: Sequence[NoteSequence], title: str | None = No
     lanes = find_lanes(sequences)
     borders = [0, *itertools.accumulate(map(_num_steps, sequences))]
     strips = _strips(borders)
-    figure, rows_of_axes = _lay_out(lanes, strips, title)
+    figure, rows_of_axes = _lay_out(lanes, strips, title, width_inches)
     for steps, row in zip(strips, rows_of_axes, strict=True):
         _rule_windows(row, borders, steps)
         for index, sequence in enumerate(sequences):
@@ -108,6 +112,43 @@ def draw_interpolation(sequences: Sequence[NoteSequence], title: str | None = No
                 for axes, lane in zip(row, lanes, strict=True):
                     _draw_notes(axes, lane, sequence, color, borders[index])
     row[-1].set_xlabel("step of the interpolation", fontsize=FONT_POINTS, color=INK)
+    return figure
+
+
+def draw_rows(
+    rows: Mapping[str, Sequence[NoteSequence]],
+    title: str | None = None,
+    width_inches: float = WIDTH,
+) -> Figure:
+    """Draws rows of windows below one another, on the same pitches: the first of several in black.
+
+    Args:
+        rows: name -> windows quantized to 16 steps a bar; the rows are of as many and as long ones.
+        title: written above, if given.
+        width_inches: of a row; more where its steps would be too narrow to see.
+
+    Returns:
+        The figure. Its axes are in reading order: the tracks of the first row, then the next
+        row's; x in steps since the row's first window began, y in MIDI pitches or in kinds of hit.
+
+    Raises:
+        ValueError: if the rows are not alike, or one is not quantized to 4 steps a quarter.
+    """
+    steps = {name: list(map(_num_steps, row)) for name, row in rows.items()}
+    first = next(iter(steps.values()), None)
+    if not first or any(row != first for row in steps.values()):
+        raise ValueError(f"Rows must be of windows, all alike. Received windows of steps: {steps}.")
+    lanes = find_lanes(list(itertools.chain(*rows.values())))
+    borders = [0, *itertools.accumulate(first)]
+    whole = range(borders[-1])
+    figure, rows_of_axes = _lay_out(lanes, [whole] * len(rows), title, width_inches)
+    colors = TRACK_COLORS if len(rows) == 1 else (END_POINT_COLOR, *TRACK_COLORS)
+    for name, row, color in zip(rows, rows_of_axes, itertools.cycle(colors), strict=False):
+        _rule_windows(row, borders, whole)
+        for border, sequence in zip(borders, rows[name], strict=False):
+            for axes, lane in zip(row, lanes, strict=True):
+                _draw_notes(axes, lane, sequence, color, border)
+        row[-1].set_xlabel(name, fontsize=FONT_POINTS, color=INK, parse_math=False)
     return figure
 
 
@@ -151,10 +192,12 @@ def _strips(borders: list[int]) -> list[range]:
     return [range(*pair) for pair in itertools.pairwise(starts)]
 
 
-def _lay_out(lanes: list[Lane], systems: list[range], title: str | None):
+def _lay_out(
+    lanes: list[Lane], systems: list[range], title: str | None, width_inches: float = WIDTH
+):
     """Returns a `Figure` and its empty `Axes`, [systems][lanes], placed to the inch."""
     most_steps = max(map(len, systems))
-    step = max(min(WIDTH / most_steps, MAX_STEP_WIDTH), MIN_STEP_WIDTH)
+    step = max(min(width_inches / most_steps, MAX_STEP_WIDTH), MIN_STEP_WIDTH)
     left = LEFT_OF_DRUMS if any(lane.is_drum for lane in lanes) else LEFT
     width = left + most_steps * step + RIGHT
     lines = textwrap.wrap(title or "", int((width - left) * LETTERS_PER_INCH))
@@ -232,15 +275,19 @@ def _interpolation_color(index: int, num_sequences: int):
 def _draw_notes(axes: Axes, lane: Lane, sequence, color, offset_steps: int = 0) -> None:
     """Draws one track's notes that sound within the axes, as rectangles around their rows."""
     first, last = axes.get_xlim()
+    corners, colors = [], []
     row_gap = HIT_GAP if lane.is_drum else 0.0
     for (start, row), (end, velocity) in _notes_by_place(lane, sequence).items():
         start, end = start + offset_steps, end + offset_steps
         if start < last and end > first:
-            place = (start, row - 0.5 + row_gap), end - start - NOTE_GAP, 1 - 2 * row_gap
+            end, low, high = end - NOTE_GAP, row - 0.5 + row_gap, row + 0.5 - row_gap
+            corners.append([(start, low), (start, high), (end, high), (end, low)])
             alpha = min(MIN_ALPHA + (1 - MIN_ALPHA) * velocity / FULL_VELOCITY, 1.0)
-            # Snapped to whole pixels the gaps of a long strip would close.
-            style = {"color": color, "alpha": alpha, "linewidth": 0, "snap": False}
-            axes.add_patch(Rectangle(*place, **style))
+            colors.append(to_rgba(color, alpha))
+    # One artist: thousands of patches take seconds. Snapped to whole pixels, the gaps of a long
+    # strip would close.
+    rectangles = PolyCollection(corners, facecolors=colors, linewidths=0, snap=False)
+    axes.add_collection(rectangles, autolim=False)
 
 
 def _notes_by_place(lane: Lane, sequence) -> dict[tuple[int, int], tuple[int, int]]:

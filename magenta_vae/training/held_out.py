@@ -17,6 +17,8 @@ class HeldOut:
         stop: a signal breaks an evaluation off; the process that goes on makes it.
         every: steps from one evaluation to the next.
         last_step: is evaluated too.
+        show: writes more with `tf.summary`.
+        show_every: evaluations from one show to the next, the last shows too; 0 for none.
     """
 
     def __init__(
@@ -27,6 +29,8 @@ class HeldOut:
         stop: StopRequest,
         every: int,
         last_step: int,
+        show: Callable[[], None] = lambda: None,
+        show_every: int = 0,
     ):
         self._evaluate = evaluate
         self._summaries = summaries
@@ -34,6 +38,8 @@ class HeldOut:
         self._stop = stop
         self._every = every
         self._last_step = last_step
+        self._show = show
+        self._show_every = show_every
 
     def is_due(self, step: int) -> bool:
         """Says whether a step is evaluated."""
@@ -49,4 +55,12 @@ class HeldOut:
             with self._stop.breaking_off():
                 scalars = self._evaluate(step)
                 self._summaries.write("eval", step, scalars)
+                if self._is_shown(step):
+                    with self._summaries.writing("eval", step):
+                        self._show()
             self._best.offer(step, scalars["loss"])
+
+    def _is_shown(self, step: int) -> bool:
+        if not self._show_every:
+            return False
+        return step % (self._every * self._show_every) == 0 or step == self._last_step

@@ -36,7 +36,9 @@ def train(
     steps_per_call: int = 10,
     eval_every: int = 1000,
     checkpoint_every: int = 1000,
+    show_every: int = 1,
     report: Callable[[str], None] = lambda line: None,
+    show: Callable[[], None] = lambda: None,
 ) -> int:
     """Trains from the run's newest checkpoint, or from the start, to `max_steps`.
 
@@ -54,7 +56,9 @@ def train(
         clip_norm: the global norm that gradients are clipped to.
         steps_per_call: steps between two looks at the loss.
         eval_every, checkpoint_every: steps between evaluations, checkpoints.
+        show_every: evaluations from one call of `show` to the next; 0 for none.
         report: is given a line about the progress.
+        show: writes more about the held-out split with `tf.summary`; the last evaluation shows too.
 
     Returns:
         The step that was reached.
@@ -86,7 +90,7 @@ def train(
     stop = signals.StopRequest(report, may_break_off=not devices.has_workers(strategy))
     summaries = Summaries(run_dir, is_chief)
     best = BestCheckpoint(run_dir, model, report)
-    held_out = HeldOut(evaluate, summaries, best, stop, eval_every, max_steps)
+    held_out = HeldOut(evaluate, summaries, best, stop, eval_every, max_steps, show, show_every)
     summaries.begin("train", step + 1)
     summaries.begin("eval", step if held_out.is_due(step) else step + 1)
     with stop:

@@ -1,14 +1,20 @@
-"""TensorBoard scalars."""
+"""TensorBoard: the files of a run, its scalars, figures and configuration."""
 
 import contextlib
 import os
 import time
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 import tensorflow as tf
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from tensorboard.plugins.hparams import api as hparams
 from tensorflow.python.ops import summary_ops_v2
 
 from magenta_vae.training import disk
+
+DOTS_PER_INCH = 80
 
 
 class Summaries:
@@ -59,3 +65,44 @@ class Summaries:
             return tf.summary.create_noop_writer()
         with disk.writing(folder):
             return tf.summary.create_file_writer(folder)
+
+
+def write_figure(name: str, figure: Figure, description: str) -> None:
+    """Writes a figure as an image, with `tf.summary`; the description is shown beside its name."""
+    figure.set_dpi(DOTS_PER_INCH)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[None, :, :, :3]  # [1, height, width, RGB]
+    tf.summary.image(name, pixels, description=description)
+
+
+def describe_run(
+    run_dir: str, config: str, hyperparameters: Mapping[str, bool | int | float | str]
+) -> None:
+    """Writes what a run is into `<run_dir>/eval`, if nothing is there yet.
+
+    There and not beside it, so that the metrics of TensorBoard's table of hyperparameters are the
+    newest scalars of the held-out split, and no others. To be called before `Summaries` is made:
+    of the files of a folder TensorBoard follows the newest.
+
+    Args:
+        run_dir: the run's folder; its name is that of the row.
+        config: shown as a text.
+        hyperparameters: the row of the table.
+
+    Raises:
+        OSError: where it cannot be written.
+    """
+    folder = os.path.join(run_dir, "eval")
+    if os.path.isdir(folder) and os.listdir(folder):
+        return
+    # Four spaces make a block of code, whatever the text holds.
+    block = "\n".join(f"    {line}" for line in config.splitlines())
+    parent, name = os.path.split(os.path.normpath(run_dir))
+    with disk.writing(folder):
+        writer = tf.summary.create_file_writer(folder)
+        with writer.as_default(step=0):
+            tf.summary.text("config.gin", block)
+            # The name first, as its column is narrow. Rows of the same name would be made one.
+            hparams.hparams(dict(hyperparameters), trial_id=f"{name} in {parent or '.'}")
+        writer.close()

@@ -51,7 +51,7 @@ def _train(
     import tensorflow as tf
 
     from magenta_vae.data import input_pipeline
-    from magenta_vae.training import devices, evaluation
+    from magenta_vae.training import devices, evaluation, summaries
 
     is_chief = devices.is_chief(strategy)
     parts = configuration.experiment()
@@ -59,8 +59,9 @@ def _train(
         split: input_pipeline.load_tokens(data_dir, split, parts.settings, skip_corrupt)
         for split in ("train", "eval")
     }
-    with tf.Graph().as_default():  # Refuses sizes that do not fit before anything is made.
-        parts.make_model()
+    held_out_tokens = splits["eval"][: parts.eval_examples]
+    with tf.Graph().as_default():  # Refuses what does not fit before anything is made.
+        _make_show(parts, parts.make_model(), held_out_tokens)
     record = runs.start_run(run_dir, data_dir, origin, is_chief)
     devices.require_agreement(strategy, _digest(record, splits), "configuration, data and origin")
     keras.utils.set_random_seed(parts.seed)
@@ -72,9 +73,10 @@ def _train(
         f"{model.count_params():,} parameters, {strategy.num_replicas_in_sync} replicas; "
         + ", ".join(f"{len(tokens):,} windows to {split}" for split, tokens in splits.items())
     )
-    held_out = evaluation.Evaluation(
-        model, splits["eval"][: parts.eval_examples], parts.eval_batch_size
-    )
+    held_out = evaluation.Evaluation(model, held_out_tokens, parts.eval_batch_size)
+    if is_chief:
+        config, hyperparameters = configuration.config_text(), configuration.hyperparameters()
+        summaries.describe_run(run_dir, config, hyperparameters)
     figures = {}
 
     def evaluate_step(step: int) -> dict[str, float]:
@@ -96,8 +98,17 @@ def _train(
         seed=parts.seed,
         clip_norm=parts.clip_norm,
         report=report,
+        show=_make_show(parts, model, held_out_tokens),
     )
     return figures or (held_out(step) if is_chief else {})
+
+
+def _make_show(parts: configuration.Experiment, model, tokens) -> Callable[[], None]:
+    """Returns what writes pictures and sound of held-out windows; see `media.Media`."""
+    from magenta_vae.inference import generation
+
+    trained_model = generation.TrainedModel(model, parts.settings.tracks, parts.settings.num_bars)
+    return configuration.make_media()(trained_model, tokens)
 
 
 def _start_from(origin: dict | None, run_dir: str, model, report: Callable[[str], None]) -> None:

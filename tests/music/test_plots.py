@@ -13,6 +13,7 @@ from matplotlib import _pylab_helpers
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.image import imread
 from musical import DRUMS, MELODY, TRIO, part, seconds_only, sequence
+from pictures import note_collections, note_colors, notes
 
 from magenta_vae.music import lanes, plots
 from magenta_vae.music.note_sequences import note_sequence_to_song, song_to_note_sequence
@@ -41,15 +42,11 @@ def trio(num_bars):
 def rectangles(axes):
     """Returns (first step, steps, row) of what is drawn, the gaps between notes added again."""
     found = []
-    for patch in axes.patches:
-        num_steps = patch.get_width() + plots.NOTE_GAP
-        row = patch.get_y() + patch.get_height() / 2
-        found.append((patch.get_x(), pytest.approx(num_steps), pytest.approx(row)))
+    for corners in notes(axes):
+        (left, low), (right, high) = corners.min(axis=0), corners.max(axis=0)
+        num_steps = right - left + plots.NOTE_GAP
+        found.append((left, pytest.approx(num_steps), pytest.approx((low + high) / 2)))
     return found
-
-
-def colors(axes):
-    return [to_hex(patch.get_facecolor()) for patch in axes.patches]
 
 
 def texts(labels):
@@ -115,7 +112,7 @@ def test_octaves_and_the_black_keys_of_a_piano():
     (found,) = [each for each in axes.collections if each.get_label() == "black keys"]
     points_of_a_row = axes.bbox.height / axes.figure.dpi * 72 / 17
     assert found.get_linewidth() == pytest.approx(points_of_a_row)
-    assert found.get_zorder() < min(patch.get_zorder() for patch in axes.patches)
+    assert found.get_zorder() < note_collections(axes)[0].get_zorder()
 
 
 def test_drums_have_no_keys():
@@ -147,12 +144,12 @@ def test_a_kind_is_hit_once_a_step_for_one_step_and_other_pitches_are_not_hits()
 def test_a_trio_is_a_score_of_three_tracks_on_one_time_axis():
     figure = plots.draw_score(trio(2))
     assert [axes.get_ylabel() for axes in figure.axes] == ["lead", "bass", "drums"]
-    assert [len(axes.patches) for axes in figure.axes] == [2, 1, 1]
+    assert [len(notes(axes)) for axes in figure.axes] == [2, 1, 1]
     assert {axes.get_xlim() for axes in figure.axes} == {(0, TWO_BARS)}
     lefts, bottoms, widths, _ = np.transpose([axes.get_position().bounds for axes in figure.axes])
     assert len(set(lefts)) == len(set(widths)) == 1
     assert list(bottoms) == sorted(bottoms, reverse=True)
-    assert len({color for axes in figure.axes for color in colors(axes)}) == 3
+    assert len({color for axes in figure.axes for color in note_colors(axes)}) == 3
     assert [len(axes.get_xticks()) for axes in figure.axes] == [0, 0, 2]  # Numbers below the last.
 
 
@@ -179,14 +176,14 @@ def test_a_note_held_into_the_next_system_is_drawn_in_both():
 
 def test_a_soft_note_is_paler_but_shows():
     (axes,) = plots.draw_score(melody("C4 D4 E4", velocities=[1, 60, 127])).axes
-    alphas = [patch.get_alpha() for patch in axes.patches]
+    alphas = note_collections(axes)[0].get_facecolors()[:, 3]
     assert plots.MIN_ALPHA < alphas[0] < alphas[1] < alphas[2] == 1
 
 
 @pytest.mark.parametrize("tracks, rest", [(MELODY, 129), (DRUMS, 0)])
 def test_silence(tracks, rest):
     (axes,) = plots.draw_score(detokenize(np.full((TWO_BARS, 1), rest), tracks)).axes
-    assert not axes.patches
+    assert not notes(axes)
     assert axes.get_xlim() == (0, TWO_BARS)
     assert (len(axes.get_yticks()) == 9) == (tracks is DRUMS)
 
@@ -196,7 +193,7 @@ def test_random_tokens_of_a_trio():
     rng = np.random.default_rng(1)
     tokens = np.stack([rng.integers(track.num_classes, size=256) for track in TRIO], axis=-1)
     figure = plots.draw_score(detokenize(tokens, TRIO))
-    counts = np.array([len(axes.patches) for axes in figure.axes]).reshape(2, 3).sum(axis=0)
+    counts = np.array([len(notes(axes)) for axes in figure.axes]).reshape(2, 3).sum(axis=0)
     hits = sum(int(token).bit_count() for token in tokens[:, 2])
     held = sum(int(column[127] < 128 == column[128]) for column in tokens[:, :2].T)
     assert counts.sum() == (tokens[:, :2] < 128).sum() + hits + held
@@ -230,10 +227,10 @@ def test_a_long_interpolation_continues_below(num_windows, num_bars, rows):
     assert [axes.get_xlim()[1] - axes.get_xlim()[0] for axes in figure.axes] == [
         steps * row for row in rows
     ]
-    assert [len(axes.patches) for axes in figure.axes] == rows
+    assert [len(notes(axes)) for axes in figure.axes] == rows
     numbers = [int(text) for axes in figure.axes for text in texts(axes.get_xticklabels())]
     assert numbers == list(range(1, num_windows + 1))
-    drawn = [color for axes in figure.axes for color in colors(axes)]
+    drawn = [color for axes in figure.axes for color in note_colors(axes)]
     assert [index for index, color in enumerate(drawn) if color == "#000000"] == [
         0,
         num_windows - 1,
@@ -261,7 +258,7 @@ def test_numbers_and_names_of_rows_do_not_touch():
 @pytest.mark.parametrize("num_steps", [1, 2, 3, 9, 15])
 def test_end_points_are_black_and_what_is_between_is_not(make, text, num_steps):
     figure = plots.draw_interpolation([make(text)] * num_steps)
-    drawn = [color for axes in figure.axes for color in colors(axes)]
+    drawn = [color for axes in figure.axes for color in note_colors(axes)]
     first, *between = drawn[: num_steps - 1] or drawn
     assert first == drawn[-1] == "#000000"
     assert "#000000" not in between
@@ -390,3 +387,33 @@ def test_threads_draw_the_same_picture(tmp_path):
     with ThreadPoolExecutor(4) as threads:
         pictures = set(threads.map(draw, range(6)))
     assert pictures == {draw("alone")}
+
+
+def test_rows_of_windows_stand_below_one_another_on_the_same_pitches():
+    one, other = melody("C4 .*15 C4"), melody(".*31 C5")
+    rows = {"original": [one, other], "copy": [melody(".*31 C6")] * 2}
+    original, copy = plots.draw_rows(rows).axes
+    assert rectangles(original) == [(0, 1, 60), (16, 1, 60), (TWO_BARS + 31, 1, 72)]
+    assert rectangles(copy) == [(31, 1, 84), (TWO_BARS + 31, 1, 84)]
+    assert original.get_ylim() == copy.get_ylim() == (57.5, 86.5)
+    assert set(note_colors(original)) == {to_hex(plots.END_POINT_COLOR)}
+    assert set(note_colors(copy)) == {plots.TRACK_COLORS[0].lower()}
+    assert [axes.get_xlabel() for axes in (original, copy)] == ["original", "copy"]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [{}, {"a": []}, {"a": [melody("C4")], "b": []}, {"a": [melody("C4")], "b": [melody("C4*17")]}],
+)
+def test_rows_that_are_not_alike_are_refused(rows):
+    with pytest.raises(ValueError, match="Rows must be of windows, all alike. Received"):
+        plots.draw_rows(rows)
+
+
+def test_one_row_has_a_colour_and_a_narrow_picture_is_no_wider_than_asked():
+    windows = [melody(".*31 C5")] * 4
+    figure = plots.draw_rows({"sampled": windows}, width_inches=6)
+    assert set(note_colors(figure.axes[0])) == {plots.TRACK_COLORS[0].lower()}
+    assert figure.get_figwidth() == pytest.approx(plots.LEFT + 6 + plots.RIGHT)
+    figure = plots.draw_interpolation(windows, width_inches=6)
+    assert figure.get_figwidth() == pytest.approx(plots.LEFT + 6 + plots.RIGHT)

@@ -108,6 +108,26 @@ def test_summaries_hold_every_metric(tmp_path):
     assert names["eval"] == {"loss"}
 
 
+@pytest.mark.parametrize(
+    ("show_every", "expected"), [(1, [4, 8, 10]), (2, [8, 10]), (0, []), (5, [10])]
+)
+def test_shows_at_its_evaluations_and_at_the_last(tmp_path, show_every, expected):
+    run(
+        tmp_path,
+        max_steps=10,
+        show_every=show_every,
+        show=lambda: tf.summary.scalar("shown", 1),
+    )
+    (file,) = (tmp_path / "eval").iterdir()  # TensorBoard reads the newest file of a folder alone.
+    shown = [
+        event.step
+        for event in tf.compat.v1.train.summary_iterator(str(file))
+        for value in event.summary.value
+        if value.tag == "shown"
+    ]
+    assert shown == expected
+
+
 def test_progress_counts_waiting():
     progress = Progress(0, 10)
     with progress.waiting():

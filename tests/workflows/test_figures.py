@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from matplotlib.colors import to_hex
+from pictures import note_colors, notes
 
 from magenta_vae import configuration
 from magenta_vae.data import input_pipeline
@@ -98,7 +98,7 @@ def test_the_figure_follows_from_the_run(number, run_dirs, tmp_path, drawn):
     song = songs.read_song(tmp_path / "new" / "folder" / f"{base}.mid")
     num_notes = sum(len(instrument.starts) for instrument in song.instruments)
     assert len(song.instruments) == len(names)
-    assert num_notes > 0.9 * sum(len(axes.patches) for axes in figure.axes[: len(names)])
+    assert num_notes > 0.9 * sum(len(notes(axes)) for axes in figure.axes[: len(names)])
     assert num_bars * 16 - 64 < max(part.ends.max() for part in song.instruments) <= num_bars * 16
 
 
@@ -117,8 +117,9 @@ def test_the_end_points_are_drawn_as_they_are_in_the_data(
         (figure.axes[0], first, 0),
         (figure.axes[-1], last, start_of_last),
     ):
-        black = [p for p in axes.patches if to_hex(p.get_facecolor()) == "#000000"]
-        starts = sorted(patch.get_x() - offset for patch in black)
+        drawn_notes = zip(notes(axes), note_colors(axes), strict=True)
+        black = [corners for corners, color in drawn_notes if color == "#000000"]
+        starts = sorted(corners[:, 0].min() - offset for corners in black)
         assert starts == sorted(note.quantized_start_step for note in example.notes) != []
 
 

@@ -1,0 +1,142 @@
+"""What a model makes of music while it trains, as pictures and sound for TensorBoard."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+from note_seq.protobuf.music_pb2 import NoteSequence
+
+from magenta_vae.music import audio, plots
+from magenta_vae.music import tokens as music_tokens
+from magenta_vae.music.note_sequences import DEFAULT_QPM, seconds_per_step
+from magenta_vae.music.songs import STEPS_PER_BAR
+from magenta_vae.training import posterior, summaries
+
+MAX_BARS_PER_ROW = 32  # of a picture: below two pixels a step, notes can no longer be told apart
+MIN_INTERPOLATION_STEPS = 3
+WIDTH_INCHES = 5.0  # TensorBoard shows pictures 350 pixels wide until one is clicked.
+
+
+class Media:
+    """Writes reconstructions, samples, an interpolation, and the posteriors of held-out windows.
+
+    The windows shown are spread evenly over the held-out ones, and every draw is a function of the
+    seed alone: from one evaluation to the next only the weights differ. Long windows are shown in
+    smaller numbers. A model without a latent space has samples only.
+
+    Args:
+        trained_model: a `generation.TrainedModel` or what has its `z_size`, `tracks`, `posterior`,
+            `reconstruct`, `sample` and `interpolate`, always with the newest weights.
+        tokens: held-out windows, [windows, steps, tracks].
+        num_windows: windows of a picture, at most 32 bars of them but at least one; 0 for none.
+        num_interpolation_steps: windows from one end of the interpolation to the other, at most 32
+            bars of them but at least 3; 0 for none.
+        num_clips: clips of each kind: original, reconstruction, sample; 0 for none.
+        max_seconds: music of all clips of one kind. One that is longer is cut.
+        sample_rate_hz: of the clips: 44 KB a second at 22,050.
+        temperature: of the softmax (paper, Sampling Details).
+        seed: of the draws.
+    """
+
+    def __init__(
+        self,
+        trained_model,
+        tokens: np.ndarray,
+        *,
+        num_windows: int = 4,
+        num_interpolation_steps: int = 7,
+        num_clips: int = 2,
+        max_seconds: float = 10.0,
+        sample_rate_hz: int = 22_050,
+        temperature: float = 0.5,
+        seed: int = 0,
+    ):
+        counts = (num_windows, num_interpolation_steps, num_clips)
+        if min(counts) < 0 or max_seconds <= 0 or temperature <= 0:
+            found = (*counts, max_seconds, temperature)
+            raise ValueError(
+                "num_windows, num_interpolation_steps and num_clips must be at least 0, "
+                f"max_seconds and temperature above 0. Received: {', '.join(map(str, found))}."
+            )
+        if num_clips:  # What cannot be played is to be known before the first step.
+            audio.synthesize(NoteSequence(), sample_rate_hz)
+        self._trained_model = trained_model
+        self._tokens = tokens
+        self._tracks = trained_model.tracks
+        num_bars = tokens.shape[1] // STEPS_PER_BAR
+        windows_per_row = max(1, MAX_BARS_PER_ROW // num_bars)
+        self._num_windows = min(num_windows, windows_per_row)
+        self._num_interpolation_steps = min(
+            num_interpolation_steps, max(MIN_INTERPOLATION_STEPS, windows_per_row)
+        )
+        max_steps = max(1, int(max_seconds / seconds_per_step(DEFAULT_QPM)))
+        self._num_clips = min(num_clips, max(1, max_steps // tokens.shape[1]))
+        self._clip_steps = min(tokens.shape[1], max_steps)
+        self._sample_rate_hz = sample_rate_hz
+        self._draws = {"temperature": temperature, "seed": seed}
+        self._originals_are_written = False
+
+    def __call__(self) -> None:
+        """Writes with `tf.summary`, to its default writer: the same for the same weights."""
+        self._write_samples()
+        if self._trained_model.z_size:
+            self._write_reconstructions()
+            self._write_interpolation()
+            posterior.write(*self._trained_model.posterior(self._tokens))
+
+    def _write_samples(self) -> None:
+        number = max(self._num_windows, self._num_clips)
+        if not number:
+            return
+        samples = self._trained_model.sample(number, **self._draws)
+        self._write_rows("sample", {"sampled from the prior": samples})
+        self._write_clips("sample", samples)
+
+    def _write_reconstructions(self) -> None:
+        originals = self._held_out(max(self._num_windows, self._num_clips))
+        if not originals:
+            return
+        rebuilt = self._trained_model.reconstruct(originals, **self._draws)
+        rows = {"held-out windows": originals, "reconstructed": rebuilt}
+        self._write_rows("reconstruction", rows)
+        self._write_clips("reconstruction", rebuilt)
+        if not self._originals_are_written:  # They stay the same.
+            self._write_clips("original", originals)
+            self._originals_are_written = True
+
+    def _write_interpolation(self) -> None:
+        if not self._num_interpolation_steps:
+            return
+        ends = self._held_out(2)
+        strip = self._trained_model.interpolate(
+            ends[0], ends[-1], self._num_interpolation_steps, **self._draws
+        )
+        summaries.write_figure(
+            "pictures/interpolation",
+            plots.draw_interpolation(strip, width_inches=WIDTH_INCHES),
+            "From one held-out window (black, left) to another (black, right), as reconstructed.",
+        )
+
+    def _held_out(self, number: int) -> list[NoteSequence]:
+        """Returns up to so many windows, spread over the held-out ones."""
+        rows = np.linspace(0, len(self._tokens) - 1, min(number, len(self._tokens))).astype(int)
+        return [music_tokens.detokenize(self._tokens[row], self._tracks) for row in rows]
+
+    def _write_rows(self, name: str, rows: dict[str, Sequence[NoteSequence]]) -> None:
+        rows = {title: row[: self._num_windows] for title, row in rows.items()}
+        if self._num_windows:
+            description = f"From top to bottom: {', '.join(rows)}."
+            figure = plots.draw_rows(rows, width_inches=WIDTH_INCHES)
+            summaries.write_figure(f"pictures/{name}", figure, description)
+
+    def _write_clips(self, name: str, sequences: Sequence[NoteSequence]) -> None:
+        clips = [self._play(sequence) for sequence in sequences[: self._num_clips]]
+        if clips:
+            clips = np.stack(clips)[..., None]  # [clips, frames, channels]
+            tf.summary.audio(f"sound/{name}", clips, self._sample_rate_hz, max_outputs=len(clips))
+
+    def _play(self, sequence: NoteSequence) -> np.ndarray:
+        """Returns float32 [frames] of the beginning of a window."""
+        tokens = music_tokens.tokenize(sequence, self._tracks, self._tokens.shape[1])
+        beginning = music_tokens.detokenize(tokens[: self._clip_steps], self._tracks)
+        return audio.synthesize(beginning, self._sample_rate_hz)
