@@ -115,7 +115,8 @@ def train(
                 if is_chief:
                     held_out.look(step)
         except signals.BrokenOff:
-            checkpoints.save()
+            if step:
+                checkpoints.save()
             raise signals.TrainingStopped(step, checkpoints.latest, stop.number) from None
     devices.require_agreement(strategy, step, "step to end at")  # The chief may still evaluate.
     return step

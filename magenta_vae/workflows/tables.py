@@ -24,7 +24,12 @@ def evaluate(
 
 
 def compare_samples(
-    run_dir: str, data_dir: str | None, split: str, checkpoint: str = "latest", **options
+    run_dir: str,
+    data_dir: str | None,
+    split: str,
+    checkpoint: str = "latest",
+    skip_corrupt: bool = False,
+    **options,
 ) -> dict:
     """Returns how a run's samples differ from the windows of a split; see `samples.compare`."""
     from magenta_vae.data import input_pipeline
@@ -33,7 +38,8 @@ def compare_samples(
     runs.open_run(run_dir)
     data_dir = data_dir or runs.data_dir_of(run_dir)
     model, _ = runs.load_opened(run_dir, checkpoint)
-    tokens = input_pipeline.load_tokens(data_dir, split, configuration.experiment().settings)
+    settings = configuration.experiment().settings
+    tokens = input_pipeline.load_tokens(data_dir, split, settings, skip_corrupt)
     return samples.compare(model, tokens, **options)
 
 

@@ -163,6 +163,12 @@ def test_the_newest_three_are_kept(saved, tmp_path):
     assert [path.rsplit("-", 1)[1] for path in state.all_model_checkpoint_paths] == ["4", "6", "8"]
 
 
+def test_initial_weights_are_saved_where_that_is_asked_for(saved, tmp_path):
+    assert saved[0].resume() == 0
+    saved[1](0)
+    assert checkpoint_files.list_steps(tmp_path / "checkpoints") == [0]
+
+
 def test_what_a_broken_off_write_left_is_cleared(saved, tmp_path):
     unfinished = tmp_path / "checkpoints" / "step-2_temp"
     unfinished.mkdir(parents=True)
