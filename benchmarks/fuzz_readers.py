@@ -17,6 +17,10 @@ from absl import flags
 
 from magenta_vae import commands
 
+# Here, not in `examine`: what a worker imports before it begins is not a file's time.
+from magenta_vae.data import builder, sources, verdicts, workers
+from magenta_vae.music import tokens
+
 INPUT = flags.DEFINE_multi_string("input", ["testdata"], "Files to mutate.")
 NUM_FILES = flags.DEFINE_integer("num_files", 20_000, "Mutated files.")
 NUM_WORKERS = flags.DEFINE_integer("num_workers", 2, "Processes.")
@@ -50,9 +54,6 @@ def mutate(data, seed):
 
 def examine(path, seed):
     """Returns the verdict on a mutated file and the CPU seconds it took."""
-    from magenta_vae.data import builder, sources
-    from magenta_vae.music import tokens
-
     with open(path, "rb") as file:
         data = mutate(file.read(), seed)
     trio = (tokens.Melody("lead", 0, 31), tokens.Melody("bass", 32, 39), tokens.Drums())
@@ -64,14 +65,11 @@ def examine(path, seed):
 
 
 def failed(task, reason):
-    from magenta_vae.data.verdicts import CRASHED, Verdict
-
-    return Verdict(f"{task[0]}, seed {task[1]}", CRASHED, reason, "", 0, 0), 0.0
+    name = f"{task[0]}, seed {task[1]}"
+    return verdicts.Verdict(name, verdicts.CRASHED, reason, "", 0, 0), 0.0
 
 
 def main(_):
-    from magenta_vae.data import sources, verdicts, workers
-
     files = sources.find_files(INPUT.value)
     tasks = [
         (files[index % len(files)], SEED.value * 1_000_003 + index)
@@ -85,6 +83,8 @@ def main(_):
             if verdict.reason == verdicts.CRASHED or seconds > MAX_SECONDS:
                 bad += 1
                 commands.report(f"{verdict} ({seconds:.1f} s)")
+            if (done := sum(reasons.values())) % 2000 == 0:
+                commands.report(f"{done:,} files, {bad} bad")
     for reason, number in reasons.most_common():
         commands.report(f"{number:>8,}  {reason}")
     commands.report(

@@ -14,6 +14,7 @@ pipeline gives is compared with the tokens that numpy makes of every record.
 import glob
 import os
 import subprocess
+import tempfile
 import time
 
 from absl import flags
@@ -91,8 +92,21 @@ def batches(tokens, augment):
     )
 
 
-def peer():
-    path = os.path.join(DATA_DIR.value, "train-*.tfrecord")
+def write_for_peer(path):
+    """Writes the windows in seconds, which the peer quantizes: its augmentation refuses steps."""
+    from note_seq.protobuf import music_pb2
+
+    from magenta_vae.data import records
+
+    with open(path, "wb") as file:
+        for shard in sorted(glob.glob(os.path.join(DATA_DIR.value, "train-*.tfrecord"))):
+            for record in records.read_records(shard):
+                sequence = music_pb2.NoteSequence.FromString(record)
+                sequence.ClearField("quantization_info")
+                file.write(records.frame(sequence.SerializeToString()))
+
+
+def peer(path):
     arguments = [path, str(PEER_WINDOWS.value), str(min(BATCH_SIZE.value, 512))]
     done = subprocess.run(
         [PEER_PYTHON.value, "-c", PEER, *arguments],
@@ -109,6 +123,9 @@ def main(_):
     configuration.require_gin_file(GIN_FILE.value)
     configuration.parse(GIN_FILE.value, GIN_PARAM.value)
     parts = configuration.experiment()
+    folder = tempfile.TemporaryDirectory()
+    for_peer = os.path.join(folder.name, "windows.tfrecord")
+    write_for_peer(for_peer)
     figures = {"records to tokens": [], "tokens to batches": [], "the peer's get_dataset": []}
     cpu = []
     for turn in range(TURNS.value):
@@ -117,7 +134,7 @@ def main(_):
         figures["records to tokens"].append(rate)
         figures["tokens to batches"].append(batches(tokens, parts.augment))
         if PEER_PYTHON.value:
-            figures["the peer's get_dataset"].append(peer())
+            figures["the peer's get_dataset"].append(peer(for_peer))
         if turn == 0:
             check_tokens(parts.settings, tokens)
     for name, rates in figures.items():

@@ -215,7 +215,7 @@ def test_what_takes_too_much_memory_costs_one_file(tmp_path, monkeypatch):
     def greedy(*_):
         raise MemoryError
 
-    monkeypatch.setattr(windows, "cut", greedy)
+    monkeypatch.setattr(windows, "song_windows", greedy)
     verdict = examine(path, MELODY_2)
     assert (verdict.reason, verdict.num_cut) == ("too much memory", 0)
 
