@@ -114,21 +114,14 @@ class WindowSerializer:
             raise RuntimeError("The notes of a serialized NoteSequence do not stand together.")
 
     def __call__(self, windows: np.ndarray) -> list[bytes]:
-        """Returns the serialized NoteSequences of int [windows, steps, tracks] tokens.
-
-        No window may begin with a sustained note.
-        """
+        """Returns the serialized NoteSequences of int [windows, steps, tracks] tokens."""
         owners, codes = [], []
         for index, track in enumerate(self._tracks):
-            # One long line, a step of silence between windows: no note crosses into the next.
-            lines = np.pad(
-                windows[:, :, index].astype(np.int32),
-                [(0, 0), (0, 1)],
-                constant_values=track.release,
-            )
-            notes = track.detokenize(lines.reshape(-1))
-            owner, start = np.divmod(notes.starts.astype(np.int64), self._num_steps + 1)
-            steps = notes.ends - notes.starts
+            # One long line, whose notes are cut where the next window begins: some vocabularies
+            # have one token for silence that goes on and for a note that does.
+            notes = track.detokenize(windows[:, :, index].reshape(-1).astype(np.int32))
+            owner, start = np.divmod(notes.starts.astype(np.int64), self._num_steps)
+            steps = np.minimum(notes.ends - notes.starts, self._num_steps - start)
             code = (index * (self._num_steps + 1) + start) * (self._num_steps + 1) + steps
             owners.append(owner)
             codes.append(code * tokens.NUM_PITCHES + notes.pitches)

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from magenta_vae.data.input_pipeline import Transposition, tokenize_records
+from magenta_vae.data.records import WindowSerializer
 from magenta_vae.music import tokens
 from magenta_vae.music.magenta_tokens import NoteOffMelody
 from magenta_vae.music.tokens import Drums, Melody
@@ -26,6 +27,15 @@ def test_tensorflow_tokenizes_as_numpy_does():
     expected = [tokens.tokenize(window, TRIO, 32) for window in windows]
     assert any((window[:, :2] == 1).any() for window in expected)  # note-offs among them
     np.testing.assert_array_equal(tokenize_records(records, TRIO, 32), expected)
+
+
+def test_windows_are_serialized_each_for_itself():
+    """Also where one begins in silence after one that ends in a note: both with the same token."""
+    windows = np.stack([random_notes(np.random.default_rng(seed)) for seed in range(50)])
+    assert ((windows[1:, 0, :2] == 0) & (windows[:-1, -1, :2] != 1)).any()
+    expected = [tokens.detokenize(window, TRIO) for window in windows]
+    found = WindowSerializer(TRIO, 32)(windows)
+    assert found == [sequence.SerializeToString(deterministic=True) for sequence in expected]
 
 
 @pytest.mark.parametrize("shift", [-5, 5])
