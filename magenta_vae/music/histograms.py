@@ -27,8 +27,9 @@ def draw_histograms(described: dict[str, dict], tracks: Sequence[Vocabulary], ti
     height = TOP + ROW_HEIGHT * len(tracks)
     figure = Figure(figsize=(WIDTH, height), facecolor="white")
     figure.text(0.06, 1 - 0.2 / height, title, fontsize=TITLE_POINTS, color=INK, va="top")
+    left = 0.11 if any(track.is_drum for track in tracks) else 0.07  # Names of hits are longer.
     grid = figure.add_gridspec(
-        len(tracks), 2, width_ratios=(3, 2), left=0.11 if any(track.is_drum for track in tracks) else 0.07, right=0.99, wspace=0.17, hspace=0.55,
+        len(tracks), 2, width_ratios=(3, 2), left=left, right=0.99, wspace=0.17, hspace=0.55,
         top=1 - (TOP + 0.25) / height, bottom=0.75 / height,
     )  # fmt: skip
     for row, track in enumerate(tracks):
