@@ -38,7 +38,7 @@ def serve(model_name, batch_size):
     import tensorflow as tf
 
     from magenta_vae.music.tokens import num_classes
-    from magenta_vae.training import steps
+    from magenta_vae.training import devices, steps
 
     configuration.parse([f"{model_name}.gin"], widths(model_name))
     parts = configuration.experiment()
@@ -46,7 +46,7 @@ def serve(model_name, batch_size):
     optimizer.build(model.trainable_variables)
     optimizer.iterations.assign(HALF_STEP)
     train_steps = steps.make_train_steps(
-        model, optimizer, tf.distribute.get_strategy(), batch_size, 0, parts.clip_norm
+        model, optimizer, devices.make_strategy(), batch_size, 0, parts.clip_norm
     )
     shape = [1, batch_size, parts.settings.num_steps]
     rng = np.random.default_rng(0)
