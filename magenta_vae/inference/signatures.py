@@ -81,7 +81,8 @@ class Signatures:
 
     def encode(self, tokens):
         """Returns the posterior's `mu` and `sigma`, float32 [rows, z_size]."""
-        mu, sigma = self._encode(tokens)
+        # Not by the shared graph: that is for batches of any size, LiteRT's is for one.
+        mu, sigma = self._model.encode(tokens)
         return {"mu": mu, "sigma": sigma}
 
     def decode(self, z, temperature, seed):

@@ -77,7 +77,7 @@ def write_figure(
     runs.open_run(run_dir)
     settings = configuration.experiment().settings
     figure = choose_figure(run_dir, settings, figure)
-    model, _ = runs.load_opened(run_dir, checkpoint)
+    model, step = runs.load_opened(run_dir, checkpoint)
     if not model.z_size:
         raise ValueError(f"A figure needs a latent space. --run_dir={run_dir} is a baseline.")
     num_steps = FIGURES[figure].num_steps
@@ -96,7 +96,7 @@ def write_figure(
         plots.write_picture(drawing, path, dots_per_inch)
     heard = note_sequences.concatenate(shown if end_points == EXAMPLES else music)
     paths.append(outputs.write_piece(heard, base, report=report, **sound))
-    report(f"figure {figure}: wrote {', '.join(paths)}")
+    report(f"figure {figure}, by the weights of step {step:,}: wrote {', '.join(paths)}")
     return paths
 
 

@@ -61,7 +61,7 @@ def _train(
     }
     held_out_tokens = splits["eval"][: parts.eval_examples]
     with tf.Graph().as_default():  # Refuses what does not fit before anything is made.
-        _make_show(parts, parts.make_model(), held_out_tokens)
+        make_show(parts, parts.make_model(), held_out_tokens)
     record = runs.start_run(run_dir, data_dir, origin, is_chief)
     devices.require_agreement(strategy, _digest(record, splits), "configuration, data and origin")
     keras.utils.set_random_seed(parts.seed)
@@ -98,12 +98,12 @@ def _train(
         seed=parts.seed,
         clip_norm=parts.clip_norm,
         report=report,
-        show=_make_show(parts, model, held_out_tokens),
+        show=make_show(parts, model, held_out_tokens),
     )
     return figures or (held_out(step) if is_chief else {})
 
 
-def _make_show(parts: configuration.Experiment, model, tokens) -> Callable[[], None]:
+def make_show(parts: configuration.Experiment, model, tokens) -> Callable[[], None]:
     """Returns what writes pictures and sound of held-out windows; see `media.Media`."""
     from magenta_vae.inference import generation
 

@@ -30,6 +30,7 @@ def start_run(run_dir, data_dir, *gin_files, params=()):
     tf.keras.utils.set_random_seed(1)
     model, optimizer = parts.make_model(), parts.make_optimizer()
     optimizer.build(model.trainable_variables)
+    optimizer.iterations.assign(1)
     checkpoints.Checkpoints(run_dir, model, optimizer).save()
     return run_dir
 
@@ -45,9 +46,9 @@ def run_dirs(data_dirs, tmp_path_factory):
 
 @pytest.fixture(scope="module", autouse=True)
 def keep_models():
-    """Builds each model's graphs once: `runs.load` of one run gives one model."""
+    """Builds each model's graphs once: `runs.load_opened` of one run gives one model."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "load", functools.cache(runs.load))
+        patch.setattr(runs, "load_opened", functools.cache(runs.load_opened))
         yield
 
 
