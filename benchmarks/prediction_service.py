@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import grpc
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 PREDICT = ":predict"
@@ -38,12 +39,19 @@ class Servable:
             if not name.startswith("__")
         }
         self._callables = {
-            name: self._session.make_callable(
-                {key: info.name for key, info in signature.outputs.items()},
-                feed_list=[info.name for _, info in sorted(signature.inputs.items())],
-            )
-            for name, signature in self.signatures.items()
+            name: self._make_callable(signature) for name, signature in self.signatures.items()
         }
+
+    def _make_callable(self, signature):
+        """Returns a function of the inputs, by name, to the outputs by name."""
+        inputs, outputs = sorted(signature.inputs), sorted(signature.outputs)
+        options = config_pb2.CallableOptions(
+            feed=[signature.inputs[name].name for name in inputs],
+            fetch=[signature.outputs[name].name for name in outputs],
+        )
+        # Not `Session.run`, which compares shapes before the model does, as no server does.
+        call = self._session._make_callable_from_options(options)
+        return lambda values: dict(zip(outputs, call(*(values[n] for n in inputs)), strict=True))
 
     def dtype(self, signature, name):
         return tf.as_dtype(self.signatures[signature].inputs[name].dtype).as_numpy_dtype
@@ -60,7 +68,7 @@ class Servable:
             if value.dtype != dtype:
                 raise ValueError(f"{name} must be {dtype.__name__}. Received: {value.dtype}.")
         try:
-            return self._callables[signature](*(inputs[name] for name in sorted(inputs)))
+            return self._callables[signature](inputs)
         except tf.errors.OpError as error:
             raise ValueError(error.message) from error
 

@@ -59,7 +59,7 @@ class Session:
         return Output(found, int(index))
 
     def tensor(self, dtype, values):
-        array = np.ascontiguousarray(values, dtype)
+        array = np.array(values, dtype, order="C")  # ascontiguousarray makes a scalar a vector.
         shape = (ctypes.c_int64 * array.ndim)(*array.shape)
         size = ctypes.c_size_t(array.nbytes)
         made = POINTER(self.c.TF_AllocateTensor(NUMBERS[dtype], shape, array.ndim, size))
