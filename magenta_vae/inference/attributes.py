@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from magenta_vae.inference.generation import TEMPERATURE, TrainedModel
+from magenta_vae.inference.arguments import TEMPERATURE
+from magenta_vae.inference.generation import TrainedModel
 from magenta_vae.music import attributes, files, statistics
 
 

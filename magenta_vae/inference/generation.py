@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
-from note_seq.protobuf import music_pb2
 
+from magenta_vae.inference import arguments
+from magenta_vae.inference.arguments import TEMPERATURE, NoteSequences
 from magenta_vae.inference.reading import REFUSE, Music, WindowReader
 from magenta_vae.model import latent
 from magenta_vae.model.noise import LATENT, RowNoise
@@ -14,9 +15,6 @@ from magenta_vae.music import songs
 from magenta_vae.music import tokens as music_tokens
 
 MAX_BATCH = 64
-TEMPERATURE = 0.5  # paper, Sampling Details
-
-NoteSequences = list[music_pb2.NoteSequence]
 
 
 class TrainedModel:
@@ -123,11 +121,7 @@ class TrainedModel:
         """Returns int32 [points, steps, tracks] tokens of each point; see `decode`."""
         if not temperature > 0:
             raise ValueError(f"temperature must be above 0. Received: temperature={temperature}.")
-        z = np.asarray(z, np.float32)
-        if z.ndim != 2 or z.shape[1] != self.z_size:
-            raise ValueError(f"z must be [points, {self.z_size}]. Received: shape {z.shape}.")
-        if not np.isfinite(z).all():
-            raise ValueError(f"z must be finite. Received: {np.sum(~np.isfinite(z))} that are not.")
+        z = arguments.as_points(z, self.z_size)
         return self._batched(
             lambda points, seeds: self._decode_graph(points, temperature, seeds),
             z,
@@ -142,8 +136,7 @@ class TrainedModel:
 
     def sample_z(self, num_samples: int, seed: int = 0) -> np.ndarray:
         """Returns points of the prior, float32 [samples, z_size]; see `sample`."""
-        if num_samples < 1:
-            raise ValueError(f"num_samples must be at least 1. Received: {num_samples}.")
+        arguments.check_num_samples(num_samples)
         return self._batched(self._prior_graph, _row_seeds(seed, num_samples))
 
     def sample(
@@ -173,8 +166,8 @@ class TrainedModel:
             raise ValueError(f"similarity must be in 0-1. Received: similarity={similarity}.")
         mean = self.encode(music)[0]
         points = self.sample_z(num_samples, seed)
-        mixed = [_slerp(point, mean, [similarity])[0] for point in points]
-        return self.decode(np.stack(mixed), temperature, seed)
+        mixed = _slerp(points, mean, np.full(num_samples, similarity))
+        return self.decode(mixed, temperature, seed)
 
     def interpolate(
         self,
@@ -189,10 +182,9 @@ class TrainedModel:
         The points lie at equal intervals on the spherical way between the two means, both ends
         included. Of longer music the first window is taken.
         """
-        if num_steps < 2:
-            raise ValueError(f"num_steps must be at least 2. Received: num_steps={num_steps}.")
+        positions = arguments.positions(num_steps)
         ends = [self.encode(music)[0] for music in (start, end)]
-        points = _slerp(*ends, np.linspace(0, 1, num_steps))
+        points = _slerp(*ends, positions)
         return self.decode(points, temperature, seed)
 
     def interpolate_grid(
@@ -291,7 +283,10 @@ def decode_rows(model, z: tf.Tensor, temperature: tf.Tensor, seeds: tf.Tensor) -
 
 
 def _slerp(start: np.ndarray, end: np.ndarray, positions) -> np.ndarray:
-    """Returns float32 [points, z_size] at positions from 0 at `start` to 1 at `end`."""
+    """Returns float32 [points, z_size] at positions from 0 at `start` to 1 at `end`.
+
+    Each end is one point, [z_size], or one for each position.
+    """
     return latent.slerp(tf.constant(start), tf.constant(end), np.asarray(positions)).numpy()
 
 

@@ -7,18 +7,15 @@ import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from note_seq.protobuf import music_pb2
 
-from magenta_vae.inference import transports
+from magenta_vae.inference import arguments, transports
+from magenta_vae.inference.arguments import TEMPERATURE, NoteSequences
 from magenta_vae.inference.reading import REFUSE, Music, WindowReader
 from magenta_vae.inference.seeds import row_seeds
 from magenta_vae.music import tokens as music_tokens
 from magenta_vae.music import tracks as track_values
 
 MAX_ROWS = 64  # of one request: a gRPC message is limited to 4 MB
-TEMPERATURE = 0.5  # paper, Sampling Details
-
-NoteSequences = list[music_pb2.NoteSequence]
 
 
 class Client:
@@ -103,11 +100,7 @@ class Client:
         self, z: np.ndarray, temperature: float = TEMPERATURE, seed: int = 0
     ) -> NoteSequences:
         """Returns the music of each point, float [points, z_size], sampled at a temperature."""
-        z = np.asarray(z, np.float32)
-        if z.ndim != 2 or z.shape[1] != self.z_size:
-            raise ValueError(f"z must be [points, {self.z_size}]. Received: shape {z.shape}.")
-        if not np.isfinite(z).all():
-            raise ValueError(f"z must be finite. Received: {np.sum(~np.isfinite(z))} that are not.")
+        z = arguments.as_points(z, self.z_size)
         return self._generate("decode", len(z), temperature, seed, z=z)
 
     def reconstruct(
@@ -121,8 +114,7 @@ class Client:
         self, num_samples: int, temperature: float = TEMPERATURE, seed: int = 0
     ) -> NoteSequences:
         """Samples music from the prior; sample i does not depend on `num_samples`."""
-        if num_samples < 1:
-            raise ValueError(f"num_samples must be at least 1. Received: {num_samples}.")
+        arguments.check_num_samples(num_samples)
         return self._generate("sample", num_samples, temperature, seed)
 
     def interpolate(
@@ -134,13 +126,11 @@ class Client:
         seed: int = 0,
     ) -> NoteSequences:
         """Returns music at equal intervals from one window to another, both ends included."""
-        if num_steps < 2:
-            raise ValueError(f"num_steps must be at least 2. Received: num_steps={num_steps}.")
+        position = arguments.positions(num_steps).astype(np.float32)
         ends = {
             name: np.repeat(self.tokenize(music)[:1], num_steps, axis=0)
             for name, music in (("start", start), ("end", end))
         }
-        position = np.linspace(0, 1, num_steps).astype(np.float32)
         return self._generate(
             "interpolate", num_steps, temperature, seed, position=position, **ends
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
-from magenta_vae.model import losses, lstm
+from magenta_vae.model import losses, lstm, recurrence
 from magenta_vae.model.lstm import LSTMLayer, StackSteps, units_of_layers
 from magenta_vae.model.noise import FEEDBACK, TOKEN, Noise, categorical
 
@@ -128,7 +128,7 @@ class Autoregressor(keras.layers.Layer):
         return self._unroll(context, first, tokens.shape[0], choose)
 
     def _unroll(self, context, first, num_steps, choose) -> list[tf.Tensor]:
-        hidden, _ = lstm.unroll(
+        hidden, _ = recurrence.unroll(
             self.weights_of_stack(),
             self.context_gates(context),
             self.states(context),

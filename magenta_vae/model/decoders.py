@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from magenta_vae.model import autoregressor, lstm
+from magenta_vae.model import autoregressor, lstm, recurrence
 from magenta_vae.model.autoregressor import Autoregressor, Choice, pairs
 from magenta_vae.model.lstm import LSTMLayer, units_of_layers
 from magenta_vae.model.noise import GroupedNoise, Noise
@@ -119,7 +119,7 @@ class Conductor(keras.layers.Layer):
         """Returns float [batch, segments, embedding_size] of z [batch, z_size]."""
         layers = [getattr(self, f"lstm_{index}") for index in range(len(self._units))]
         no_tokens = tf.zeros([tf.shape(z)[0], 0], tf.int32)
-        hidden, _ = lstm.unroll(
+        hidden, _ = recurrence.unroll(
             lstm.stack_weights(layers, ()),
             lstm.context_gates(layers[0], (), tf.zeros([tf.shape(z)[0], 0])),
             pairs(self._initial_state(z), self._units),

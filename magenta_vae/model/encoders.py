@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from magenta_vae.model import autoregressor, lstm
+from magenta_vae.model import autoregressor, lstm, recurrence
 from magenta_vae.model.lstm import LSTMLayer
 
 
@@ -53,7 +53,7 @@ class BidirectionalLSTM(keras.layers.Layer):
     def _final_output(self, layer: LSTMLayer, tokens: tf.Tensor) -> tf.Tensor:
         num_rows = tf.shape(tokens)[1]
         zeros = tf.zeros([layer.num_units, num_rows])
-        hidden, _ = lstm.unroll(
+        hidden, _ = recurrence.unroll(
             lstm.stack_weights([layer], self._num_classes),
             lstm.context_gates(layer, self._num_classes, tf.zeros([num_rows, 0])),
             [(zeros, zeros)],

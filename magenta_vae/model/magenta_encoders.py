@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from magenta_vae.model import autoregressor, lstm
+from magenta_vae.model import autoregressor, lstm, recurrence
 from magenta_vae.model.lstm import LSTMLayer, units_of_layers
 
 
@@ -91,7 +91,7 @@ def _read_outputs(layer: LSTMLayer, inputs: tf.Tensor) -> tf.Tensor:
 def _unroll(layer: LSTMLayer, weights, gates: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
     """Returns the outputs of all steps, from a state of zeros: [T, B, U]."""
     zeros = tf.zeros([layer.num_units, tf.shape(tokens)[1]], gates.dtype)
-    outputs, _ = lstm.unroll(
+    outputs, _ = recurrence.unroll(
         weights,
         gates,
         [(zeros, zeros)],

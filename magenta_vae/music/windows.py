@@ -88,8 +88,9 @@ def check_metre(song: Song) -> None:
 
 def longest_run(mask: np.ndarray) -> np.ndarray:
     """Returns the length of the longest run of True along the last axis."""
-    steps = np.arange(1, mask.shape[-1] + 1)
-    last_false = np.maximum.accumulate(np.where(mask, 0, steps), axis=-1)
+    dtype = np.min_scalar_type(-mask.shape[-1])  # A song has many windows: small integers are fast.
+    steps = np.arange(1, mask.shape[-1] + 1, dtype=dtype)
+    last_false = np.maximum.accumulate(np.where(mask, dtype.type(0), steps), axis=-1)
     return np.max(steps - last_false, axis=-1)
 
 
@@ -109,8 +110,11 @@ def cut(part: Instrument, track: Vocabulary, song_bars: int, num_bars: int) -> n
     if track.sustain == track.release:
         return windows
     # What sounds into a window from before it is a rest there: no window begins with a hold.
-    is_carried = (windows == track.sustain) | (windows == track.release)
-    carried = np.logical_and.accumulate(is_carried, axis=-1)
+    begins = sliding_window_view(
+        (tokens != track.sustain) & (tokens != track.release), windows.shape[-1]
+    )[::STEPS_PER_BAR]
+    first = np.where(begins.any(axis=-1), begins.argmax(axis=-1), windows.shape[-1])
+    carried = np.arange(windows.shape[-1]) < first[:, np.newaxis]
     return np.where(carried, np.int32(track.rest), windows)
 
 

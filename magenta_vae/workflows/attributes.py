@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Sequence
 
-from magenta_vae import configuration
 from magenta_vae.workflows import runs
 
 # TensorFlow is imported within functions: `--help` must be instant.
@@ -36,15 +35,12 @@ def learn(
         checkpoint: whose weights; see `runs.load`.
         report: is given lines about the result.
     """
-    from magenta_vae.data import input_pipeline
     from magenta_vae.inference import attributes, samples
 
     runs.open_run(run_dir)
-    data_dir = data_dir or runs.data_dir_of(run_dir)
     model, step = runs.load_opened(run_dir, checkpoint)
-    settings = configuration.experiment().settings
     train, held_out = (
-        samples.draw_windows(input_pipeline.load_tokens(data_dir, split, settings), most, seed)
+        samples.draw_windows(runs.load_windows(run_dir, data_dir, split), most, seed)
         for split, most in (("train", num_windows), ("eval", NUM_SHOWN))
     )
     run_dir = os.path.abspath(run_dir)

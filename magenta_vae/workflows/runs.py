@@ -136,6 +136,15 @@ def data_dir_of(run_dir: str) -> str:
     return data_dir
 
 
+def load_windows(run_dir: str, data_dir: str | None, split: str, skip_corrupt: bool = False):
+    """Returns a split of an opened run's data, or of another data set: [windows, steps, tracks]."""
+    from magenta_vae.data import input_pipeline
+
+    settings = configuration.experiment().settings
+    data_dir = data_dir or data_dir_of(run_dir)
+    return input_pipeline.load_tokens(data_dir, split, settings, skip_corrupt)
+
+
 def name_of(gin_files: Sequence[str]) -> str:
     """Returns the name of a configuration of several files, as in mel_2bar-small."""
     return "-".join(Path(name).stem for name in gin_files)

@@ -12,15 +12,13 @@ def evaluate(
     skip_corrupt: bool = False,
 ) -> dict:
     """Returns the figures of a run on a whole split; see `evaluation.Evaluation`."""
-    from magenta_vae.data import input_pipeline
     from magenta_vae.training import evaluation
 
     runs.open_run(run_dir)
-    data_dir = data_dir or runs.data_dir_of(run_dir)
-    parts = configuration.experiment()
+    tokens = runs.load_windows(run_dir, data_dir, split, skip_corrupt)
     model, step = runs.restore_model(run_dir, checkpoint)
-    tokens = input_pipeline.load_tokens(data_dir, split, parts.settings, skip_corrupt)
-    return evaluation.Evaluation(model, tokens, parts.eval_batch_size)(step)
+    batch_size = configuration.experiment().eval_batch_size
+    return evaluation.Evaluation(model, tokens, batch_size)(step)
 
 
 def compare_samples(
@@ -32,14 +30,11 @@ def compare_samples(
     **options,
 ) -> dict:
     """Returns how a run's samples differ from the windows of a split; see `samples.compare`."""
-    from magenta_vae.data import input_pipeline
     from magenta_vae.inference import samples
 
     runs.open_run(run_dir)
-    data_dir = data_dir or runs.data_dir_of(run_dir)
+    tokens = runs.load_windows(run_dir, data_dir, split, skip_corrupt)
     model, _ = runs.load_opened(run_dir, checkpoint)
-    settings = configuration.experiment().settings
-    tokens = input_pipeline.load_tokens(data_dir, split, settings, skip_corrupt)
     return samples.compare(model, tokens, **options)
 
 

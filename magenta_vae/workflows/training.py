@@ -44,6 +44,36 @@ def train(
         return _train(strategy, run_dir, data_dir, max_steps, report, **options)
 
 
+def make_show(parts: configuration.Experiment, model, tokens) -> Callable[[], None]:
+    """Returns what writes pictures and sound of held-out windows; see `media.Media`."""
+    from magenta_vae.inference import generation
+
+    trained_model = generation.TrainedModel(model, parts.settings.tracks, parts.settings.num_bars)
+    return configuration.make_media()(trained_model, tokens)
+
+
+def describe_next_steps(run_dir: str) -> str:
+    """Returns what can be done with a trained run, as commands to type."""
+    rows = {
+        "hear 16 samples": ("sample", f"--run_dir={run_dir} --output_dir={run_dir}/samples"),
+        "the paper's figures": ("evaluate", f"--run_dir={run_dir}"),
+        "data of your music": (
+            "build_dataset",
+            "--input=MIDI_FOLDER --output_dir=data/mine --gin_file=mel_2bar.gin",
+        ),
+        "a model of it": (
+            "train",
+            "--gin_file=mel_2bar.gin --gin_file=scale/small.gin --data_dir=data/mine",
+        ),
+    }
+    lines = [
+        f"  {purpose + ':':<22}{configuration.command(name)} {given}"
+        for purpose, (name, given) in rows.items()
+    ]
+    lines.insert(2, f"  {'the curves:':<22}tensorboard --logdir={run_dir}")
+    return "\n".join([f"The run is in {run_dir}. What next:", *lines])
+
+
 def _train(
     strategy, run_dir: str, data_dir: str, max_steps: int | None, report, origin, skip_corrupt
 ) -> dict:
@@ -103,14 +133,6 @@ def _train(
     return figures or (held_out(step) if is_chief else {})
 
 
-def make_show(parts: configuration.Experiment, model, tokens) -> Callable[[], None]:
-    """Returns what writes pictures and sound of held-out windows; see `media.Media`."""
-    from magenta_vae.inference import generation
-
-    trained_model = generation.TrainedModel(model, parts.settings.tracks, parts.settings.num_bars)
-    return configuration.make_media()(trained_model, tokens)
-
-
 def _start_from(origin: dict | None, run_dir: str, model, report: Callable[[str], None]) -> None:
     """Gives a run that has no checkpoint of its own yet the weights of the run it starts from."""
     from magenta_vae.training import checkpoint_files, weights
@@ -127,25 +149,3 @@ def _digest(record: dict, splits: Mapping[str, Sequence]) -> int:
 
 def _say_nothing(line: str) -> None:
     """Takes the lines of the processes that do not write."""
-
-
-def describe_next_steps(run_dir: str) -> str:
-    """Returns what can be done with a trained run, as commands to type."""
-    rows = {
-        "hear 16 samples": ("sample", f"--run_dir={run_dir} --output_dir={run_dir}/samples"),
-        "the paper's figures": ("evaluate", f"--run_dir={run_dir}"),
-        "data of your music": (
-            "build_dataset",
-            "--input=MIDI_FOLDER --output_dir=data/mine --gin_file=mel_2bar.gin",
-        ),
-        "a model of it": (
-            "train",
-            "--gin_file=mel_2bar.gin --gin_file=scale/small.gin --data_dir=data/mine",
-        ),
-    }
-    lines = [
-        f"  {purpose + ':':<22}{configuration.command(name)} {given}"
-        for purpose, (name, given) in rows.items()
-    ]
-    lines.insert(2, f"  {'the curves:':<22}tensorboard --logdir={run_dir}")
-    return "\n".join([f"The run is in {run_dir}. What next:", *lines])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from magenta_vae.model import lstm
+from magenta_vae.model import lstm, recurrence
 from magenta_vae.model.lstm import LSTMLayer
 
 STEPS, ROWS, CONTEXT, UNITS = 7, 3, 2, 4
@@ -47,7 +47,7 @@ def joined(tokens, context, num_classes=NUM_CLASSES):
 
 def unroll(layers, tokens, context, states, num_classes=NUM_CLASSES):
     """Runs our stack on given tokens: [steps, rows, U]."""
-    outputs, _ = lstm.unroll(
+    outputs, _ = recurrence.unroll(
         lstm.stack_weights(layers, num_classes),
         lstm.context_gates(layers[0], num_classes, context),
         [(tf.transpose(hidden), tf.transpose(cell)) for hidden, cell in states],
@@ -116,7 +116,7 @@ def test_the_choice_reads_the_last_layers_state_and_is_read_by_the_next_step():
         sign = tf.cast(hidden[:, :1] > 0, tf.int32)
         return tf.concat([sign, sign + step % 3], axis=-1)
 
-    outputs, read = lstm.unroll(
+    outputs, read = recurrence.unroll(
         lstm.stack_weights(layers, NUM_CLASSES),
         lstm.context_gates(layers[0], NUM_CLASSES, context),
         [(tf.transpose(hidden), tf.transpose(cell)) for hidden, cell in states],
@@ -217,7 +217,7 @@ def test_rows_are_summed_by_ids_on_every_device(has_gpu, monkeypatch):
     values, ids = normal(6, 3), tf.constant([4, 0, 4, 1, 4, 0])
     expected = np.zeros((5, 3), np.float32)
     np.add.at(expected, ids.numpy(), values.numpy())
-    np.testing.assert_allclose(lstm._sum_rows(values, ids, 5), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(recurrence._sum_rows(values, ids, 5), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_stack_without_tokens_and_context_runs_from_its_state_alone():
