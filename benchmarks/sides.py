@@ -34,8 +34,6 @@ class Side:
 
     def __init__(self, command):
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        # Set by this package where it is imported; each side is to run as its users have it.
-        environment.pop("TF_ENABLE_ONEDNN_OPTS", None)
         start = time.perf_counter()
         self._process = subprocess.Popen(
             [str(part) for part in command],

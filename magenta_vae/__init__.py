@@ -1,13 +1,8 @@
 """Hierarchical Variational Autoencoders for Music (Roberts, Engel, Eck, 2017) on Keras 3."""
 
-import os
 import threading
 
 __version__ = "0.1.0"
-
-# TensorFlow reads it when it is imported. Products of few rows, the recurrences of an LSTM, are up
-# to twice as fast with oneDNN on CPUs where TensorFlow does not choose it itself.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 _LOADING = threading.Lock()  # gin's configuration is one for the whole process.
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from absl import app, flags, logging
 
+from magenta_vae import quick_start
+
 flags.disclaim_key_flags()  # The flags below are the command's own: its --help shows them.
 
 
@@ -115,6 +117,7 @@ def run(main: Callable[[Sequence[str]], None], takes_arguments: bool = False) ->
         warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)
+        quick_start.install()
         try:
             main(arguments)
         except (OSError, ValueError, ArithmeticError) as error:

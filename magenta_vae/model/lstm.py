@@ -165,10 +165,10 @@ def _cell(gates, cell):
     These are (input and forget [2U, rows], candidate [U, rows], output [U, rows]).
     """
     num_units = gates.shape[0] // 4
-    both = tf.sigmoid(gates[: 2 * num_units])
-    candidate = tf.tanh(gates[2 * num_units : 3 * num_units])
-    output = tf.sigmoid(gates[3 * num_units :])
-    cell = both[num_units:] * cell + both[:num_units] * candidate
+    both, candidate, output = tf.split(gates, [2 * num_units, num_units, num_units])
+    both, candidate, output = tf.sigmoid(both), tf.tanh(candidate), tf.sigmoid(output)
+    inputs, forget = tf.split(both, 2)
+    cell = forget * cell + inputs * candidate
     return output * tf.tanh(cell), cell, (both, candidate, output)
 
 

@@ -66,6 +66,23 @@ def load_weights(run_dir: str, model, checkpoint: str | int = LATEST) -> int:
     return step
 
 
+def make_empty(make_model):
+    """Returns what `make_model` makes, all weights zero: those that will be loaded need no draws.
+
+    Of a large model they take seconds.
+    """
+    scratch = tf.Graph()  # Nothing is drawn there: only the shapes are found.
+
+    def create(next_creator, initial_value, **options):
+        with scratch.as_default():
+            value = initial_value()
+        zeros = tf.zeros(value.shape, value.dtype)
+        return next_creator(initial_value=zeros, **options)
+
+    with tf.variable_creator_scope(create):
+        return make_model()
+
+
 def initialize(
     model, path: str, partial: bool = False, report: Callable[[str], None] = lambda line: None
 ) -> None:

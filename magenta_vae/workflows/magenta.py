@@ -41,6 +41,7 @@ def import_checkpoint(
         ValueError: where the configuration is unknown, or the checkpoint another's or damaged.
     """
     from magenta_vae.inference import magenta_checkpoint, magenta_import
+    from magenta_vae.training import weights
 
     if config not in configurations():
         raise ValueError(
@@ -51,7 +52,7 @@ def import_checkpoint(
     with magenta_checkpoint.open_checkpoint(checkpoint) as source:
         widths = _parse(config, source)
         report(f"{config}, " + ", ".join(f"{name} = {value}" for name, value in widths.items()))
-        model = configuration.experiment().make_model()
+        model = weights.make_empty(configuration.experiment().make_model)
         magenta_import.load_weights(magenta_import.model_layers(model), source)
         step = source.step
     imported = {"checkpoint": os.path.abspath(checkpoint), "config": config, "step": step}

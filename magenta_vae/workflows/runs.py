@@ -110,7 +110,7 @@ def restore_model(run_dir: str, checkpoint: str | int = "latest"):
     """Returns the model of an opened run with the weights of a checkpoint, and its step."""
     from magenta_vae.training import weights
 
-    model = configuration.experiment().make_model()
+    model = weights.make_empty(configuration.experiment().make_model)
     return model, weights.load_weights(run_dir, model, checkpoint)
 
 

@@ -7,7 +7,9 @@ import tensorflow as tf
 from magenta_vae.model import noise
 from magenta_vae.model.noise import (
     FEEDBACK,
+    LARGEST,
     LATENT,
+    SMALLEST,
     TOKEN,
     BatchNoise,
     GroupedNoise,
@@ -150,7 +152,7 @@ def test_categorical_takes_the_class_whose_part_holds_the_draw(num_classes):
 
 def test_categorical_never_takes_an_impossible_class():
     # Neither at the ends of the draws nor next to a class that takes everything.
-    draws = tf.constant([1e-7, 0.5, 1 - 2**-24])
+    draws = tf.constant([SMALLEST, 0.5, LARGEST])
     for certain in range(3):
         logits = np.full((3, 3), -np.inf, np.float32)
         logits[:, certain] = 1e4

@@ -1,0 +1,31 @@
+"""A command's imports: what they leave out, and what they leave as it is."""
+
+import subprocess
+import sys
+
+PROGRAM = """
+import sys
+from magenta_vae import quick_start
+quick_start.install()
+import keras
+import magenta_vae.music
+left_out = {"matplotlib", "pandas", "sklearn", "bokeh", "IPython"}
+assert not left_out & set(sys.modules), left_out & set(sys.modules)
+import matplotlib.pyplot
+from magenta_vae.music import plots
+from note_seq import notebook_utils
+assert notebook_utils.plot_sequence.__module__ == "note_seq.notebook_utils"
+assert keras.layers.Dense(3)(keras.ops.ones([2, 5])).shape == (2, 3)
+print("fine")
+"""
+
+
+def test_packages_that_a_command_does_not_use_are_left_out_and_can_be_imported_later():
+    ran = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
+    assert ran.stdout.strip() == "fine", ran.stderr
+
+
+def test_without_it_they_are_imported_as_they_are():
+    program = PROGRAM.replace("quick_start.install()\n", "")
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "AssertionError: {" in ran.stderr, ran.stderr
