@@ -14,7 +14,8 @@ ROOT = Path(__file__).parent.parent
 SONG = ROOT / "testdata" / "song-0000.mid"
 COMMANDS = [
     "attributes", "build_dataset", "evaluate", "export", "figures", "import_magenta",
-    "inspect_dataset", "interpolate", "reconstruct", "sample", "similar", "synthesize", "train",
+    "inspect_dataset", "interpolate", "reconstruct", "sample", "similar", "synthesize", "table1",
+    "train",
 ]  # fmt: skip
 
 

@@ -1,0 +1,164 @@
+"""Table 1 as a study: each model, column and seed is a run of its own."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from magenta_vae import configuration
+from magenta_vae.music import files
+from magenta_vae.training import table1
+from magenta_vae.workflows import runs, training
+
+MODELS = ("drums_2bar", "mel_2bar", "hierdec_mel_32bar", "hierdec_trio_16bar")
+COLUMNS = {  # The paper's, and the flat decoder that the hierarchical one is measured against.
+    "baseline": (table1.BASELINE, ("variants/baseline.gin",)),
+    "vae": (table1.VAE, ("variants/teacher_forcing.gin",)),
+    "scheduled": (table1.SCHEDULED, ()),
+    "flat": ("Flat VAE w/ scheduled sampling", ("variants/flat_decoder.gin",)),
+}
+PAPER_COLUMNS = ("baseline", "vae", "scheduled")
+SCALES = ("full", "small", "tiny")
+RESULT_FILE = "result.json"
+NUM_SAMPLES = 8
+
+
+class Cell(NamedTuple):
+    """One training: a model in a column of Table 1, with a seed."""
+
+    model: str
+    column: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.model}-{self.column}-seed{self.seed}"
+
+
+class Study:
+    """The runs of a study, in a folder of their own.
+
+    A run that was stopped goes on where it stood, one that is done is left as it is. Several
+    processes may work on other cells of one study.
+
+    Args:
+        output_dir: the study's folder.
+        data_dir: a folder with a data set for each model, by the model's name.
+        scale: `full`, or a file under `gin_configs/scale`.
+        gin_params: further bindings, for every run.
+        max_steps: instead of the configurations'.
+        report: is given lines about the progress.
+    """
+
+    def __init__(
+        self,
+        output_dir: str,
+        data_dir: str,
+        scale: str = "small",
+        gin_params: Sequence[str] = (),
+        max_steps: int | None = None,
+        report: Callable[[str], None] = lambda line: None,
+    ):
+        self.output_dir = output_dir
+        self._data_dir = data_dir
+        self._scale = scale
+        self._gin_params = list(gin_params)
+        self._max_steps = max_steps
+        self._report = report
+
+    def run(self, cells: Sequence[Cell]) -> Iterator[Cell]:
+        """Trains and evaluates what is not done yet of some cells, and yields each when it is.
+
+        Raises:
+            FileNotFoundError: where a model's data set is missing, with the command that builds it.
+        """
+        for model in dict.fromkeys(cell.model for cell in cells):
+            self._find_data(model)
+        pending = [cell for cell in cells if self.result(cell) is None]
+        self._report(f"{len(cells) - len(pending)} of {len(cells)} runs are done")
+        for index, cell in enumerate(pending):
+            rest = self._seconds_left(pending[index:])
+            self._report(f"{cell}: {len(pending) - index} runs to go{rest}")
+            self._run(cell)
+            yield cell
+
+    def result(self, cell: Cell) -> dict | None:
+        """Returns what `result.json` says of a cell, None for one that is not done."""
+        path = Path(self.run_dir(cell), RESULT_FILE)
+        return json.loads(path.read_text()) if path.is_file() else None
+
+    def done(self) -> Iterator[Cell]:
+        """Yields all cells that are done, of whichever call."""
+        for path in sorted(Path(self.output_dir, "runs").glob(f"*/{RESULT_FILE}")):
+            yield Cell(*json.loads(path.read_text())["cell"])
+
+    def run_dir(self, cell: Cell) -> str:
+        """Returns the run's folder."""
+        return os.path.join(self.output_dir, "runs", str(cell))
+
+    def _find_data(self, model: str) -> str:
+        data_dir = os.path.join(self._data_dir, model)
+        if not os.path.isfile(os.path.join(data_dir, "dataset.json")):
+            raise FileNotFoundError(
+                f"--data_dir={self._data_dir} holds no data set {model}. Build it first:\n"
+                f"  {configuration.command('build_dataset')} --input=MIDI_FOLDER"
+                f" --output_dir={data_dir} --gin_file={model}.gin"
+            )
+        return data_dir
+
+    def _run(self, cell: Cell) -> None:
+        """Trains, evaluates and samples one cell; `result.json` is the last of its files."""
+        import keras
+
+        from magenta_vae.inference import outputs
+        from magenta_vae.workflows import tables
+
+        keras.backend.clear_session()  # Of the run before.
+        start, run_dir = time.monotonic(), self.run_dir(cell)
+        scale = [] if self._scale == "full" else [f"scale/{self._scale}.gin"]
+        gin_files = [f"{cell.model}.gin", *scale, *COLUMNS[cell.column][1]]
+        seed = f"configuration.Experiment.seed = {cell.seed}"
+        configuration.parse(gin_files, [*self._gin_params, seed])
+        data_dir = self._find_data(cell.model)
+        training.train(run_dir, data_dir, self._max_steps, report=self._report)
+        figures = tables.evaluate(run_dir, data_dir, "eval")
+        if cell.column != "baseline":  # It has no latent space to sample from.
+            samples_dir = os.path.join(run_dir, "samples")
+            shutil.rmtree(samples_dir, ignore_errors=True)
+            music = runs.load(run_dir).sample(NUM_SAMPLES, seed=cell.seed)
+            outputs.write_music(music, samples_dir, name="sample", plot=True)
+        result = {
+            "cell": cell,
+            "seconds": time.monotonic() - start,
+            "figures": figures,
+            "data": runs.read_record(run_dir)["data"],
+        }
+        files.write_text(os.path.join(run_dir, RESULT_FILE), json.dumps(result, indent=2) + "\n")
+
+    def _seconds_left(self, cells: Sequence[Cell]) -> str:
+        """Returns how long some cells take, by those of their models that are done."""
+        seconds: dict[str, list[float]] = {}
+        for cell in self.done():
+            seconds.setdefault(cell.model, []).append(self.result(cell)["seconds"])
+        known = [cell for cell in cells if cell.model in seconds]
+        if not known:
+            return ""
+        total = sum(sum(seconds[cell.model]) / len(seconds[cell.model]) for cell in known)
+        of = "" if len(known) == len(cells) else f" for {len(known)} of them"
+        return f", about {total / 3600:.1f} hours{of}"
+
+
+def make_cells(models: Sequence[str], columns: Sequence[str], seeds: Sequence[int]) -> list[Cell]:
+    """Returns the cells of a study, seeds outermost: every column has something early.
+
+    Raises:
+        ValueError: for a model or a column that there is not.
+    """
+    for name, given, known in (("models", models, MODELS), ("columns", columns, COLUMNS)):
+        if unknown := [each for each in given if each not in known]:
+            raise ValueError(
+                f"--{name} must be of {', '.join(known)}. Received: {', '.join(unknown)}."
+            )
+    return [Cell(model, column, seed) for seed in seeds for model in models for column in columns]

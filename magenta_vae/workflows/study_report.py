@@ -1,0 +1,200 @@
+"""What a study found: Table 1 with its spread over seeds, and the curves of its runs."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import statistics
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from magenta_vae.music import files
+from magenta_vae.training import table1
+from magenta_vae.workflows.study import COLUMNS, Study
+
+CURVES = ("next_accuracy", "reconstruction_accuracy", "kl")
+METRICS = {"next": "next_accuracy", "recon": "reconstruction_accuracy", "KL": "kl_nats"}
+
+
+class Row(NamedTuple):
+    """One number of Table 1.
+
+    Attributes:
+        model, track, column: where it stands.
+        metric: a key of METRICS; the KL, in nats, is of all tracks together.
+        values: of each seed.
+        paper: the paper's, None where it has none.
+    """
+
+    model: str
+    track: str
+    column: str
+    metric: str
+    values: list[float]
+    paper: float | None
+
+    @property
+    def mean(self) -> float:
+        """The mean over seeds."""
+        return statistics.fmean(self.values)
+
+    @property
+    def deviation(self) -> float | None:
+        """The sample standard deviation over seeds, None of a single one."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+    def __str__(self) -> str:
+        digits = 1 if self.metric == "KL" else 3
+        spread = "" if self.deviation is None else f" ± {self.deviation:.{digits}f}"
+        return f"{self.mean:.{digits}f}{spread}"
+
+
+def collect(study: Study) -> list[Row]:
+    """Returns all numbers of the runs that are done."""
+    results: dict[tuple[str, str], list[dict]] = {}
+    for cell in study.done():
+        results.setdefault((cell.model, cell.column), []).append(study.result(cell)["figures"])
+    return [
+        row for (model, column), figures in results.items() for row in _rows(model, column, figures)
+    ]
+
+
+def write(study: Study) -> str:
+    """Writes `table1.md`, `.csv`, `.json`, configurations and curves; returns the table."""
+    output_dir = study.output_dir
+    rows, cells = collect(study), list(study.done())
+    text = format_table(rows)
+    runs = [{**study.result(cell), "run_dir": study.run_dir(cell)} for cell in cells]
+    files.write_text(os.path.join(output_dir, "table1.md"), f"{text}\n\n{_describe_data(runs)}\n")
+    table = [
+        {**row._asdict(), "mean": row.mean, "deviation": row.deviation, "seeds": len(row.values)}
+        for row in rows
+    ]
+    described = json.dumps({"table": table, "runs": runs}, indent=2)
+    files.write_text(os.path.join(output_dir, "table1.json"), described + "\n")
+    files.write_text(os.path.join(output_dir, "table1.csv"), _format_csv(table))
+    for cell in cells:
+        path = os.path.join(output_dir, "configs", f"{cell}.gin")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with files.replacing(path) as beside:
+            shutil.copyfile(os.path.join(study.run_dir(cell), "config.gin"), beside)
+    write_curves(study)
+    return text
+
+
+def format_table(rows: list[Row]) -> str:
+    """Returns the numbers as a Markdown table, the paper's in brackets."""
+    lines = [
+        "| model | track | column | seeds | next | recon | KL (nats) |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    places = dict.fromkeys((row.model, row.track, row.column) for row in rows)
+    for place in places:
+        own = {row.metric: row for row in rows if row[:3] == place}
+        shown = []
+        for metric in METRICS:
+            row = own.get(metric)
+            paper = "" if row is None or row.paper is None else f" ({row.paper})"
+            shown.append("-" if row is None else f"{row}{paper}")
+        seeds = len(own["next"].values)
+        lines.append(f"| {' | '.join([*place, str(seeds), *shown])} |")
+    return "\n".join(lines)
+
+
+def write_curves(study: Study) -> None:
+    """Writes `curves-<model>.png`: held-out accuracy and KL of each run by step."""
+    from matplotlib.figure import Figure
+
+    cells = list(study.done())
+    colors = {column: f"C{index}" for index, column in enumerate(COLUMNS)}
+    for model in dict.fromkeys(cell.model for cell in cells):
+        figure = Figure(figsize=(12, 3.5), layout="constrained")
+        panels = figure.subplots(1, 3)
+        for cell in (cell for cell in cells if cell.model == model):
+            curves = read_curves(study.run_dir(cell))
+            for axes, prefix in zip(panels, CURVES, strict=True):
+                curve = _mean_curve(curves, prefix)
+                if curve:
+                    axes.plot(
+                        *zip(*curve, strict=True), color=colors[cell.column], label=cell.column
+                    )
+        titles = ("next-step accuracy", "reconstruction accuracy", "KL (nats)")
+        for axes, title in zip(panels, titles, strict=True):
+            axes.set(title=title, xlabel="step")
+            axes.grid(alpha=0.3)
+        handles, labels = panels[0].get_legend_handles_labels()
+        by_label = dict(zip(labels, handles, strict=True))  # One of each column's.
+        panels[0].legend(by_label.values(), by_label.keys())
+        figure.suptitle(f"{model}, held-out split, one line a run")
+        with files.replacing(os.path.join(study.output_dir, f"curves-{model}.png")) as beside:
+            figure.savefig(beside, format="png", dpi=150)
+
+
+def read_curves(run_dir: str) -> dict[str, list[tuple[int, float]]]:
+    """Returns (step, value) of each scalar of the held-out split, from TensorBoard's files."""
+    import tensorflow as tf
+    from tensorboard.backend.event_processing import event_accumulator
+
+    accumulator = event_accumulator.EventAccumulator(
+        os.path.join(run_dir, "eval"), size_guidance={event_accumulator.TENSORS: 0}
+    )
+    accumulator.Reload()
+    curves = {}
+    for name in accumulator.Tags()["tensors"]:
+        events = accumulator.Tensors(name)
+        values = [(event.step, tf.make_ndarray(event.tensor_proto)) for event in events]
+        if all(value.size == 1 and value.dtype.kind == "f" for _, value in values):
+            curves[name] = [(step, float(value)) for step, value in values]
+    return curves
+
+
+def _rows(model: str, column: str, figures: list[dict]) -> Iterator[Row]:
+    name = COLUMNS[column][0]
+    tracks = figures[0]["tracks"]
+    for index, track in enumerate(tracks):
+        num_bars = int(model.rsplit("_", 1)[1].removesuffix("bar"))
+        cells = table1.PAPER.get((track, len(tracks), num_bars), {}).get(name, (None, None, None))
+        for (metric, key), paper in zip(METRICS.items(), cells, strict=True):
+            if metric != "KL":
+                values = [each["tracks"][track][key] for each in figures]
+            elif index or column == "baseline":  # Of all tracks; without z there is none.
+                continue
+            else:
+                values = [each[key] for each in figures]
+            yield Row(model, track, name, metric, values, paper)
+
+
+def _format_csv(table: list[dict]) -> str:
+    """Returns the table with one line a number; the values of the seeds stand in one field."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(table[0]) if table else [], lineterminator="\n")
+    writer.writeheader()
+    for row in table:
+        writer.writerow({**row, "values": " ".join(map(str, row["values"]))})
+    return text.getvalue()
+
+
+def _describe_data(runs: list[dict]) -> str:
+    """Returns how much data each model had, and how long its runs took."""
+    lines = []
+    for model in dict.fromkeys(run["cell"][0] for run in runs):
+        own = [run for run in runs if run["cell"][0] == model]
+        counts = own[0]["data"]["counts"]
+        steps = sorted({run["figures"]["step"] for run in own})
+        hours = sum(run["seconds"] for run in own) / 3600
+        lines.append(
+            f"- {model}: {counts['windows_kept_train']:,} windows to train on, "
+            f"{counts['windows_kept_eval']:,} held out; {len(own)} runs of "
+            f"{' or '.join(f'{step:,}' for step in steps)} steps, {hours:.1f} hours in all."
+        )
+    return "\n".join(lines)
+
+
+def _mean_curve(curves: dict, prefix: str) -> list[tuple[int, float]]:
+    """Returns the mean over tracks of the curves `prefix` or `prefix/<track>`."""
+    own = [curve for name, curve in curves.items() if name.split("/")[0] == prefix]
+    return [
+        (points[0][0], statistics.fmean(value for _, value in points))
+        for points in zip(*own, strict=False)
+    ]

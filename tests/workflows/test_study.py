@@ -1,0 +1,128 @@
+"""Table 1 as a study: its runs, what is left of one that was stopped, and the table."""
+
+import csv
+import json
+import os
+import statistics
+
+import pytest
+
+from magenta_vae.workflows import study, study_report, training
+
+pytestmark = pytest.mark.usefixtures("forget_configuration")
+
+
+def make_study(folder, data_dirs, report=lambda line: None):
+    data_dir = os.path.join(folder, "data")
+    os.makedirs(data_dir, exist_ok=True)
+    for name, path in data_dirs.items():
+        if not os.path.exists(os.path.join(data_dir, name)):
+            os.symlink(path, os.path.join(data_dir, name))
+    return study.Study(os.path.join(folder, "study"), data_dir, "tiny", report=report)
+
+
+@pytest.fixture(scope="module")
+def melodies(data_dirs, tmp_path_factory):
+    """The VAE of 2-bar melodies with two seeds, and the baseline with one."""
+    folder, lines = str(tmp_path_factory.mktemp("study")), []
+    own = make_study(folder, data_dirs, lines.append)
+    cells = study.make_cells(["mel_2bar"], ["baseline", "vae"], [0])
+    cells += study.make_cells(["mel_2bar"], ["vae"], [1])
+    assert list(own.run(cells)) == cells
+    table = study_report.write(own)
+    return own, cells, lines, table
+
+
+def test_each_run_is_of_its_column_and_seed(melodies):
+    own, cells, _, _ = melodies
+    losses = set()
+    for cell in cells:
+        with open(os.path.join(own.run_dir(cell), "config.gin")) as file:
+            text = file.read()
+        assert f"Experiment.seed = {cell.seed}\n" in text
+        assert ("NoEncoder" in text) == (cell.column == "baseline")
+        name = study.COLUMNS[cell.column][0]
+        assert f"table1_column = '{name}'" in text
+        losses.add(own.result(cell)["figures"]["loss"])
+        samples = os.path.join(own.run_dir(cell), "samples")
+        assert os.path.isdir(samples) == (cell.column != "baseline")
+    assert len(losses) == len(cells)
+
+
+def test_what_is_done_is_left_alone(melodies, monkeypatch):
+    own, cells, lines, _ = melodies
+    monkeypatch.setattr(training, "train", None)  # To call it is an error.
+    assert list(own.run(cells)) == []
+    assert lines[-1] == "3 of 3 runs are done"
+    more = study.make_cells(["mel_2bar"], ["vae"], [2])
+    with pytest.raises(TypeError):
+        list(own.run(more))
+    assert "1 runs to go, about 0.0 hours" in lines[-1]
+
+
+def test_the_table_has_mean_spread_and_the_papers_number(melodies):
+    own, _, _, table = melodies
+    figures = [own.result(study.Cell("mel_2bar", "vae", seed))["figures"] for seed in (0, 1)]
+    kls = [each["kl_nats"] for each in figures]
+    accuracies = [each["tracks"]["melody"]["next_accuracy"] for each in figures]
+    expected = (
+        f"| mel_2bar | melody | VAE | 2 |"
+        f" {statistics.fmean(accuracies):.3f} ± {statistics.stdev(accuracies):.3f} (0.986) |"
+    )
+    (line,) = [line for line in table.splitlines() if "| VAE |" in line]
+    assert line.startswith(expected)
+    assert f"{statistics.fmean(kls):.1f} ± {statistics.stdev(kls):.1f} (72.9) |" in line
+    (baseline,) = [line for line in table.splitlines() if "| Baseline |" in line]
+    assert "| 1 |" in baseline and baseline.endswith("| - |") and "±" not in baseline
+
+
+def test_the_study_is_written_in_three_forms(melodies):
+    own, cells, _, table = melodies
+    with open(os.path.join(own.output_dir, "table1.md")) as file:
+        text = file.read()
+    assert text.startswith(table) and "windows to train on" in text
+    with open(os.path.join(own.output_dir, "table1.json")) as file:
+        described = json.load(file)
+    assert [study.Cell(*run["cell"]) for run in described["runs"]] == sorted(cells)
+    with open(os.path.join(own.output_dir, "table1.csv")) as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(described["table"]) == 2 * 3 - 1  # The baseline has no KL.
+    assert [float(row["mean"]) for row in rows] == [row["mean"] for row in described["table"]]
+    for cell in cells:
+        assert os.path.isfile(os.path.join(own.output_dir, "configs", f"{cell}.gin"))
+    assert os.path.getsize(os.path.join(own.output_dir, "curves-mel_2bar.png")) > 10_000
+
+
+def test_curves_are_those_of_the_evaluations(melodies):
+    own, cells, _, _ = melodies
+    curves = study_report.read_curves(own.run_dir(cells[1]))
+    step, value = curves["kl"][-1]
+    figures = own.result(cells[1])["figures"]
+    assert step == figures["step"] and value == pytest.approx(figures["kl_nats"], rel=1e-5)
+    assert "next_accuracy/melody" in curves
+
+
+def test_a_missing_data_set_is_named_before_anything_is_trained(tmp_path):
+    own = study.Study(str(tmp_path / "study"), str(tmp_path), "tiny")
+    with pytest.raises(FileNotFoundError, match="no data set mel_2bar.*\n.*build_dataset"):
+        list(own.run(study.make_cells(["mel_2bar"], ["vae"], [0])))
+    assert not os.path.exists(tmp_path / "study")
+
+
+@pytest.mark.parametrize(
+    "models, columns, message",
+    [(["mel"], ["vae"], "--models must be of drums_2bar"), (["mel_2bar"], ["vea"], "--columns")],
+)
+def test_what_there_is_not_is_refused(models, columns, message):
+    with pytest.raises(ValueError, match=message):
+        study.make_cells(models, columns, [0])
+
+
+@pytest.mark.slow
+def test_the_whole_table(data_dirs, tmp_path):
+    own = make_study(str(tmp_path), data_dirs)
+    columns = [*study.PAPER_COLUMNS, "flat"]
+    cells = study.make_cells(study.MODELS, columns, [0])
+    assert list(own.run(cells)) == cells
+    table = study_report.write(own).splitlines()
+    assert len(table) == 2 + 4 * (1 + 1 + 1 + 3)  # Three tracks of the trio.
