@@ -1,4 +1,6 @@
-"""Tiny models of the configurations, untrained."""
+"""Small models of the configurations, untrained."""
+
+import dataclasses
 
 import gin
 import keras
@@ -6,10 +8,29 @@ import keras
 from magenta_vae import configuration
 
 
-def tiny_model(name, *variants):
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """A model and its export.
+
+    Attributes:
+        model: the `MusicVAE`.
+        trained: the `TrainedModel` of it.
+        settings: what a window is.
+        model_dir: the folder of its versions.
+        path: its first version.
+    """
+
+    model: object
+    trained: object
+    settings: object
+    model_dir: str
+    path: str
+
+
+def tiny_model(name, *variants, scale="tiny"):
     """Returns an untrained model of a configuration, and what its windows are."""
     keras.utils.set_random_seed(0)
-    configuration.parse([f"{name}.gin", *variants, "scale/tiny.gin"])
+    configuration.parse([f"{name}.gin", *variants, f"scale/{scale}.gin"])
     parts = configuration.experiment()
     model = parts.make_model()
     gin.clear_config()

@@ -1,34 +1,14 @@
 """Tiny models of the paper's four kinds, exported as a server would load them."""
 
-import dataclasses
 import functools
 
 import pytest
 
 
-@dataclasses.dataclass(frozen=True)
-class Exported:
-    """A model and its export.
-
-    Attributes:
-        model: the `MusicVAE`.
-        trained: the `TrainedModel` of it.
-        settings: what a window is.
-        model_dir: the folder of its versions.
-        path: its first version.
-    """
-
-    model: object
-    trained: object
-    settings: object
-    model_dir: str
-    path: str
-
-
 @pytest.fixture(scope="session")
 def export_of(tmp_path_factory):
     """Returns a function of a configuration's name that exports its tiny model once."""
-    from inference_models import tiny_model
+    from inference_models import Exported, tiny_model
 
     from magenta_vae.inference import export, generation
 

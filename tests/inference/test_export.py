@@ -1,16 +1,18 @@
 """Exports as servers run them: by a v1 Session, the command line tool and the C API."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import c_api
 import numpy as np
 import pytest
 import tensorflow as tf
-from inference_models import tiny_model
+from inference_models import Exported, tiny_model
 from prediction_service import Servable
 
 from magenta_vae.inference import export, generation
@@ -179,22 +181,28 @@ def test_each_row_has_its_temperature(melody, melody_served):
     assert np.mean(warm != hot) > 0.2
 
 
-def test_the_command_line_tool_runs_it(melody, tmp_path):
-    request = drawn(random_z(melody.model))
+def decode_by_command_line(path, request, folder):
+    """Returns the tokens that TensorFlow's `saved_model_cli` decodes."""
     for name, value in request.items():
-        np.save(tmp_path / name, value)
-    inputs = ";".join(f"{name}={tmp_path / name}.npy" for name in request)
+        np.save(folder / name, value)
+    inputs = ";".join(f"{name}={folder / name}.npy" for name in request)
     program = "from tensorflow.python.tools.saved_model_cli import main; main()"
     subprocess.run(
         [
-            sys.executable, "-c", program, "run", "--dir", melody.path, "--tag_set", "serve",
-            "--signature_def", "decode", "--inputs", inputs, "--outdir", tmp_path,
+            sys.executable, "-c", program, "run", "--dir", path, "--tag_set", "serve",
+            "--signature_def", "decode", "--inputs", inputs, "--outdir", folder,
         ],
         check=True,
         capture_output=True,
     )  # fmt: skip
+    return np.load(folder / "tokens.npy")
+
+
+def test_the_command_line_tool_runs_it(melody, tmp_path):
+    request = drawn(random_z(melody.model))
     expected = melody.trained.decode_tokens(request["z"], 0.8, SEED)
-    np.testing.assert_array_equal(np.load(tmp_path / "tokens.npy"), expected)
+    tokens = decode_by_command_line(melody.path, request, tmp_path)
+    np.testing.assert_array_equal(tokens, expected)
 
 
 def c_request(exported, info, **values):
@@ -216,6 +224,19 @@ def c_request(exported, info, **values):
         },
         "outputs": [info.outputs[name].name for name in sorted(info.outputs)],
     }
+
+
+def run_by_c_api(path, requests, folder):
+    """Returns the answers of a process that has TensorFlow's library alone."""
+    (folder / "requests.json").write_text(json.dumps(requests))
+    library = os.path.join(tf.sysconfig.get_lib(), "libtensorflow_cc.so.2")
+    ran = subprocess.run(
+        [sys.executable, c_api.__file__, library, path, folder / "requests.json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(ran.stdout)
 
 
 SHAPE = "must have the shape [batch"
@@ -247,15 +268,7 @@ def test_the_c_api_runs_it_and_wrong_requests_are_refused_by_field(melody, melod
     infos = melody_served.signatures
     requests = [c_request(melody, infos[name], **values) for name, values, _ in WRONG]
     requests += [c_request(melody, infos[name]) for name in ("decode", "encode", "interpolate")]
-    (tmp_path / "requests.json").write_text(json.dumps(requests))
-    library = os.path.join(tf.sysconfig.get_lib(), "libtensorflow_cc.so.2")
-    ran = subprocess.run(
-        [sys.executable, c_api.__file__, library, melody.path, tmp_path / "requests.json"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    answers = json.loads(ran.stdout)
+    answers = run_by_c_api(melody.path, requests, tmp_path)
     for (name, values, message), answer in zip(WRONG, answers, strict=False):
         assert isinstance(answer, str), (name, values)
         assert message in answer
@@ -313,3 +326,65 @@ def test_a_baseline_is_refused():
 def test_an_unknown_format_is_refused(melody):
     with pytest.raises(ValueError, match=r"formats must be of onnx, litert. Received: \['tfjs'\]"):
         export.check(melody.model, ["onnx", "tfjs"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_small_models_answer_through_all_loaders(name, tmp_path):
+    model, settings = tiny_model(name, scale="small")
+    path = export.write(model, settings.tracks, settings.num_bars, str(tmp_path / "served"))
+    trained = generation.TrainedModel(model, settings.tracks, settings.num_bars)
+    small = Exported(model, trained, settings, str(tmp_path / "served"), path)
+    request = drawn(random_z(model))
+    expected = trained.decode_tokens(request["z"], 0.8, SEED)
+    servable = Servable(small.model_dir)
+    np.testing.assert_array_equal(servable.run("decode", request)["tokens"], expected)
+    np.testing.assert_array_equal(decode_by_command_line(path, request, tmp_path), expected)
+    requests = [c_request(small, servable.signatures[each]) for each in ("decode", "encode")]
+    decoded, encoded = run_by_c_api(path, requests, tmp_path)
+    np.testing.assert_array_equal(decoded[0], expected)
+    tokens = random_tokens(settings)
+    np.testing.assert_allclose(encoded, model.encode(tokens), rtol=1e-4, atol=1e-5)
+
+
+EXPORT = """
+import sys
+from inference_models import Exported, tiny_model
+from magenta_vae.inference import export
+model, settings = tiny_model("mel_2bar")
+print("ready", flush=True)
+export.write(model, settings.tracks, settings.num_bars, sys.argv[1])
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_export_leaves_no_version(tmp_path):
+    """Killed at ten moments from the first to the last of the writing."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+    def run(folder, seconds=None):
+        process = subprocess.Popen(
+            [sys.executable, "-c", EXPORT, folder], stdout=subprocess.PIPE, env=environment
+        )
+        assert process.stdout.readline() == b"ready\n"
+        start = time.monotonic()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        process.kill()
+        process.wait()
+        return time.monotonic() - start
+
+    whole = tmp_path / "whole"
+    seconds = run(whole)
+    names = {path.relative_to(whole) for path in whole.rglob("*") if path.is_file()}
+    assert Path("1/saved_model.pb") in names
+    num_absent = 0
+    for moment in np.linspace(0, seconds, 10):
+        folder = tmp_path / f"{moment:.2f}"
+        run(folder, moment)
+        versions = [path for path in folder.glob("*") if path.name.isdecimal()]
+        num_absent += not versions
+        for version in versions:
+            files = {path.relative_to(folder) for path in version.rglob("*") if path.is_file()}
+            assert files == names
+    assert num_absent
