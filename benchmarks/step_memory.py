@@ -32,7 +32,13 @@ def measure(gin_files, gin_params, batch_size, results):
     model, optimizer = parts.make_model(), parts.make_optimizer()
     optimizer.build(model.trainable_variables)
     train_steps = steps.make_train_steps(
-        model, optimizer, tf.distribute.get_strategy(), batch_size, 0, parts.clip_norm
+        model,
+        optimizer,
+        tf.distribute.get_strategy(),
+        batch_size,
+        seed=0,
+        clip_norm=parts.clip_norm,
+        micro_batch_size=parts.micro_batch_size,
     )
     shape = [1, batch_size, parts.settings.num_steps]
     rng = np.random.default_rng(0)

@@ -34,6 +34,8 @@ class Experiment:
         batch_size: windows of one step over all replicas.
         max_steps: steps of the whole run.
         clip_norm: the global norm that gradients are clipped to.
+        micro_batch_size: windows that a replica differentiates at a time; None for its whole share
+            of a batch.
         seed: of the initial weights, the order of the data and every draw.
         eval_batch_size: windows at a time in evaluation.
         eval_examples: held-out windows evaluated while training, None for all.
@@ -47,6 +49,7 @@ class Experiment:
     batch_size: int
     max_steps: int
     clip_norm: float
+    micro_batch_size: int | None = None
     augment: Callable | None = None
     seed: int = 0
     eval_batch_size: int = 256

@@ -127,6 +127,7 @@ def _train(
         max_steps=max_steps or parts.max_steps,
         seed=parts.seed,
         clip_norm=parts.clip_norm,
+        micro_batch_size=parts.micro_batch_size,
         report=report,
         show=make_show(parts, model, held_out_tokens),
     )
