@@ -25,11 +25,13 @@ def measure(gin_files, gin_params, batch_size, results):
     import tensorflow as tf
 
     from magenta_vae.music.tokens import num_classes
-    from magenta_vae.training import steps
+    from magenta_vae.training import precision, steps
 
     configuration.parse(gin_files, gin_params)
     parts = configuration.experiment()
-    model, optimizer = parts.make_model(), parts.make_optimizer()
+    with precision.dtype_policy(parts.dtype_policy):
+        model = parts.make_model()
+    optimizer = precision.scale_losses(parts.make_optimizer(), parts.dtype_policy)
     optimizer.build(model.trainable_variables)
     train_steps = steps.make_train_steps(
         model,

@@ -82,8 +82,8 @@ class Autoregressor(keras.layers.Layer):
         return lstm.stack_weights(self.lstm_layers, self.num_classes)
 
     def logits(self, hidden: tf.Tensor) -> list[tf.Tensor]:
-        """Returns the logits of each track for hidden states of the last layer, [rows, U]."""
-        return tf.split(self._head(hidden), self.num_classes, axis=-1)
+        """Returns float32 logits of each track for hidden states of the last layer, [rows, U]."""
+        return tf.split(tf.cast(self._head(hidden), tf.float32), self.num_classes, axis=-1)
 
     def predict(self, context: tf.Tensor, previous: tf.Tensor) -> list[tf.Tensor]:
         """Predicts every step from given previous tokens.
@@ -118,7 +118,9 @@ class Autoregressor(keras.layers.Layer):
         Returns:
             Logits of each track, float [rows, steps, classes].
         """
-        kernel, bias = (tf.stop_gradient(weight) for weight in self._head.weights)
+        kernel, bias = (
+            tf.stop_gradient(tf.cast(weight, self.compute_dtype)) for weight in self._head.weights
+        )
         sample = sampler(1.0, uniform)
 
         def choose(step, hidden):

@@ -41,24 +41,25 @@ class BidirectionalLSTM(keras.layers.Layer):
         self.built = True
 
     def call(self, tokens: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns mu and sigma, float [batch, z_size], of int32 [batch, steps, tracks]."""
+        """Returns mu and sigma, float32 [batch, z_size], of int32 [batch, steps, tracks]."""
         steps_first = tf.transpose(tokens, [1, 0, 2])
         finals = [
             self._final_output(self._forward, steps_first),
             self._final_output(self._backward, steps_first[::-1]),
         ]
-        mu, sigma_pre = tf.split(self._linear(tf.concat(finals, axis=-1)), 2, axis=-1)
+        outputs = tf.cast(self._linear(tf.concat(finals, axis=-1)), tf.float32)
+        mu, sigma_pre = tf.split(outputs, 2, axis=-1)
         return mu, tf.exp(2 * sigma_pre)
 
     def _final_output(self, layer: LSTMLayer, tokens: tf.Tensor) -> tf.Tensor:
         num_rows = tf.shape(tokens)[1]
-        zeros = tf.zeros([layer.num_units, num_rows])
+        zeros = tf.zeros([layer.num_units, num_rows], layer.compute_dtype)
         hidden, _ = recurrence.unroll(
             lstm.stack_weights([layer], self._num_classes),
             lstm.context_gates(layer, self._num_classes, tf.zeros([num_rows, 0])),
             [(zeros, zeros)],
             tokens[0],
-            tf.shape(tokens)[0],
+            tokens.shape[0],
             autoregressor.follow(tokens),
         )
         return hidden[-1]

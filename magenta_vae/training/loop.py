@@ -66,7 +66,8 @@ def train(
         The step that was reached.
 
     Raises:
-        TrainingDiverged: where the loss or the gradient is NaN or infinite.
+        TrainingDiverged: where the loss or the gradient is NaN or infinite; a gradient that loss
+            scaling makes so is not among these, its step is skipped.
         TrainingStopped: where SIGTERM or Ctrl-C asked to stop; the step it stands at is saved.
         DamagedCheckpoint: where the run has checkpoints and none can be read.
         OSError: where a checkpoint or a summary cannot be written.
@@ -157,7 +158,10 @@ def split_steps(
 
 def _check_finite(metrics: dict[str, np.ndarray], first_step: int, last_good: str | None) -> None:
     for name in ("loss", "gradient_norm"):
-        bad = np.flatnonzero(~np.isfinite(metrics[name]))
+        is_bad = ~np.isfinite(metrics[name])
+        if name == "gradient_norm" and "loss_scale" in metrics:
+            is_bad &= metrics["loss_scale"] <= 1  # Above, the scale may be to blame; it is halved.
+        bad = np.flatnonzero(is_bad)
         if len(bad):
             raise TrainingDiverged(
                 f"The {name} of step {first_step + bad[0] + 1:,} is {metrics[name][bad[0]]}. "

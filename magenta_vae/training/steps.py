@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from magenta_vae.training import precision
+
 
 def make_train_steps(
     model,
@@ -15,7 +17,9 @@ def make_train_steps(
     """Returns a function that takes a chunk's batches through as many training steps.
 
     It returns the metrics of each step, float [steps]: the means over the global batch of what
-    `model.compute_loss` returns, the learning rate, and the gradient's norm before clipping.
+    `model.compute_loss` returns, the learning rate, and the gradient's norm before clipping. An
+    optimizer that scales losses adds the `loss_scale`; where the norm is infinite or NaN it has
+    left the weights as they were.
 
     Args:
         model: has `compute_loss`.
@@ -41,7 +45,7 @@ def make_train_steps(
         with tf.GradientTape() as tape:
             draws = tf.stack([tf.constant(seed, tf.int64), step])
             metrics = model.compute_loss(tokens, step, draws, batch_size, first_row)
-            loss = tf.reduce_sum(metrics["loss"]) / batch_size
+            loss = optimizer.scale_loss(tf.reduce_sum(metrics["loss"]) / batch_size)
         names[:] = sorted(metrics)
         # Sums over parts and replicas are means over the batch; scalars are the same in each.
         shares = [num_parts * num_replicas, batch_size]
@@ -76,8 +80,9 @@ def make_train_steps(
         tokens = tf.ensure_shape(chunk[index], [num_rows, *chunk.shape[2:]])
         step = tf.cast(optimizer.iterations, tf.int64)
         gradients, metrics = accumulate(tokens, step, _replica_id() * num_rows)
-        gradients, norm = _clipped_global_gradients(gradients, clip_norm)
-        shared = [tf.identity(optimizer.learning_rate), norm]
+        scale = tf.convert_to_tensor(optimizer.scale_loss(1.0))
+        gradients, norm = _clipped_global_gradients(gradients, clip_norm * scale)
+        shared = [tf.identity(optimizer.learning_rate), norm / scale]
         optimizer.apply(gradients, model.trainable_variables)
         return tf.concat([metrics, tf.stack(shared) / num_replicas], axis=0)
 
@@ -85,6 +90,10 @@ def make_train_steps(
     def train_steps(chunk):
         num_steps = tf.shape(strategy.experimental_local_results(chunk)[0])[0]
         rows = tf.TensorArray(tf.float32, num_steps)
+        if precision.scales_losses(optimizer):
+            shared.append(scale)
+            # It counts no step that it skips; but each step has data and draws of its own.
+            optimizer.iterations.assign(step + 1)
         for index in tf.range(num_steps):
             metrics = strategy.run(replica_step, args=(chunk, index))
             rows = rows.write(index, strategy.reduce("SUM", metrics, axis=None))
@@ -96,6 +105,7 @@ def make_train_steps(
 
 
 def _count_parts(num_rows: int, micro_rows: int) -> int:
+        columns += ["loss_scale"] * precision.scales_losses(optimizer)
     """Returns how many micro-batches make a replica's share of the batch."""
     if micro_rows < 1 or num_rows % micro_rows:
         raise ValueError(
