@@ -41,6 +41,7 @@ def measure(gin_files, gin_params, batch_size, results):
         seed=0,
         clip_norm=parts.clip_norm,
         micro_batch_size=parts.micro_batch_size,
+        jit_compile=parts.jit_compile,
     )
     shape = [1, batch_size, parts.settings.num_steps]
     rng = np.random.default_rng(0)

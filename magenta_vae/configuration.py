@@ -40,6 +40,7 @@ class Experiment:
         clip_norm: the global norm that gradients are clipped to.
         micro_batch_size: windows that a replica differentiates at a time; None for its whole share
             of a batch.
+        jit_compile: whether XLA compiles the loss and its gradients.
         dtype_policy: what training computes in, one of `training.precision.POLICIES`.
         seed: of the initial weights, the order of the data and every draw.
         eval_batch_size: windows at a time in evaluation.
@@ -55,6 +56,7 @@ class Experiment:
     max_steps: int
     clip_norm: float
     micro_batch_size: int | None = None
+    jit_compile: bool = False
     dtype_policy: str = "float32"
     augment: Callable | None = None
     seed: int = 0

@@ -34,6 +34,7 @@ def train(
     seed: int,
     clip_norm: float,
     micro_batch_size: int | None = None,
+    jit_compile: bool = False,
     steps_per_call: int = 10,
     eval_every: int = 1000,
     checkpoint_every: int = 1000,
@@ -55,7 +56,7 @@ def train(
         max_steps: steps in the whole life of the run.
         seed: of every draw.
         clip_norm: the global norm that gradients are clipped to.
-        micro_batch_size: see `steps.make_train_steps`.
+        micro_batch_size, jit_compile: see `steps.make_train_steps`.
         steps_per_call: steps between two looks at the loss.
         eval_every, checkpoint_every: steps between evaluations, checkpoints.
         show_every: evaluations from one call of `show` to the next; 0 for none.
@@ -90,7 +91,7 @@ def train(
         )
     )
     train_steps = make_train_steps(
-        model, optimizer, strategy, batch_size, seed, clip_norm, micro_batch_size
+        model, optimizer, strategy, batch_size, seed, clip_norm, micro_batch_size, jit_compile
     )
     progress = Progress(step, max_steps)
     stop = signals.StopRequest(report, may_break_off=not devices.has_workers(strategy))

@@ -13,6 +13,7 @@ def make_train_steps(
     seed: int,
     clip_norm: float,
     micro_batch_size: int | None = None,
+    jit_compile: bool = False,
 ):
     """Returns a function that takes a chunk's batches through as many training steps.
 
@@ -30,6 +31,8 @@ def make_train_steps(
         clip_norm: the global norm that gradients are clipped to.
         micro_batch_size: examples that a replica differentiates at a time, where its share of the
             batch does not fit into memory at once; None for all of its share.
+        jit_compile: whether XLA compiles the loss and its gradients. Its random operations draw
+            other numbers from the same seed.
 
     Raises:
         ValueError: where the replica's share is not a multiple of the micro-batch.
@@ -53,6 +56,9 @@ def make_train_steps(
             tf.reduce_sum(value) / shares[value.shape.rank] for _, value in sorted(metrics.items())
         ]
         return tape.gradient(loss, model.trainable_variables), tf.stack(sums)
+
+    if jit_compile:
+        differentiate = tf.function(differentiate, autograph=False, jit_compile=True)
 
     def accumulate(tokens, step, first_row):
         """Does the same part by part, and keeps the activations of one at a time."""
@@ -84,28 +90,28 @@ def make_train_steps(
         gradients, norm = _clipped_global_gradients(gradients, clip_norm * scale)
         shared = [tf.identity(optimizer.learning_rate), norm / scale]
         optimizer.apply(gradients, model.trainable_variables)
+        if precision.scales_losses(optimizer):
+            shared.append(scale)
+            # It counts no step that it skips; but each step has data and draws of its own.
+            optimizer.iterations.assign(step + 1)
         return tf.concat([metrics, tf.stack(shared) / num_replicas], axis=0)
 
     @tf.function(reduce_retracing=True)
     def train_steps(chunk):
         num_steps = tf.shape(strategy.experimental_local_results(chunk)[0])[0]
         rows = tf.TensorArray(tf.float32, num_steps)
-        if precision.scales_losses(optimizer):
-            shared.append(scale)
-            # It counts no step that it skips; but each step has data and draws of its own.
-            optimizer.iterations.assign(step + 1)
         for index in tf.range(num_steps):
             metrics = strategy.run(replica_step, args=(chunk, index))
             rows = rows.write(index, strategy.reduce("SUM", metrics, axis=None))
         table = rows.stack()
         columns = [*names, "learning_rate", "gradient_norm"]
+        columns += ["loss_scale"] * precision.scales_losses(optimizer)
         return {name: table[:, column] for column, name in enumerate(columns)}
 
     return train_steps
 
 
 def _count_parts(num_rows: int, micro_rows: int) -> int:
-        columns += ["loss_scale"] * precision.scales_losses(optimizer)
     """Returns how many micro-batches make a replica's share of the batch."""
     if micro_rows < 1 or num_rows % micro_rows:
         raise ValueError(

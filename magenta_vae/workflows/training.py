@@ -129,6 +129,7 @@ def _train(
         seed=parts.seed,
         clip_norm=parts.clip_norm,
         micro_batch_size=parts.micro_batch_size,
+        jit_compile=parts.jit_compile,
         report=report,
         show=make_show(parts, model, held_out_tokens),
     )
