@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from magenta_vae.model import autoregressor, lstm, recurrence
+from magenta_vae.model import autoregressor, lstm, recomputation, recurrence
 from magenta_vae.model.lstm import LSTMLayer
 
 
@@ -20,6 +20,7 @@ class BidirectionalLSTM(keras.layers.Layer):
         num_classes: classes of each track.
         num_units: units of each direction.
         z_size: dimensions of the latent space.
+        recompute: whether the gradient computes activations again instead of keeping them.
     """
 
     def __init__(
@@ -27,9 +28,11 @@ class BidirectionalLSTM(keras.layers.Layer):
         num_classes: Sequence[int],
         num_units: int,
         z_size: int,
+        recompute: bool = False,
         name: str = "encoder",
     ):
         super().__init__(name=name)
+        self._recompute = recompute
         self.z_size = z_size
         self._num_classes = tuple(num_classes)
         input_size = sum(num_classes)
@@ -54,7 +57,8 @@ class BidirectionalLSTM(keras.layers.Layer):
     def _final_output(self, layer: LSTMLayer, tokens: tf.Tensor) -> tf.Tensor:
         num_rows = tf.shape(tokens)[1]
         zeros = tf.zeros([layer.num_units, num_rows], layer.compute_dtype)
-        hidden, _ = recurrence.unroll(
+        unroll = recomputation.unroll if self._recompute else recurrence.unroll
+        hidden, _ = unroll(
             lstm.stack_weights([layer], self._num_classes),
             lstm.context_gates(layer, self._num_classes, tf.zeros([num_rows, 0])),
             [(zeros, zeros)],
