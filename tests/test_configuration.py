@@ -35,15 +35,21 @@ def test_the_same_seed_samples_the_same_files_whatever_their_number(data_dirs, t
     assert sample("a", 3, seed=5) != sample("c", 3, seed=6)
 
 
-ALL_OPTIONS = [
+OPTIONS = [
     "configuration.Experiment.micro_batch_size = 4",
-    "configuration.Experiment.jit_compile = True",
     "configuration.Experiment.dtype_policy = 'mixed_float16'",
     "recompute = True",
 ]
 
 
-@pytest.mark.parametrize("params", [[], ALL_OPTIONS], ids=["plain", "all options"])
+XLA = pytest.param(
+    [*OPTIONS, "configuration.Experiment.jit_compile = True"], marks=pytest.mark.slow, id="XLA"
+)
+
+
+@pytest.mark.parametrize(
+    "params", [pytest.param([], id="plain"), pytest.param(OPTIONS, id="options"), XLA]
+)
 def test_a_resumed_run_ends_with_the_same_bits(data_dirs, tmp_path, params):
     def weights(run_dir, *stops):
         for stop in stops:

@@ -69,7 +69,7 @@ def _forward(weights, constant, states, first, num_parts, part_steps, choose):
             part_steps,
             lambda t, hidden: choose(part * part_steps + t, hidden),
         )
-        outputs = outputs.write(part, kept[-1].outputs.stack())
+        outputs = outputs.write(part, kept[-1].outputs)
         return part + 1, token, states, outputs, tokens.write(part, read), starts
 
     def array(dtype, shape):

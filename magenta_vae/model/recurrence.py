@@ -52,7 +52,7 @@ def unroll(
                 d_constant = tf.transpose(d_gates, [0, 2, 1])
             return flatten_gradients(d_weights, d_constant, d_states)
 
-        return (kept[-1].outputs.stack(), tokens), gradient
+        return (kept[-1].outputs, tokens), gradient
 
     return run(*flatten_arguments(weights, constant, states))
 
@@ -89,7 +89,7 @@ class Kept(NamedTuple):
 
     gates: tuple[tf.TensorArray, ...]  # [2U, rows], [U, rows], [U, rows]; see `_cell`
     cells: tf.TensorArray  # [U, rows], each step's before it
-    outputs: tf.TensorArray  # hidden states [rows, U]
+    outputs: tf.TensorArray | tf.Tensor  # hidden states [rows, U]; after the loop one tensor
 
 
 def forward(weights, constant, states, first, num_steps, choose):
@@ -135,6 +135,7 @@ def forward(weights, constant, states, first, num_steps, choose):
     _, token, states, kept, read = tf.while_loop(
         lambda t, *_: t < num_steps, body, loop, parallel_iterations=1
     )
+    kept = [layer._replace(outputs=layer.outputs.stack()) for layer in kept]
     return kept, read.stack(), states, token
 
 
@@ -152,7 +153,7 @@ def backward(weights, states, tokens, kept, upstream, d_states):
         [steps, rows, 4U], and of the states.
     """
     num_layers, num_steps = len(kept), upstream.shape[0]
-    outputs = [layer.outputs.stack() for layer in kept]
+    outputs = [layer.outputs for layer in kept]
 
     def body(t, states, arrays):
         d_output = tf.transpose(upstream[t])
