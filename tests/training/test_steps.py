@@ -129,7 +129,13 @@ def test_steps_that_recompute_are_the_same(make_decoder):
     assert_same(whole, take_steps(make_vae(make_decoder, recompute=True)))
 
 
-@pytest.mark.parametrize("is_all", [False, True], ids=["alone", "with all other options"])
+@pytest.mark.parametrize(
+    "is_all",
+    [
+        pytest.param(False, id="alone"),
+        pytest.param(True, id="with all other options", marks=pytest.mark.slow),
+    ],
+)
 def test_xla_takes_the_steps_of_a_plain_graph_given_the_same_draws(is_all, monkeypatch):
     # From the same seed XLA draws other numbers than TensorFlow's kernels do.
     def uniform(noise, purpose, num_steps, size):
