@@ -25,14 +25,23 @@ def measure(gin_files, gin_params, batch_size, results):
     import tensorflow as tf
 
     from magenta_vae.music.tokens import num_classes
-    from magenta_vae.training import steps
+    from magenta_vae.training import precision, steps
 
     configuration.parse(gin_files, gin_params)
     parts = configuration.experiment()
-    model, optimizer = parts.make_model(), parts.make_optimizer()
+    with precision.dtype_policy(parts.dtype_policy):
+        model = parts.make_model()
+    optimizer = precision.scale_losses(parts.make_optimizer(), parts.dtype_policy)
     optimizer.build(model.trainable_variables)
     train_steps = steps.make_train_steps(
-        model, optimizer, tf.distribute.get_strategy(), batch_size, 0, parts.clip_norm
+        model,
+        optimizer,
+        tf.distribute.get_strategy(),
+        batch_size,
+        seed=0,
+        clip_norm=parts.clip_norm,
+        micro_batch_size=parts.micro_batch_size,
+        jit_compile=parts.jit_compile,
     )
     shape = [1, batch_size, parts.settings.num_steps]
     rng = np.random.default_rng(0)

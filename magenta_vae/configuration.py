@@ -17,9 +17,13 @@ PACKAGE_DIR = Path(__file__).parent
 
 _BINDING = re.compile(r"^((?:\w+/)*)([\w.]+) = (.+)$", re.MULTILINE)
 _REFERENCE = re.compile(r"@((?:\w+/)*)(?:\w+\.)*([A-Z]\w*)(?:\(\))?")
-# What concerns data and looking on, not what is learnt: modules, and a macro.
-_NO_HYPERPARAMETERS = {"builder", "loop", "magenta_tokens", "media", "tokens", "small_batch_size"}
-_HYPERPARAMETERS_OF_EXPERIMENT = {"augment", "batch_size", "clip_norm", "seed"}
+# What concerns data and looking on, not what is learnt: modules and macros.
+_NO_HYPERPARAMETERS = {
+    "builder", "loop", "magenta_tokens", "media", "recompute", "small_batch_size", "tokens",
+}  # fmt: skip
+_HYPERPARAMETERS_OF_EXPERIMENT = {
+    "augment", "batch_size", "clip_norm", "dtype_policy", "seed",
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +38,10 @@ class Experiment:
         batch_size: windows of one step over all replicas.
         max_steps: steps of the whole run.
         clip_norm: the global norm that gradients are clipped to.
+        micro_batch_size: windows that a replica differentiates at a time; None for its whole share
+            of a batch.
+        jit_compile: whether XLA compiles the loss and its gradients.
+        dtype_policy: what training computes in, one of `training.precision.POLICIES`.
         seed: of the initial weights, the order of the data and every draw.
         eval_batch_size: windows at a time in evaluation.
         eval_examples: held-out windows evaluated while training, None for all.
@@ -47,6 +55,9 @@ class Experiment:
     batch_size: int
     max_steps: int
     clip_norm: float
+    micro_batch_size: int | None = None
+    jit_compile: bool = False
+    dtype_policy: str = "float32"
     augment: Callable | None = None
     seed: int = 0
     eval_batch_size: int = 256

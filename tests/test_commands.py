@@ -114,12 +114,13 @@ def test_a_look_at_a_data_set(data_dir, tmp_path):
     )
 
 
-def test_two_replicas_take_the_same_steps_as_one(data_dir, tmp_path):
+def test_two_replicas_take_the_same_steps_as_one_also_in_micro_batches(data_dir, tmp_path):
     common = ["--gin_file=mel_2bar.gin", "--gin_file=scale/tiny.gin", f"--data_dir={data_dir}"]
     weights = []
-    for number in (0, 2):
+    for number, micro_batch_size in ((0, None), (2, 2)):
         run_dir = tmp_path / str(number)
-        run("train", *common, f"--run_dir={run_dir}", f"--num_virtual_devices={number}")
+        micro = f"--gin_param=configuration.Experiment.micro_batch_size={micro_batch_size}"
+        run("train", *common, micro, f"--run_dir={run_dir}", f"--num_virtual_devices={number}")
         path = tf.train.latest_checkpoint(str(run_dir / "checkpoints"))
         assert path.endswith("step-4")
         reader = tf.train.load_checkpoint(path)

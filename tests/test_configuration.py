@@ -35,10 +35,25 @@ def test_the_same_seed_samples_the_same_files_whatever_their_number(data_dirs, t
     assert sample("a", 3, seed=5) != sample("c", 3, seed=6)
 
 
-def test_a_resumed_run_ends_with_the_same_bits(data_dirs, tmp_path):
+OPTIONS = [
+    "configuration.Experiment.micro_batch_size = 4",
+    "configuration.Experiment.dtype_policy = 'mixed_float16'",
+    "recompute = True",
+]
+
+
+XLA = pytest.param(
+    [*OPTIONS, "configuration.Experiment.jit_compile = True"], marks=pytest.mark.slow, id="XLA"
+)
+
+
+@pytest.mark.parametrize(
+    "params", [pytest.param([], id="plain"), pytest.param(OPTIONS, id="options"), XLA]
+)
+def test_a_resumed_run_ends_with_the_same_bits(data_dirs, tmp_path, params):
     def weights(run_dir, *stops):
         for stop in stops:
-            configuration.parse(["mel_2bar.gin", TINY])
+            configuration.parse(["mel_2bar.gin", TINY], params)
             training.train(str(run_dir), data_dirs["mel_2bar"], max_steps=stop)
         model, step = runs.restore_model(str(run_dir))
         assert step == stops[-1]

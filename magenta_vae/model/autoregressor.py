@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
-from magenta_vae.model import losses, lstm, recurrence
+from magenta_vae.model import losses, lstm, recomputation, recurrence
 from magenta_vae.model.lstm import LSTMLayer, StackSteps, units_of_layers
 from magenta_vae.model.noise import FEEDBACK, TOKEN, Noise, categorical
 
@@ -31,6 +31,7 @@ class Autoregressor(keras.layers.Layer):
         num_layers: layers of the stack.
         state_activation: activation of the initial state, none by default as in the paper; the
             models that Magenta released use `tanh`.
+        recompute: whether the gradient computes activations again instead of keeping them.
     """
 
     def __init__(
@@ -40,9 +41,11 @@ class Autoregressor(keras.layers.Layer):
         num_units: int | Sequence[int],
         num_layers: int,
         state_activation: str | None = None,
+        recompute: bool = False,
         name: str = "autoregressor",
     ):
         super().__init__(name=name)
+        self._recompute = recompute
         self.num_classes = tuple(num_classes)
         self._units = units_of_layers(num_units, num_layers)
         input_sizes = [sum(num_classes) + context_size, *self._units[:-1]]
@@ -82,8 +85,8 @@ class Autoregressor(keras.layers.Layer):
         return lstm.stack_weights(self.lstm_layers, self.num_classes)
 
     def logits(self, hidden: tf.Tensor) -> list[tf.Tensor]:
-        """Returns the logits of each track for hidden states of the last layer, [rows, U]."""
-        return tf.split(self._head(hidden), self.num_classes, axis=-1)
+        """Returns float32 logits of each track for hidden states of the last layer, [rows, U]."""
+        return tf.split(tf.cast(self._head(hidden), tf.float32), self.num_classes, axis=-1)
 
     def predict(self, context: tf.Tensor, previous: tf.Tensor) -> list[tf.Tensor]:
         """Predicts every step from given previous tokens.
@@ -118,7 +121,9 @@ class Autoregressor(keras.layers.Layer):
         Returns:
             Logits of each track, float [rows, steps, classes].
         """
-        kernel, bias = (tf.stop_gradient(weight) for weight in self._head.weights)
+        kernel, bias = (
+            tf.stop_gradient(tf.cast(weight, self.compute_dtype)) for weight in self._head.weights
+        )
         sample = sampler(1.0, uniform)
 
         def choose(step, hidden):
@@ -128,7 +133,8 @@ class Autoregressor(keras.layers.Layer):
         return self._unroll(context, first, tokens.shape[0], choose)
 
     def _unroll(self, context, first, num_steps, choose) -> list[tf.Tensor]:
-        hidden, _ = recurrence.unroll(
+        unroll = recomputation.unroll if self._recompute else recurrence.unroll
+        hidden, _ = unroll(
             self.weights_of_stack(),
             self.context_gates(context),
             self.states(context),

@@ -21,6 +21,7 @@ class FlatDecoder(keras.layers.Layer):
         num_units: units of each layer, or one number for each.
         num_layers: layers of the stack.
         state_activation: activation of the initial state.
+        recompute: whether the gradient computes activations again instead of keeping them.
     """
 
     def __init__(
@@ -31,13 +32,14 @@ class FlatDecoder(keras.layers.Layer):
         num_units: int | Sequence[int],
         num_layers: int,
         state_activation: str | None = None,
+        recompute: bool = False,
         name: str = "decoder",
     ):
         super().__init__(name=name)
         self.num_steps = num_steps
         with keras.name_scope(self.name):
             self._autoregressor = Autoregressor(
-                num_classes, z_size, num_units, num_layers, state_activation, name="flat"
+                num_classes, z_size, num_units, num_layers, state_activation, recompute, "flat"
             )
         self.built = True
 
@@ -146,6 +148,8 @@ class HierarchicalDecoder(keras.layers.Layer):
         num_units: units of each layer of the lower level, or one number for each.
         num_layers: layers of each autoregressor.
         state_activation: activation of the initial states of the lower level.
+        recompute: whether the lower level's gradient computes activations again instead of keeping
+            them.
     """
 
     def __init__(
@@ -156,6 +160,7 @@ class HierarchicalDecoder(keras.layers.Layer):
         num_units: int | Sequence[int],
         num_layers: int,
         state_activation: str | None = None,
+        recompute: bool = False,
         name: str = "decoder",
     ):
         super().__init__(name=name)
@@ -176,6 +181,7 @@ class HierarchicalDecoder(keras.layers.Layer):
                     num_units,
                     num_layers,
                     state_activation,
+                    recompute,
                     name=f"track_{track}",
                 )
                 setattr(self, f"track_{track}", part)

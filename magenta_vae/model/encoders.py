@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from magenta_vae.model import autoregressor, lstm, recurrence
+from magenta_vae.model import autoregressor, lstm, recomputation, recurrence
 from magenta_vae.model.lstm import LSTMLayer
 
 
@@ -20,6 +20,7 @@ class BidirectionalLSTM(keras.layers.Layer):
         num_classes: classes of each track.
         num_units: units of each direction.
         z_size: dimensions of the latent space.
+        recompute: whether the gradient computes activations again instead of keeping them.
     """
 
     def __init__(
@@ -27,9 +28,11 @@ class BidirectionalLSTM(keras.layers.Layer):
         num_classes: Sequence[int],
         num_units: int,
         z_size: int,
+        recompute: bool = False,
         name: str = "encoder",
     ):
         super().__init__(name=name)
+        self._recompute = recompute
         self.z_size = z_size
         self._num_classes = tuple(num_classes)
         input_size = sum(num_classes)
@@ -41,24 +44,26 @@ class BidirectionalLSTM(keras.layers.Layer):
         self.built = True
 
     def call(self, tokens: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns mu and sigma, float [batch, z_size], of int32 [batch, steps, tracks]."""
+        """Returns mu and sigma, float32 [batch, z_size], of int32 [batch, steps, tracks]."""
         steps_first = tf.transpose(tokens, [1, 0, 2])
         finals = [
             self._final_output(self._forward, steps_first),
             self._final_output(self._backward, steps_first[::-1]),
         ]
-        mu, sigma_pre = tf.split(self._linear(tf.concat(finals, axis=-1)), 2, axis=-1)
+        outputs = tf.cast(self._linear(tf.concat(finals, axis=-1)), tf.float32)
+        mu, sigma_pre = tf.split(outputs, 2, axis=-1)
         return mu, tf.exp(2 * sigma_pre)
 
     def _final_output(self, layer: LSTMLayer, tokens: tf.Tensor) -> tf.Tensor:
         num_rows = tf.shape(tokens)[1]
-        zeros = tf.zeros([layer.num_units, num_rows])
-        hidden, _ = recurrence.unroll(
+        zeros = tf.zeros([layer.num_units, num_rows], layer.compute_dtype)
+        unroll = recomputation.unroll if self._recompute else recurrence.unroll
+        hidden, _ = unroll(
             lstm.stack_weights([layer], self._num_classes),
             lstm.context_gates(layer, self._num_classes, tf.zeros([num_rows, 0])),
             [(zeros, zeros)],
             tokens[0],
-            tf.shape(tokens)[0],
+            tokens.shape[0],
             autoregressor.follow(tokens),
         )
         return hidden[-1]

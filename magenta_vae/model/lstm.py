@@ -42,9 +42,14 @@ class LSTMLayer(keras.layers.Layer):
         )
         self.built = True
 
-    def joined_kernel(self) -> tf.Tensor:
-        """Returns kernel and recurrent kernel as one: [input_size + U, 4U]."""
-        return tf.concat([self.kernel, self.recurrent_kernel], axis=0)
+    def compute_weights(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Returns kernel, recurrent kernel and bias in the dtype that the layer computes in.
+
+        Without an input the kernel is [0, 4U].
+        """
+        kernel = tf.zeros([0, 4 * self.num_units]) if self.kernel is None else self.kernel
+        weights = (kernel, self.recurrent_kernel, self.bias)
+        return tuple(tf.cast(weight, self.compute_dtype) for weight in weights)
 
 
 def units_of_layers(num_units: int | Sequence[int], num_layers: int) -> list[int]:
@@ -84,15 +89,15 @@ class StackWeights(NamedTuple):
 
 def stack_weights(layers: Sequence[LSTMLayer], num_classes: Sequence[int]) -> StackWeights:
     """Returns the weights of layers, the first of which reads tracks of so many classes."""
-    first, *others = layers
-    table = tf.zeros([0, 4 * first.num_units], first.compute_dtype)
+    (kernel, recurrent_kernel, _), *others = (layer.compute_weights() for layer in layers)
+    table = tf.zeros([0, 4 * layers[0].num_units], kernel.dtype)
     if num_classes:
-        tables = tf.split(first.kernel[: sum(num_classes)], num_classes)
+        tables = tf.split(kernel[: sum(num_classes)], num_classes)
         table = tf.concat([tf.pad(track, [[0, 1], [0, 0]]) for track in tables], axis=0)
     return StackWeights(
         table,
-        [tf.convert_to_tensor(first.recurrent_kernel), *(one.joined_kernel() for one in others)],
-        [tf.convert_to_tensor(layer.bias)[:, None] for layer in others],
+        [recurrent_kernel, *(tf.concat([one, own], axis=0) for one, own, _ in others)],
+        [bias[:, None] for _, _, bias in others],
         tuple(sum(num_classes[:track]) + track for track in range(len(num_classes))),
     )
 
@@ -108,10 +113,11 @@ def context_gates(layer: LSTMLayer, num_classes: Sequence[int], context: tf.Tens
     Returns:
         float [4U, rows].
     """
-    bias = tf.convert_to_tensor(layer.bias)[:, None]
+    kernel, _, bias = layer.compute_weights()
+    bias = bias[:, None]
     if not context.shape[-1]:  # oneDNN aborts the process on a product over no columns.
         return tf.broadcast_to(bias, [4 * layer.num_units, tf.shape(context)[0]])
-    kernel = layer.kernel[sum(num_classes) :]
+    kernel, context = kernel[sum(num_classes) :], tf.cast(context, kernel.dtype)
     return tf.matmul(kernel, context, transpose_a=True, transpose_b=True) + bias
 
 

@@ -61,11 +61,11 @@ class StackedBidirectionalLSTM(keras.layers.Layer):
             inputs = tf.concat([ahead, back[::-1]], axis=-1)  # [T, B, 2U]
             run = _read_outputs
         final = tf.concat([ahead[-1], back[-1]], axis=-1)
-        return self._mu(final), self._sigma(final)
+        return tuple(tf.cast(linear(final), tf.float32) for linear in (self._mu, self._sigma))
 
     def _read_tokens(self, layer: LSTMLayer, tokens: tf.Tensor) -> tf.Tensor:
         """Returns the outputs of all steps: int32 [T, B, K] -> [T, B, U]."""
-        tables = tf.split(tf.convert_to_tensor(layer.kernel), self._widths)
+        tables = tf.split(layer.compute_weights()[0], self._widths)
         if self._features is not None:
             each = zip(self._features, tables, strict=True)
             tables = [tf.matmul(features, table) for features, table in each]
@@ -80,7 +80,8 @@ class StackedBidirectionalLSTM(keras.layers.Layer):
 def _read_outputs(layer: LSTMLayer, inputs: tf.Tensor) -> tf.Tensor:
     """Returns the outputs of all steps for those of the layer below: [T, B, D] -> [T, B, U]."""
     # Not tf.matmul: of a sequence, its gradient holds one kernel's gradient for every step.
-    gates = tf.tensordot(inputs, tf.convert_to_tensor(layer.kernel), axes=1) + layer.bias
+    kernel, _, bias = layer.compute_weights()
+    gates = tf.tensordot(inputs, kernel, axes=1) + bias
     no_tokens = tf.zeros([*tf.unstack(tf.shape(inputs)[:2]), 0], tf.int32)
     no_tokens = tf.ensure_shape(no_tokens, [*inputs.shape[:2], 0])
     return _unroll(

@@ -109,7 +109,7 @@ class MusicVAE(keras.Model):
         """
         rows = tf.shape(tokens)[0]
         num_rows = rows if num_rows is None else num_rows
-        draws = BatchNoise(seed, num_rows, first_row, first_row + rows)
+        draws = BatchNoise(seed, num_rows, first_row, rows)
         mu, sigma = self.encode(tokens)
         z = self.draw_z(mu, sigma, draws)
         probability = self._probability(step)

@@ -31,23 +31,30 @@ class BatchNoise:
     Args:
         seed: int [2].
         num_rows: rows of the whole batch, over all replicas.
-        first_row, last_row: the rows drawn for; they get what they get in the whole batch.
+        first_row, num_own: where the rows drawn for begin, and how many they are; they get what
+            they get in the whole batch.
     """
 
-    def __init__(self, seed, num_rows: int, first_row=0, last_row=None):
+    def __init__(self, seed, num_rows: int, first_row=0, num_own=None):
         self._seed = seed
         self._num_rows = num_rows
-        self._rows = slice(first_row, last_row)
+        self._first_row = first_row
+        self._num_own = num_rows if num_own is None else num_own
 
     def uniform(self, purpose: int, num_steps: int, size: int) -> tf.Tensor:
         """Returns float32 [num_steps, rows, size] in (0, 1)."""
         shape = [self._num_rows, num_steps, size]
-        return _steps_first(_uniform(shape, _fold(self._seed, purpose))[self._rows])
+        return _steps_first(self._own(_uniform(shape, _fold(self._seed, purpose))))
 
     def normal(self, purpose: int, size: int) -> tf.Tensor:
         """Returns float32 [rows, size] of the standard normal distribution."""
         seed = _fold(self._seed, purpose)
-        return tf.random.stateless_normal([self._num_rows, size], seed)[self._rows]
+        return self._own(tf.random.stateless_normal([self._num_rows, size], seed))
+
+    def _own(self, draws: tf.Tensor) -> tf.Tensor:
+        # By their number, not by the last: XLA must know it where the first is not known.
+        begin = [self._first_row, *[0] * (draws.shape.rank - 1)]
+        return tf.slice(draws, begin, [self._num_own, *draws.shape[1:]])
 
 
 class RowNoise:

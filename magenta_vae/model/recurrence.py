@@ -37,43 +37,68 @@ def unroll(
         The hidden states of the last layer, [steps, rows, U], and the tokens that each step read,
         int32 [steps, rows, tracks].
     """
-    num_layers = len(weights.kernels)
-    sizes = [1, 1, num_layers, num_layers - 1, num_layers, num_layers]
-    hiddens, cells = zip(*states, strict=True)
 
     @tf.custom_gradient
     def run(*tensors):
-        (table,), (constant,), kernels, biases, hiddens, cells = _group(tensors, sizes)
-        own = StackWeights(table, kernels, biases, weights.offsets)
-        states = list(zip(hiddens, cells, strict=True))
-        kept, tokens = _forward(own, constant, states, first, num_steps, choose)
-        outputs = [layer.outputs.stack() for layer in kept]
+        own, constant, states = restore_arguments(tensors, weights)
+        kept, tokens, _, _ = forward(own, constant, states, first, num_steps, choose)
 
         def gradient(upstream, _):
-            d_table, d_gates, *others = _backward(
-                own, states, tokens, kept, outputs, num_steps, upstream
-            )
+            zeros = [tuple(tf.zeros_like(part) for part in state) for state in states]
+            d_weights, d_gates, d_states = backward(own, states, tokens, kept, upstream, zeros)
             if constant.shape.rank == 2:
-                d_constant = tf.transpose(tf.reduce_sum(d_gates, axis=0))
+                d_constant = constant_gradient(d_gates)
             else:
                 d_constant = tf.transpose(d_gates, [0, 2, 1])
-            return [d_table, d_constant, *others]
+            return flatten_gradients(d_weights, d_constant, d_states)
 
-        return (outputs[-1], tokens), gradient
+        return (kept[-1].outputs, tokens), gradient
 
-    return run(weights.table, constant, *weights.kernels, *weights.biases, *hiddens, *cells)
+    return run(*flatten_arguments(weights, constant, states))
 
 
-class _Kept(NamedTuple):
+def flatten_arguments(weights: StackWeights, constant, states: Sequence[State]) -> list[tf.Tensor]:
+    """Returns all that a stack's outputs have a gradient for, as a function with one takes it."""
+    hiddens, cells = zip(*states, strict=True)
+    return [weights.table, constant, *weights.kernels, *weights.biases, *hiddens, *cells]
+
+
+def restore_arguments(tensors: Sequence[tf.Tensor], weights: StackWeights):
+    """Returns the weights, constant and states that were flattened, of a stack like another."""
+    num_layers = len(weights.kernels)
+    sizes = [1, 1, num_layers, num_layers - 1, num_layers, num_layers]
+    (table,), (constant,), kernels, biases, hiddens, cells = _group(tensors, sizes)
+    own = StackWeights(table, kernels, biases, weights.offsets)
+    return own, constant, list(zip(hiddens, cells, strict=True))
+
+
+def flatten_gradients(d_weights, d_constant, d_states: Sequence[State]) -> list[tf.Tensor]:
+    """Returns gradients in the order of `flatten_arguments`."""
+    d_table, *others = d_weights
+    d_hiddens, d_cells = zip(*d_states, strict=True)
+    return [d_table, d_constant, *others, *d_hiddens, *d_cells]
+
+
+def constant_gradient(d_gates: tf.Tensor) -> tf.Tensor:
+    """Returns the gradient of what is the same at every step: [steps, rows, 4U] -> [4U, rows]."""
+    return tf.transpose(_sum(d_gates, axis=0))
+
+
+class Kept(NamedTuple):
     """What the gradient needs of a layer: arrays over steps."""
 
     gates: tuple[tf.TensorArray, ...]  # [2U, rows], [U, rows], [U, rows]; see `_cell`
     cells: tf.TensorArray  # [U, rows], each step's before it
-    outputs: tf.TensorArray  # hidden states [rows, U]
+    outputs: tf.TensorArray | tf.Tensor  # hidden states [rows, U]; after the loop one tensor
 
 
-def _forward(weights, constant, states, first, num_steps, choose):
-    """Returns what is kept of each layer, and the tokens read [steps, rows, tracks]."""
+def forward(weights, constant, states, first, num_steps, choose):
+    """Takes the steps of `unroll`.
+
+    Returns:
+        What is `Kept` of each layer, the tokens read, int32 [steps, rows, tracks], and after the
+        last step the states and the token that the next would read.
+    """
     take_step = StackSteps(weights)
     num_rows = constant.shape[-1]  # Where it is known the arrays say it: LiteRT needs that.
 
@@ -81,7 +106,7 @@ def _forward(weights, constant, states, first, num_steps, choose):
         return tf.TensorArray(constant.dtype, size, element_shape=shape, clear_after_read=False)
 
     def arrays(num_units):
-        return _Kept(
+        return Kept(
             tuple(array(num_steps, parts * num_units, num_rows) for parts in (2, 1, 1)),
             array(num_steps, num_units, num_rows),
             array(num_steps, num_rows, num_units),
@@ -96,7 +121,7 @@ def _forward(weights, constant, states, first, num_steps, choose):
         states, activated = take_step(own_constant, tokens, states)
         outputs = [tf.transpose(hidden) for hidden, _ in states]
         kept = [
-            _Kept(
+            Kept(
                 tuple(array.write(t, part) for array, part in zip(layer.gates, parts, strict=True)),
                 layer.cells.write(t, cell),
                 layer.outputs.write(t, output),
@@ -107,13 +132,28 @@ def _forward(weights, constant, states, first, num_steps, choose):
         return t + 1, chosen, states, kept, read.write(t, tokens)
 
     loop = (0, first, states, kept, read)
-    *_, kept, read = tf.while_loop(lambda t, *_: t < num_steps, body, loop, parallel_iterations=1)
-    return kept, read.stack()
+    _, token, states, kept, read = tf.while_loop(
+        lambda t, *_: t < num_steps, body, loop, parallel_iterations=1
+    )
+    kept = [layer._replace(outputs=layer.outputs.stack()) for layer in kept]
+    return kept, read.stack(), states, token
 
 
-def _backward(weights, states, tokens, kept, outputs, num_steps, upstream):
-    """Returns the gradients of table, first gates [steps, rows, 4U], kernels, biases, states."""
-    num_layers = len(kept)
+def backward(weights, states, tokens, kept, upstream, d_states):
+    """Takes the steps of `forward` back.
+
+    Args:
+        weights, states: that `forward` was given.
+        tokens, kept: that it returned.
+        upstream: the gradient of the last layer's outputs, [steps, rows, U].
+        d_states: the gradients of the states after the last step.
+
+    Returns:
+        The gradients of table, kernels and biases in one list, of the first layer's gates
+        [steps, rows, 4U], and of the states.
+    """
+    num_layers, num_steps = len(kept), upstream.shape[0]
+    outputs = [layer.outputs for layer in kept]
 
     def body(t, states, arrays):
         d_output = tf.transpose(upstream[t])
@@ -132,28 +172,24 @@ def _backward(weights, states, tokens, kept, outputs, num_steps, upstream):
             next_arrays[index] = arrays[index].write(t, tf.transpose(d_gates))
         return t - 1, d_states, next_arrays
 
-    zeros = [tuple(tf.zeros_like(part) for part in state) for state in states]
     arrays = [
         tf.TensorArray(upstream.dtype, num_steps, element_shape=[None, kernel.shape[1]])
         for kernel in weights.kernels
     ]
     _, d_states, arrays = tf.while_loop(
-        lambda t, *_: t >= 0, body, (num_steps - 1, zeros, arrays), parallel_iterations=1
+        lambda t, *_: t >= 0, body, (num_steps - 1, d_states, arrays), parallel_iterations=1
     )
     d_gates = [array.stack() for array in arrays]  # [steps, rows, 4U]
     d_kernels = [
         _kernel_gradient(outputs[index - 1] if index else None, states[index][0], *layer)
         for index, layer in enumerate(zip(outputs, d_gates, strict=True))
     ]
-    d_hiddens, d_cells = zip(*d_states, strict=True)
-    return [
+    d_weights = [
         _table_gradient(weights, tokens, d_gates[0]),
-        d_gates[0],
         *d_kernels,
-        *(tf.reduce_sum(_flat(layer), axis=0)[:, None] for layer in d_gates[1:]),
-        *d_hiddens,
-        *d_cells,
+        *(_sum(_flat(layer), axis=0)[:, None] for layer in d_gates[1:]),
     ]
+    return d_weights, d_gates[0], d_states
 
 
 def _kernel_gradient(inputs, initial, outputs, d_gates):
@@ -188,7 +224,13 @@ def _sum_rows(values, ids, num_rows):
         # There a sum by ids adds in any order; a product with the one-hot ids is deterministic.
         one_hot = tf.one_hot(ids, num_rows, dtype=values.dtype)
         return tf.matmul(one_hot, values, transpose_a=True)
-    return tf.math.unsorted_segment_sum(values, ids, num_rows)
+    sums = tf.math.unsorted_segment_sum(tf.cast(values, tf.float32), ids, num_rows)
+    return tf.cast(sums, values.dtype)
+
+
+def _sum(values, axis):
+    """Returns a sum taken in float32: in 16 bits one over many steps would lose the small terms."""
+    return tf.cast(tf.reduce_sum(tf.cast(values, tf.float32), axis), values.dtype)
 
 
 def _cell_gradient(d_hidden, d_cell, activated, previous_cell):

@@ -33,6 +33,8 @@ def train(
     max_steps: int,
     seed: int,
     clip_norm: float,
+    micro_batch_size: int | None = None,
+    jit_compile: bool = False,
     steps_per_call: int = 10,
     eval_every: int = 1000,
     checkpoint_every: int = 1000,
@@ -54,6 +56,7 @@ def train(
         max_steps: steps in the whole life of the run.
         seed: of every draw.
         clip_norm: the global norm that gradients are clipped to.
+        micro_batch_size, jit_compile: see `steps.make_train_steps`.
         steps_per_call: steps between two looks at the loss.
         eval_every, checkpoint_every: steps between evaluations, checkpoints.
         show_every: evaluations from one call of `show` to the next; 0 for none.
@@ -64,11 +67,13 @@ def train(
         The step that was reached.
 
     Raises:
-        TrainingDiverged: where the loss or the gradient is NaN or infinite.
+        TrainingDiverged: where the loss or the gradient is NaN or infinite; a gradient that loss
+            scaling makes so is not among these, its step is skipped.
         TrainingStopped: where SIGTERM or Ctrl-C asked to stop; the step it stands at is saved.
         DamagedCheckpoint: where the run has checkpoints and none can be read.
         OSError: where a checkpoint or a summary cannot be written.
-        ValueError: where the batch does not divide over the replicas.
+        ValueError: where the batch does not divide over the replicas, or their shares into
+            micro-batches.
     """
     rows = replica_rows(batch_size, strategy.num_replicas_in_sync)
     is_chief = devices.is_chief(strategy)  # It writes; the others take the same steps.
@@ -85,7 +90,9 @@ def train(
             lambda context: make_batches(chunks, devices.local_rows(rows, context))
         )
     )
-    train_steps = make_train_steps(model, optimizer, strategy, batch_size, seed, clip_norm)
+    train_steps = make_train_steps(
+        model, optimizer, strategy, batch_size, seed, clip_norm, micro_batch_size, jit_compile
+    )
     progress = Progress(step, max_steps)
     stop = signals.StopRequest(report, may_break_off=not devices.has_workers(strategy))
     summaries = Summaries(run_dir, is_chief)
@@ -152,7 +159,10 @@ def split_steps(
 
 def _check_finite(metrics: dict[str, np.ndarray], first_step: int, last_good: str | None) -> None:
     for name in ("loss", "gradient_norm"):
-        bad = np.flatnonzero(~np.isfinite(metrics[name]))
+        is_bad = ~np.isfinite(metrics[name])
+        if name == "gradient_norm" and "loss_scale" in metrics:
+            is_bad &= metrics["loss_scale"] <= 1  # Above, the scale may be to blame; it is halved.
+        bad = np.flatnonzero(is_bad)
         if len(bad):
             raise TrainingDiverged(
                 f"The {name} of step {first_step + bad[0] + 1:,} is {metrics[name][bad[0]]}. "

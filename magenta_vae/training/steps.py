@@ -2,50 +2,123 @@
 
 import tensorflow as tf
 
+from magenta_vae.training import precision
 
-def make_train_steps(model, optimizer, strategy, batch_size: int, seed: int, clip_norm: float):
+
+def make_train_steps(
+    model,
+    optimizer,
+    strategy,
+    batch_size: int,
+    seed: int,
+    clip_norm: float,
+    micro_batch_size: int | None = None,
+    jit_compile: bool = False,
+):
     """Returns a function that takes a chunk's batches through as many training steps.
 
     It returns the metrics of each step, float [steps]: the means over the global batch of what
-    `model.compute_loss` returns, the learning rate, and the gradient's norm before clipping.
+    `model.compute_loss` returns, the learning rate, and the gradient's norm before clipping. An
+    optimizer that scales losses adds the `loss_scale`; where the norm is infinite or NaN it has
+    left the weights as they were.
+
+    Args:
+        model: has `compute_loss`.
+        optimizer: a built Keras optimizer.
+        strategy: where the replicas are.
+        batch_size: examples of a step over all replicas.
+        seed: of every draw.
+        clip_norm: the global norm that gradients are clipped to.
+        micro_batch_size: examples that a replica differentiates at a time, where its share of the
+            batch does not fit into memory at once; None for all of its share.
+        jit_compile: whether XLA compiles the loss and its gradients. Its random operations draw
+            other numbers from the same seed.
+
+    Raises:
+        ValueError: where the replica's share is not a multiple of the micro-batch.
     """
     num_replicas = strategy.num_replicas_in_sync
+    num_rows = batch_size // num_replicas
+    micro_rows = num_rows if micro_batch_size is None else micro_batch_size
+    num_parts = _count_parts(num_rows, micro_rows)
+    names = []
+
+    def differentiate(tokens, step, first_row):
+        """Returns what some rows add to the batch's gradients and, as a vector, to its metrics."""
+        with tf.GradientTape() as tape:
+            draws = tf.stack([tf.constant(seed, tf.int64), step])
+            metrics = model.compute_loss(tokens, step, draws, batch_size, first_row)
+            loss = optimizer.scale_loss(tf.reduce_sum(metrics["loss"]) / batch_size)
+        names[:] = sorted(metrics)
+        # Sums over parts and replicas are means over the batch; scalars are the same in each.
+        shares = [num_parts * num_replicas, batch_size]
+        sums = [
+            tf.reduce_sum(value) / shares[value.shape.rank] for _, value in sorted(metrics.items())
+        ]
+        return tape.gradient(loss, model.trainable_variables), tf.stack(sums)
+
+    if jit_compile:
+        differentiate = tf.function(differentiate, autograph=False, jit_compile=True)
+
+    def accumulate(tokens, step, first_row):
+        """Does the same part by part, and keeps the activations of one at a time."""
+        if num_parts == 1:
+            return differentiate(tokens, step, first_row)
+        parts = tf.reshape(tokens, [num_parts, micro_rows, *tokens.shape[1:]])
+        zeros = [tf.zeros(variable.shape) for variable in model.trainable_variables]
+
+        def body(part, gradients, rows):
+            own, sums = differentiate(parts[part], step, first_row + part * micro_rows)
+            gradients = [total + each for total, each in zip(gradients, own, strict=True)]
+            return part + 1, gradients, rows.write(part, sums)
+
+        _, gradients, rows = tf.while_loop(
+            lambda part, *_: part < num_parts,
+            body,
+            (0, zeros, tf.TensorArray(tf.float32, num_parts)),
+            parallel_iterations=1,
+        )
+        return gradients, tf.reduce_sum(rows.stack(), axis=0)
 
     # Nothing in a step is Python that depends on a tensor; rewriting it all costs seconds.
     @tf.autograph.experimental.do_not_convert
     def replica_step(chunk, index):
-        tokens = chunk[index]
+        tokens = tf.ensure_shape(chunk[index], [num_rows, *chunk.shape[2:]])
         step = tf.cast(optimizer.iterations, tf.int64)
-        first_row = _replica_id() * tf.shape(tokens)[0]
-        with tf.GradientTape() as tape:
-            draws = tf.stack([tf.constant(seed, tf.int64), step])
-            metrics = model.compute_loss(tokens, step, draws, batch_size, first_row)
-            loss = tf.reduce_sum(metrics["loss"]) / batch_size
-        variables = model.trainable_variables
-        gradients, norm = _clipped_global_gradients(tape.gradient(loss, variables), clip_norm)
-        learning_rate = tf.identity(optimizer.learning_rate)
-        optimizer.apply(gradients, variables)
-        # Sums over the replicas are means over the batch; scalars are the same on every replica.
-        metrics |= {"learning_rate": learning_rate, "gradient_norm": norm}
-        return {
-            name: tf.reduce_sum(value) / (num_replicas if value.shape.rank == 0 else batch_size)
-            for name, value in metrics.items()
-        }
+        gradients, metrics = accumulate(tokens, step, _replica_id() * num_rows)
+        scale = tf.convert_to_tensor(optimizer.scale_loss(1.0))
+        gradients, norm = _clipped_global_gradients(gradients, clip_norm * scale)
+        shared = [tf.identity(optimizer.learning_rate), norm / scale]
+        optimizer.apply(gradients, model.trainable_variables)
+        if precision.scales_losses(optimizer):
+            shared.append(scale)
+            # It counts no step that it skips; but each step has data and draws of its own.
+            optimizer.iterations.assign(step + 1)
+        return tf.concat([metrics, tf.stack(shared) / num_replicas], axis=0)
 
     @tf.function(reduce_retracing=True)
     def train_steps(chunk):
         num_steps = tf.shape(strategy.experimental_local_results(chunk)[0])[0]
-        names = []
         rows = tf.TensorArray(tf.float32, num_steps)
         for index in tf.range(num_steps):
             metrics = strategy.run(replica_step, args=(chunk, index))
-            names[:] = sorted(metrics)
-            sums = [strategy.reduce("SUM", metrics[name], axis=None) for name in names]
-            rows = rows.write(index, tf.stack(sums))
+            rows = rows.write(index, strategy.reduce("SUM", metrics, axis=None))
         table = rows.stack()
-        return {name: table[:, column] for column, name in enumerate(names)}
+        columns = [*names, "learning_rate", "gradient_norm"]
+        columns += ["loss_scale"] * precision.scales_losses(optimizer)
+        return {name: table[:, column] for column, name in enumerate(columns)}
 
     return train_steps
+
+
+def _count_parts(num_rows: int, micro_rows: int) -> int:
+    """Returns how many micro-batches make a replica's share of the batch."""
+    if micro_rows < 1 or num_rows % micro_rows:
+        raise ValueError(
+            "micro_batch_size must divide the examples that each replica has of a batch, "
+            f"{num_rows}. Received: micro_batch_size={micro_rows}."
+        )
+    return num_rows // micro_rows
 
 
 def _clipped_global_gradients(gradients, clip_norm: float):

@@ -81,7 +81,7 @@ def _train(
     import tensorflow as tf
 
     from magenta_vae.data import input_pipeline
-    from magenta_vae.training import devices, evaluation, summaries
+    from magenta_vae.training import devices, evaluation, precision, summaries
 
     is_chief = devices.is_chief(strategy)
     parts = configuration.experiment()
@@ -90,14 +90,15 @@ def _train(
         for split in ("train", "eval")
     }
     held_out_tokens = splits["eval"][: parts.eval_examples]
-    with tf.Graph().as_default():  # Refuses what does not fit before anything is made.
+    # Refuses what does not fit before anything is made.
+    with tf.Graph().as_default(), precision.dtype_policy(parts.dtype_policy):
         make_show(parts, parts.make_model(), held_out_tokens)
     record = runs.start_run(run_dir, data_dir, origin, is_chief)
     devices.require_agreement(strategy, _digest(record, splits), "configuration, data and origin")
     keras.utils.set_random_seed(parts.seed)
-    with strategy.scope():
+    with strategy.scope(), precision.dtype_policy(parts.dtype_policy):
         model = parts.make_model()
-        optimizer = parts.make_optimizer()
+        optimizer = precision.scale_losses(parts.make_optimizer(), parts.dtype_policy)
         _start_from(record["origin"], run_dir, model, report)
     report(
         f"{model.count_params():,} parameters, {strategy.num_replicas_in_sync} replicas; "
@@ -127,6 +128,8 @@ def _train(
         max_steps=max_steps or parts.max_steps,
         seed=parts.seed,
         clip_norm=parts.clip_norm,
+        micro_batch_size=parts.micro_batch_size,
+        jit_compile=parts.jit_compile,
         report=report,
         show=make_show(parts, model, held_out_tokens),
     )

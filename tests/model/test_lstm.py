@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from magenta_vae.model import lstm, recurrence
+from magenta_vae.model import lstm, recomputation, recurrence
 from magenta_vae.model.lstm import LSTMLayer
 
 STEPS, ROWS, CONTEXT, UNITS = 7, 3, 2, 4
@@ -45,15 +45,15 @@ def joined(tokens, context, num_classes=NUM_CLASSES):
     return tf.concat([*one_hots, tf.broadcast_to(context, [STEPS, *context.shape])], axis=-1)
 
 
-def unroll(layers, tokens, context, states, num_classes=NUM_CLASSES):
+def unroll(layers, tokens, context, states, num_classes=NUM_CLASSES, loop=recurrence.unroll):
     """Runs our stack on given tokens: [steps, rows, U]."""
-    outputs, _ = recurrence.unroll(
+    outputs, _ = loop(
         lstm.stack_weights(layers, num_classes),
         lstm.context_gates(layers[0], num_classes, context),
         [(tf.transpose(hidden), tf.transpose(cell)) for hidden, cell in states],
         tokens[0],
-        STEPS,
-        lambda step, _: tokens[tf.minimum(step + 1, STEPS - 1)],
+        len(tokens),
+        lambda step, _: tokens[tf.minimum(step + 1, len(tokens) - 1)],
     )
     return outputs
 
@@ -177,6 +177,28 @@ def test_values_and_gradients_equal_keras(num_layers, num_classes, context_size,
     for own, reference in zip(mine, differentiate(theirs, references), strict=True):
         assert np.abs(reference).max() > 1e-3  # says something
         np.testing.assert_allclose(own, reference, atol=2e-5)
+
+
+@pytest.mark.parametrize("num_steps", [1, 12, 7], ids=["one", "3 a part", "1 a part"])
+@pytest.mark.parametrize("decorate", [tf.function, lambda f: f], ids=["graph", "eager"])
+def test_recomputed_gradients_equal_those_of_what_was_kept(num_steps, decorate):
+    layers, states, context = make_layers(2), make_states(2), normal(ROWS, CONTEXT)
+    tokens = tf.concat([make_tokens(), make_tokens()], axis=0)[:num_steps]
+    upstream = normal(num_steps, ROWS, UNITS)
+
+    @decorate
+    def outputs_and_gradients(loop):
+        with tf.GradientTape() as tape:
+            tape.watch((context, states))
+            outputs = unroll(layers, tokens, context, states, loop=loop)
+            objective = tf.reduce_sum(outputs * upstream)
+        weights = [weight.value for layer in layers for weight in layer.trainable_variables]
+        return [outputs, *tape.gradient(objective, [context, *tf.nest.flatten(states), *weights])]
+
+    kept = outputs_and_gradients(recurrence.unroll)
+    recomputed = outputs_and_gradients(recomputation.unroll)
+    for expected, value in zip(kept, recomputed, strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_new_weights_are_distributed_as_keras_ones():
