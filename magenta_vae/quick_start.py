@@ -1,8 +1,8 @@
 """Importing without what a command never uses, which is a third of the time until its first music.
 
-Keras imports scikit-learn and matplotlib where it finds them, note-seq its functions for notebooks
-with bokeh and pandas. In a command's own process they are left out; a program that imports this
-package gets both as they are.
+Keras imports scikit-learn, matplotlib and IPython where it finds them, note-seq its functions for
+notebooks with bokeh and pandas. In a command's own process they are left out; a program that
+imports this package gets both as they are.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 NOTEBOOK = "note_seq.notebook_utils"
 # Packages, and what seems not to be installed while each is imported; all do without it.
-WITHOUT = {"keras": ("matplotlib", "pandas", "sklearn"), "note_seq": ()}
+WITHOUT = {"keras": ("IPython", "matplotlib", "pandas", "sklearn"), "note_seq": ()}
 
 
 def install() -> None:

@@ -63,7 +63,7 @@ class BidirectionalLSTM(keras.layers.Layer):
             lstm.context_gates(layer, self._num_classes, tf.zeros([num_rows, 0])),
             [(zeros, zeros)],
             tokens[0],
-            tokens.shape[0],
+            recurrence.count_steps(tokens),
             autoregressor.follow(tokens),
         )
         return hidden[-1]

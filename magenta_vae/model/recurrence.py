@@ -57,6 +57,11 @@ def unroll(
     return run(*flatten_arguments(weights, constant, states))
 
 
+def count_steps(sequence: tf.Tensor) -> int | tf.Tensor:
+    """Returns the steps of [steps, ...]: a number where it is known, as XLA needs it."""
+    return tf.shape(sequence)[0] if sequence.shape[0] is None else sequence.shape[0]
+
+
 def flatten_arguments(weights: StackWeights, constant, states: Sequence[State]) -> list[tf.Tensor]:
     """Returns all that a stack's outputs have a gradient for, as a function with one takes it."""
     hiddens, cells = zip(*states, strict=True)
@@ -152,7 +157,7 @@ def backward(weights, states, tokens, kept, upstream, d_states):
         The gradients of table, kernels and biases in one list, of the first layer's gates
         [steps, rows, 4U], and of the states.
     """
-    num_layers, num_steps = len(kept), upstream.shape[0]
+    num_layers, num_steps = len(kept), count_steps(upstream)
     outputs = [layer.outputs for layer in kept]
 
     def body(t, states, arrays):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from magenta_vae import configuration
-from magenta_vae.music import files
 from magenta_vae.training import table1
 from magenta_vae.workflows import runs, training
 
@@ -113,6 +112,7 @@ class Study:
         import keras
 
         from magenta_vae.inference import outputs
+        from magenta_vae.music import files
         from magenta_vae.workflows import tables
 
         keras.backend.clear_session()  # Of the run before.
