@@ -13,9 +13,22 @@ import sys
 import types
 from collections.abc import Iterator
 
-NOTEBOOK = "note_seq.notebook_utils"
-# Packages, and what seems not to be installed while each is imported; all do without it.
-WITHOUT = {"keras": ("IPython", "matplotlib", "pandas", "sklearn"), "note_seq": ()}
+
+class _Notebook(types.ModuleType):
+    """Stands for functions that show music in a notebook."""
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return
+
+
+# Packages, and what is in the place of which module while each is imported. To `import`, None is a
+# package that is not installed.
+STAND_INS = {
+    "keras": dict.fromkeys(("IPython", "matplotlib", "pandas", "sklearn")),
+    "note_seq": {"note_seq.notebook_utils": _Notebook("note_seq.notebook_utils")},
+}
 
 
 def install() -> None:
@@ -26,39 +39,27 @@ def install() -> None:
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds the packages of WITHOUT as Python does, and imports them without it."""
+    """Finds the packages of STAND_INS as Python does, and imports them with these."""
 
     def find_spec(self, name, path=None, target=None):
-        if name not in WITHOUT:
+        if name not in STAND_INS:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, WITHOUT[name])
+            spec.loader = _Loader(spec.loader, STAND_INS[name])
         return spec
 
 
 class _Loader(importlib.abc.Loader):
-    def __init__(self, loader: importlib.abc.Loader, hidden: tuple[str, ...]):
-        self._loader, self._hidden = loader, hidden
+    def __init__(self, loader: importlib.abc.Loader, stand_ins: dict):
+        self._loader, self._stand_ins = loader, stand_ins
 
     def create_module(self, spec):
         return self._loader.create_module(spec)
 
     def exec_module(self, module):
-        stand_ins = dict.fromkeys(self._hidden)  # To `import`, None is a package that is not there.
-        if module.__name__ == "note_seq":
-            stand_ins[NOTEBOOK] = _Notebook(NOTEBOOK)
-        with _replaced(stand_ins):
+        with _replaced(self._stand_ins):
             self._loader.exec_module(module)
-
-
-class _Notebook(types.ModuleType):
-    """Stands for functions that show music in a notebook."""
-
-    def __getattr__(self, name):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return
 
 
 @contextlib.contextmanager
