@@ -23,6 +23,7 @@ PAPER_COLUMNS = ("baseline", "vae", "scheduled")
 SCALES = ("full", "small", "tiny")
 RESULT_FILE = "result.json"
 NUM_SAMPLES = 8
+NO_PICTURES = "loop.train.show_every = 0"  # Nobody watches dozens of runs; samples come at the end.
 
 
 class Cell(NamedTuple):
@@ -120,7 +121,7 @@ class Study:
         scale = [] if self._scale == "full" else [f"scale/{self._scale}.gin"]
         gin_files = [f"{cell.model}.gin", *scale, *COLUMNS[cell.column][1]]
         seed = f"configuration.Experiment.seed = {cell.seed}"
-        configuration.parse(gin_files, [*self._gin_params, seed])
+        configuration.parse(gin_files, [NO_PICTURES, *self._gin_params, seed])
         data_dir = self._find_data(cell.model)
         training.train(run_dir, data_dir, self._max_steps, report=self._report)
         figures = tables.evaluate(run_dir, data_dir, "eval")
