@@ -13,10 +13,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
-from google.protobuf import descriptor_pb2
-from note_seq.protobuf import music_pb2
 
 from magenta_vae.data.builder import Settings
+from magenta_vae.data.decoding import tokenize_records
 from magenta_vae.data.records import read_sound_records
 from magenta_vae.music import tokens as music_tokens
 
@@ -90,35 +89,6 @@ def read_description(data_dir: str) -> dict:
         return {name: description[name] for name in ("settings", "counts", "shards")}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged: {error!r}.") from error
-
-
-def tokenize_records(
-    records: tf.Tensor, tracks: Sequence[music_tokens.Vocabulary], num_steps: int
-) -> tf.Tensor:
-    """Returns int32 [batch, num_steps, tracks] tokens of serialized windows, string [batch].
-
-    The formula of `magenta_vae.music.tokens`, for all windows of the batch at once.
-    """
-    window, note = _decode_notes(records)
-    pitch, start, end, track = note
-    rest = tf.constant([t.rest for t in tracks])  # [K]
-    sustain = tf.constant([t.sustain for t in tracks])
-    release = tf.constant([t.release for t in tracks])
-    onsets = tf.constant(np.stack([t.onsets for t in tracks]))  # [K, 128]
-    shape = [tf.shape(records)[0], num_steps + 1, len(tracks)]
-
-    def scatter(step, value):  # -> [B, T + 1, K]
-        return tf.scatter_nd(tf.stack([window, step, track], axis=-1), value, shape)
-
-    onset = tf.gather_nd(onsets, tf.stack([track, pitch], axis=-1)) - tf.gather(rest, track)
-    ones = tf.ones_like(start)
-    ended = scatter(end, ones)
-    sustained = tf.cumsum(scatter(start + 1, ones) - ended, axis=1)
-    tokens = rest + scatter(start, onset) + sustained * (sustain - rest)
-    if any(t.release != t.rest for t in tracks):
-        released = ended * (1 - tf.minimum(scatter(start, ones), 1))
-        tokens += released * (release - rest)
-    return tokens[:, :num_steps]
 
 
 def training_batches(
@@ -239,6 +209,7 @@ def _load_shard(
     def load(dataset):
         batches = (
             dataset.batch(RECORDS_PER_READ)
+            .prefetch(2)  # Records are read, one after another, while others are decoded.
             .map(lambda rows: tf.cast(tokenize(rows), dtype), num_parallel_calls=PARALLEL_CALLS)
             .prefetch(2)
         )
@@ -265,30 +236,3 @@ def _check_settings(data_dir: str, found: dict, expected: dict) -> None:
                 f"--data_dir={data_dir} holds windows of {name}={found[name]}; this configuration "
                 f"expects {name}={expected[name]}."
             )
-
-
-def _descriptor_source() -> str:
-    """Returns note_seq's message definitions in the form that `tf.io.decode_proto` wants."""
-    file = descriptor_pb2.FileDescriptorProto()
-    music_pb2.DESCRIPTOR.CopyToProto(file)
-    return b"bytes://" + descriptor_pb2.FileDescriptorSet(file=[file]).SerializeToString()
-
-
-def _decode_notes(records: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """Returns the window of each note and its pitch, start, end and instrument: int32 [notes]."""
-    source = _descriptor_source()
-    name = music_pb2.NoteSequence.DESCRIPTOR.full_name
-    sizes, (notes,) = tf.io.decode_proto(
-        records, name, ["notes"], [tf.string], descriptor_source=source
-    )
-    notes = tf.RaggedTensor.from_tensor(notes, lengths=sizes[:, 0])
-    fields = ["pitch", "quantized_start_step", "quantized_end_step", "instrument"]
-    _, values = tf.io.decode_proto(
-        notes.values,
-        music_pb2.NoteSequence.Note.DESCRIPTOR.full_name,
-        fields,
-        [tf.int32, tf.int64, tf.int64, tf.int32],
-        descriptor_source=source,
-    )
-    window = tf.cast(notes.value_rowids(), tf.int32)
-    return window, [tf.cast(value[:, 0], tf.int32) for value in values]

@@ -12,12 +12,8 @@ from musical import DRUMS, MELODY, TRIO, sequence
 from note_seq.protobuf import music_pb2
 
 from magenta_vae.data import builder
-from magenta_vae.data.input_pipeline import (
-    Transposition,
-    load_tokens,
-    tokenize_records,
-    training_batches,
-)
+from magenta_vae.data.decoding import tokenize_records
+from magenta_vae.data.input_pipeline import Transposition, load_tokens, training_batches
 from magenta_vae.music import tokens as music_tokens
 
 HOLD, REST = 128, 129
@@ -269,7 +265,7 @@ def test_a_shard_without_a_sound_record(copied):
         load(folder, skip_corrupt=True)
 
 
-@pytest.mark.parametrize("records", [[], [sequence("C4").SerializeToString()] * 3])
+@pytest.mark.parametrize("records", [[], [b""], [sequence("C4").SerializeToString()] * 3])
 def test_a_shard_of_too_few_windows(copied, records):
     folder, shard = copied
     with tf.io.TFRecordWriter(str(shard)) as writer:
@@ -289,8 +285,13 @@ def beyond(**fields):
 
 @pytest.mark.parametrize(
     "record",
-    [b"not a proto", b"", beyond(quantized_start_step=99), beyond(instrument=1)],
-    ids=["not a proto", "nothing", "a late note", "another track"],
+    [
+        b"not a proto",
+        beyond(quantized_start_step=99),
+        beyond(quantized_start_step=-1),
+        beyond(instrument=1),
+    ],
+    ids=["not a proto", "a late note", "an early note", "another track"],
 )
 def test_a_record_of_something_else(copied, record):
     folder, shard = copied

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from magenta_vae.data.input_pipeline import Transposition, tokenize_records
+from magenta_vae.data.decoding import tokenize_records
+from magenta_vae.data.input_pipeline import Transposition
 from magenta_vae.data.records import WindowSerializer
 from magenta_vae.music import tokens
 from magenta_vae.music.magenta_tokens import NoteOffMelody
