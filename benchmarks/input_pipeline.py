@@ -4,12 +4,12 @@
 benchmarks/input_pipeline.py --data_dir=data/mel_2bar --gin_file=mel_2bar.gin \\
     --peer_python=PEER/bin/python
 
-Ours are two stages: `load_tokens`, once a run, from records to tokens in memory, of a shard in which
-the data set stands as often as makes a shard of a large one; `training_batches`, every step, from
-tokens to shuffled and transposed batches. The peer is Magenta 2.1.4: its `data.get_dataset` with
-its augmentation; it needs a Python of its own. Both take turns on the same machine; each figure is
-the best of the turns, the first of which warms up. What our pipeline gives is compared with the
-tokens that numpy makes of every record.
+Ours are two stages: `load_tokens`, once a run, from records to tokens in memory, of a shard in
+which the data set stands as often as fills a shard of a large one; `training_batches`, every step,
+from tokens to shuffled and transposed batches. The peer is Magenta 2.1.4: its `data.get_dataset`
+with its augmentation; it needs a Python of its own. Both take turns on the same machine; each
+figure is the best of the turns, the first of which warms up. What our pipeline gives is compared
+with the tokens that numpy makes of every record.
 """
 
 import glob
