@@ -1,8 +1,9 @@
 """Importing without what a command never uses, which is a third of the time until its first music.
 
 Keras imports scikit-learn, matplotlib and IPython where it finds them, note-seq its functions for
-notebooks with bokeh and pandas. In a command's own process they are left out; a program that
-imports this package gets both as they are.
+notebooks with bokeh and pandas, TensorFlow Probability its layers for Keras 2, with all of that. In
+a command's own process they are left out; a program that imports this package gets everything as
+it is.
 """
 
 import contextlib
@@ -14,20 +15,41 @@ import types
 from collections.abc import Iterator
 
 
-class _Notebook(types.ModuleType):
-    """Stands for functions that show music in a notebook."""
+class _Everything(type):
+    """A class whose attributes are classes of the same kind: to name, to inherit from."""
 
-    def __getattr__(self, name):
+    def __getattr__(cls, name):
         if name.startswith("__"):
             raise AttributeError(name)
-        return
+        return cls
 
 
+class _Unused(metaclass=_Everything):
+    """Stands for what is named while a package is imported, and not used."""
+
+
+def _unused_modules(*names: str) -> dict[str, types.ModuleType]:
+    """Returns modules that have every name."""
+    modules = {name: types.ModuleType(name) for name in names}
+    for module in modules.values():
+        module.__getattr__ = lambda name: getattr(_Unused, name)
+    return modules
+
+
+_PROBABILITY = "tensorflow_probability.python"
+_KERAS_2 = _unused_modules(
+    "tf_keras",
+    f"{_PROBABILITY}.internal.tf_keras",
+    f"{_PROBABILITY}.experimental",
+    f"{_PROBABILITY}.layers",
+)
 # Packages, and what is in the place of which module while each is imported. To `import`, None is a
 # package that is not installed.
 STAND_INS = {
     "keras": dict.fromkeys(("IPython", "matplotlib", "pandas", "sklearn")),
-    "note_seq": {"note_seq.notebook_utils": _Notebook("note_seq.notebook_utils")},
+    "note_seq": _unused_modules("note_seq.notebook_utils"),
+    "tensorflow_probability": _KERAS_2,
+    f"{_PROBABILITY}.distributions": _KERAS_2,
 }
 
 

@@ -9,12 +9,18 @@ from magenta_vae import quick_start
 quick_start.install()
 import keras
 import magenta_vae.music
-left_out = {"matplotlib", "pandas", "sklearn", "bokeh", "IPython"}
+import numpy as np
+from magenta_vae.model import latent
+kl = latent.kl_to_prior(latent.posterior(np.float32([[1, -1]]), np.float32([[1, 1]])))
+np.testing.assert_allclose(kl, [1])
+left_out = {"matplotlib", "pandas", "sklearn", "bokeh", "IPython", "tf_keras"}
 assert not left_out & set(sys.modules), left_out & set(sys.modules)
 import matplotlib.pyplot
 from magenta_vae.music import plots
 from note_seq import notebook_utils
 assert notebook_utils.plot_sequence.__module__ == "note_seq.notebook_utils"
+import tf_keras
+assert tf_keras.layers.Dense(3)(np.ones([2, 5])).shape == (2, 3)
 assert keras.layers.Dense(3)(keras.ops.ones([2, 5])).shape == (2, 3)
 print("fine")
 """

@@ -80,8 +80,6 @@ def make_train_steps(
         )
         return gradients, tf.reduce_sum(rows.stack(), axis=0)
 
-    # Nothing in a step is Python that depends on a tensor; rewriting it all costs seconds.
-    @tf.autograph.experimental.do_not_convert
     def replica_step(chunk, index):
         tokens = tf.ensure_shape(chunk[index], [num_rows, *chunk.shape[2:]])
         step = tf.cast(optimizer.iterations, tf.int64)
@@ -96,13 +94,18 @@ def make_train_steps(
             optimizer.iterations.assign(step + 1)
         return tf.concat([metrics, tf.stack(shared) / num_replicas], axis=0)
 
-    @tf.function(reduce_retracing=True)
+    # Nothing in a step is Python that depends on a tensor; rewriting it all costs seconds.
+    @tf.function(reduce_retracing=True, autograph=False)
     def train_steps(chunk):
         num_steps = tf.shape(strategy.experimental_local_results(chunk)[0])[0]
-        rows = tf.TensorArray(tf.float32, num_steps)
-        for index in tf.range(num_steps):
+
+        def body(index, rows):
             metrics = strategy.run(replica_step, args=(chunk, index))
-            rows = rows.write(index, strategy.reduce("SUM", metrics, axis=None))
+            return index + 1, rows.write(index, strategy.reduce("SUM", metrics, axis=None))
+
+        _, rows = tf.while_loop(
+            lambda index, _: index < num_steps, body, (0, tf.TensorArray(tf.float32, num_steps))
+        )
         table = rows.stack()
         columns = [*names, "learning_rate", "gradient_norm"]
         columns += ["loss_scale"] * precision.scales_losses(optimizer)
