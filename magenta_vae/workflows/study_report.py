@@ -14,6 +14,14 @@ from magenta_vae.training import table1
 from magenta_vae.workflows.study import COLUMNS, Study
 
 CURVES = ("next_accuracy", "reconstruction_accuracy", "kl")
+# (metric, column, column that it is compared with): what the paper says of Table 1.
+CLAIMS = (
+    ("recon", table1.SCHEDULED, table1.VAE),
+    ("next", table1.SCHEDULED, table1.VAE),
+    ("KL", table1.SCHEDULED, table1.VAE),
+    ("recon", table1.VAE, table1.BASELINE),
+    ("next", table1.VAE, table1.BASELINE),
+)
 METRICS = {"next": "next_accuracy", "recon": "reconstruction_accuracy", "KL": "kl_nats"}
 
 
@@ -25,6 +33,7 @@ class Row(NamedTuple):
         metric: a key of METRICS; the KL, in nats, is of all tracks together.
         values: of each seed.
         paper: the paper's, None where it has none.
+        seeds: those of the values.
     """
 
     model: str
@@ -33,6 +42,7 @@ class Row(NamedTuple):
     metric: str
     values: list[float]
     paper: float | None
+    seeds: list[int]
 
     @property
     def mean(self) -> float:
@@ -45,18 +55,41 @@ class Row(NamedTuple):
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
     def __str__(self) -> str:
-        digits = 1 if self.metric == "KL" else 3
-        spread = "" if self.deviation is None else f" ± {self.deviation:.{digits}f}"
-        return f"{self.mean:.{digits}f}{spread}"
+        spread = "" if self.deviation is None else f" ± {self.format(self.deviation)}"
+        paper = "" if self.paper is None else f" ({self.format(self.paper)})"
+        return f"{self.format(self.mean)}{spread}{paper}"
+
+    def format(self, value: float) -> str:
+        """Returns a value with the digits that the metric is given with."""
+        return f"{value:.{1 if self.metric == 'KL' else 3}f}"
+
+    def minus(self, other: "Row") -> "Row | None":
+        """Returns the difference of the seeds that both have, None where there are none."""
+        common = [seed for seed in self.seeds if seed in other.seeds]
+        if not common:
+            return None
+        values = [
+            self.values[self.seeds.index(seed)] - other.values[other.seeds.index(seed)]
+            for seed in common
+        ]
+        known = self.paper is not None and other.paper is not None
+        paper = self.paper - other.paper if known else None
+        return self._replace(values=values, paper=paper, seeds=common)
 
 
 def collect(study: Study) -> list[Row]:
     """Returns all numbers of the runs that are done."""
-    results: dict[tuple[str, str], list[dict]] = {}
+    results: dict[tuple[str, str], dict[int, dict]] = {}
     for cell in study.done():
-        results.setdefault((cell.model, cell.column), []).append(study.result(cell)["figures"])
+        of_seeds = results.setdefault((cell.model, cell.column), {})
+        of_seeds[cell.seed] = study.result(cell)["figures"]
+    order = list(COLUMNS)
     return [
-        row for (model, column), figures in results.items() for row in _rows(model, column, figures)
+        row
+        for (model, column), figures in sorted(
+            results.items(), key=lambda item: (item[0][0], order.index(item[0][1]))
+        )
+        for row in _rows(model, column, figures)
     ]
 
 
@@ -64,13 +97,10 @@ def write(study: Study) -> str:
     """Writes `table1.md`, `.csv`, `.json`, configurations and curves; returns the table."""
     output_dir = study.output_dir
     rows, cells = collect(study), list(study.done())
-    text = format_table(rows)
+    text = f"{format_table(rows)}\n\n{format_claims(rows)}"
     runs = [{**study.result(cell), "run_dir": study.run_dir(cell)} for cell in cells]
     files.write_text(os.path.join(output_dir, "table1.md"), f"{text}\n\n{_describe_data(runs)}\n")
-    table = [
-        {**row._asdict(), "mean": row.mean, "deviation": row.deviation, "seeds": len(row.values)}
-        for row in rows
-    ]
+    table = [{**row._asdict(), "mean": row.mean, "deviation": row.deviation} for row in rows]
     described = json.dumps({"table": table, "runs": runs}, indent=2)
     files.write_text(os.path.join(output_dir, "table1.json"), described + "\n")
     files.write_text(os.path.join(output_dir, "table1.csv"), _format_csv(table))
@@ -94,11 +124,26 @@ def format_table(rows: list[Row]) -> str:
         own = {row.metric: row for row in rows if row[:3] == place}
         shown = []
         for metric in METRICS:
-            row = own.get(metric)
-            paper = "" if row is None or row.paper is None else f" ({row.paper})"
-            shown.append("-" if row is None else f"{row}{paper}")
+            shown.append(str(own.get(metric, "-")))
         seeds = len(own["next"].values)
         lines.append(f"| {' | '.join([*place, str(seeds), *shown])} |")
+    return "\n".join(lines)
+
+
+def format_claims(rows: list[Row]) -> str:
+    """Returns how columns differ, the mean and spread over seeds, as a Markdown table.
+
+    The difference is taken seed by seed; the paper's stands in brackets.
+    """
+    lines = ["| model | track | difference | seeds | |", "|---|---|---|---|---|"]
+    for metric, column, other in CLAIMS:
+        for row in (row for row in rows if (row.metric, row.column) == (metric, column)):
+            found = [each for each in rows if each[:4] == (*row[:2], other, metric)]
+            difference = row.minus(found[0]) if found else None
+            if difference is not None:
+                name = f"{metric}: {column} - {other}"
+                seeds = len(difference.seeds)
+                lines.append(f"| {row.model} | {row.track} | {name} | {seeds} | {difference} |")
     return "\n".join(lines)
 
 
@@ -149,8 +194,9 @@ def read_curves(run_dir: str) -> dict[str, list[tuple[int, float]]]:
     return curves
 
 
-def _rows(model: str, column: str, figures: list[dict]) -> Iterator[Row]:
+def _rows(model: str, column: str, of_seeds: dict[int, dict]) -> Iterator[Row]:
     name = COLUMNS[column][0]
+    seeds, figures = list(of_seeds), list(of_seeds.values())
     tracks = figures[0]["tracks"]
     for index, track in enumerate(tracks):
         num_bars = int(model.rsplit("_", 1)[1].removesuffix("bar"))
@@ -162,16 +208,17 @@ def _rows(model: str, column: str, figures: list[dict]) -> Iterator[Row]:
                 continue
             else:
                 values = [each[key] for each in figures]
-            yield Row(model, track, name, metric, values, paper)
+            yield Row(model, track, name, metric, values, paper, seeds)
 
 
 def _format_csv(table: list[dict]) -> str:
-    """Returns the table with one line a number; the values of the seeds stand in one field."""
+    """Returns the table with one line a number; values and seeds stand in one field each."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(table[0]) if table else [], lineterminator="\n")
     writer.writeheader()
     for row in table:
-        writer.writerow({**row, "values": " ".join(map(str, row["values"]))})
+        lists = {name: " ".join(map(str, row[name])) for name in ("values", "seeds")}
+        writer.writerow({**row, **lists})
     return text.getvalue()
 
 

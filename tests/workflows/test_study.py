@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import statistics
+import time
 
 import pytest
 
@@ -74,6 +75,45 @@ def test_the_table_has_mean_spread_and_the_papers_number(melodies):
     assert f"{statistics.fmean(kls):.1f} ± {statistics.stdev(kls):.1f} (72.9) |" in line
     (baseline,) = [line for line in table.splitlines() if "| Baseline |" in line]
     assert "| 1 |" in baseline and baseline.endswith("| - |") and "±" not in baseline
+
+
+def test_the_differences_of_columns_are_of_the_seeds_that_both_have(melodies):
+    own, _, _, table = melodies
+    vae, baseline = (
+        own.result(study.Cell("mel_2bar", column, 0))["figures"]["tracks"]["melody"]
+        for column in ("vae", "baseline")
+    )
+    difference = vae["reconstruction_accuracy"] - baseline["reconstruction_accuracy"]
+    expected = f"| mel_2bar | melody | recon: VAE - Baseline | 1 | {difference:.3f} (0.332) |"
+    assert expected in table.splitlines()
+    assert "scheduled" not in table  # No such run is done.
+
+
+def test_differences_have_the_spread_of_the_seeds():
+    parts = ("mel_2bar", "melody", "VAE", "KL")
+    row = study_report.Row(*parts, [40.0, 44.0, 45.0], 76.2, [0, 1, 2])
+    other = study_report.Row(*parts, [33.0, 30.0], 72.9, [2, 0])
+    assert str(row.minus(other)) == "11.0 ± 1.4 (3.3)"  # 10 and 12
+    assert row.minus(other._replace(values=[1.0], seeds=[3])) is None
+    assert str(row.minus(other._replace(paper=None))) == "11.0 ± 1.4"
+
+
+def test_the_seconds_of_a_run_are_those_of_all_its_starts(data_dirs, tmp_path, monkeypatch):
+    own = make_study(str(tmp_path), data_dirs)
+    cells = study.make_cells(["mel_2bar"], ["baseline"], [0])
+    path = os.path.join(own.run_dir(cells[0]), study.SECONDS_FILE)
+
+    def stopped(run_dir, *_, **__):
+        os.makedirs(run_dir, exist_ok=True)
+        time.sleep(0.1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "train", stopped)
+    for starts in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            list(own.run(cells))
+        with open(path) as file:
+            assert json.load(file) >= 0.1 * starts
 
 
 def test_the_study_is_written_in_three_forms(melodies):
