@@ -19,7 +19,8 @@ _BINDING = re.compile(r"^((?:\w+/)*)([\w.]+) = (.+)$", re.MULTILINE)
 _REFERENCE = re.compile(r"@((?:\w+/)*)(?:\w+\.)*([A-Z]\w*)(?:\(\))?")
 # What concerns data and looking on, not what is learnt: modules and macros.
 _NO_HYPERPARAMETERS = {
-    "builder", "loop", "magenta_tokens", "media", "recompute", "small_batch_size", "tokens",
+    "builder", "cudnn", "loop", "magenta_tokens", "media", "recompute", "small_batch_size",
+    "tokens",
 }  # fmt: skip
 _HYPERPARAMETERS_OF_EXPERIMENT = {
     "augment", "batch_size", "clip_norm", "dtype_policy", "seed",

@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
-from magenta_vae.model import losses, lstm, recomputation, recurrence
+from magenta_vae.model import losses, lstm, recurrence
 from magenta_vae.model.lstm import LSTMLayer, StackSteps, units_of_layers
 from magenta_vae.model.noise import FEEDBACK, TOKEN, Noise, categorical
+from magenta_vae.model.unrolling import Unrolling
 
 # (step, logits [rows, classes] of each track) -> int32 [rows, tracks], the token that the next step
 # reads.
@@ -29,9 +30,9 @@ class Autoregressor(keras.layers.Layer):
         context_size: width of the context; at 0 the initial state is zero.
         num_units: units of each layer, or one number for each.
         num_layers: layers of the stack.
+        unrolling: how whole sequences are computed.
         state_activation: activation of the initial state, none by default as in the paper; the
             models that Magenta released use `tanh`.
-        recompute: whether the gradient computes activations again instead of keeping them.
     """
 
     def __init__(
@@ -40,12 +41,12 @@ class Autoregressor(keras.layers.Layer):
         context_size: int,
         num_units: int | Sequence[int],
         num_layers: int,
+        unrolling: Unrolling,
         state_activation: str | None = None,
-        recompute: bool = False,
         name: str = "autoregressor",
     ):
         super().__init__(name=name)
-        self._recompute = recompute
+        self._unrolling = unrolling
         self.num_classes = tuple(num_classes)
         self._units = units_of_layers(num_units, num_layers)
         input_sizes = [sum(num_classes) + context_size, *self._units[:-1]]
@@ -98,8 +99,9 @@ class Autoregressor(keras.layers.Layer):
         Returns:
             Logits of each track, float [rows, steps, classes].
         """
-        previous = tf.transpose(previous, [1, 0, 2])
-        return self._unroll(context, previous[0], previous.shape[0], follow(previous))
+        return self._logits_of_steps(
+            self._unrolling.follow(*self._stack(context), tf.transpose(previous, [1, 0, 2]))
+        )
 
     def predict_scheduled(
         self,
@@ -130,20 +132,19 @@ class Autoregressor(keras.layers.Layer):
             logits = tf.split(tf.matmul(hidden, kernel) + bias, self.num_classes, axis=-1)
             return tf.where(is_own[step], sample(step, logits), tokens[step])
 
-        return self._unroll(context, first, tokens.shape[0], choose)
-
-    def _unroll(self, context, first, num_steps, choose) -> list[tf.Tensor]:
-        unroll = recomputation.unroll if self._recompute else recurrence.unroll
-        hidden, _ = unroll(
-            self.weights_of_stack(),
-            self.context_gates(context),
-            self.states(context),
-            first,
-            num_steps,
-            choose,
+        return self._logits_of_steps(
+            self._unrolling.draw(*self._stack(context), first, tokens.shape[0], choose)
         )
+
+    def _stack(self, context: tf.Tensor) -> tuple:
+        """Returns what both ways of `Unrolling` take first."""
+        return self.lstm_layers, self.num_classes, context, self.states(context)
+
+    def _logits_of_steps(self, hidden: tf.Tensor) -> list[tf.Tensor]:
+        """Returns logits of each track, [rows, steps, classes], of [steps, rows, U]."""
         # Flat: of a sequence, the gradient of the product would hold a matrix for every step.
         rows = tf.reshape(tf.transpose(hidden, [1, 0, 2]), [-1, hidden.shape[-1]])
+        num_steps = recurrence.count_steps(hidden)
         return [tf.reshape(track, [-1, num_steps, track.shape[-1]]) for track in self.logits(rows)]
 
 
@@ -157,12 +158,6 @@ def nothing(parts: Sequence[Autoregressor], num_rows) -> tf.Tensor:
     """Returns the tokens that are read as zero vectors: int32 [rows, tracks]."""
     num_classes = [classes for part in parts for classes in part.num_classes]
     return tf.broadcast_to(num_classes, [num_rows, len(num_classes)])
-
-
-def follow(tokens: tf.Tensor) -> Callable:
-    """Returns a choice of what given tokens, int32 [steps, rows, tracks], say at each step."""
-    last = tf.shape(tokens)[0] - 1
-    return lambda step, _: tokens[tf.minimum(step + 1, last)]
 
 
 def predict(

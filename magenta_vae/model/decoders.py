@@ -9,6 +9,7 @@ from magenta_vae.model import autoregressor, lstm, recurrence
 from magenta_vae.model.autoregressor import Autoregressor, Choice, pairs
 from magenta_vae.model.lstm import LSTMLayer, units_of_layers
 from magenta_vae.model.noise import GroupedNoise, Noise
+from magenta_vae.model.unrolling import Unrolling
 
 
 class FlatDecoder(keras.layers.Layer):
@@ -21,7 +22,7 @@ class FlatDecoder(keras.layers.Layer):
         num_units: units of each layer, or one number for each.
         num_layers: layers of the stack.
         state_activation: activation of the initial state.
-        recompute: whether the gradient computes activations again instead of keeping them.
+        recompute, cudnn: see `Unrolling`.
     """
 
     def __init__(
@@ -33,13 +34,15 @@ class FlatDecoder(keras.layers.Layer):
         num_layers: int,
         state_activation: str | None = None,
         recompute: bool = False,
+        cudnn: bool = True,
         name: str = "decoder",
     ):
         super().__init__(name=name)
         self.num_steps = num_steps
+        unrolling = Unrolling(recompute, cudnn)
         with keras.name_scope(self.name):
             self._autoregressor = Autoregressor(
-                num_classes, z_size, num_units, num_layers, state_activation, recompute, "flat"
+                num_classes, z_size, num_units, num_layers, unrolling, state_activation, "flat"
             )
         self.built = True
 
@@ -148,8 +151,7 @@ class HierarchicalDecoder(keras.layers.Layer):
         num_units: units of each layer of the lower level, or one number for each.
         num_layers: layers of each autoregressor.
         state_activation: activation of the initial states of the lower level.
-        recompute: whether the lower level's gradient computes activations again instead of keeping
-            them.
+        recompute, cudnn: of the lower level; see `Unrolling`.
     """
 
     def __init__(
@@ -161,6 +163,7 @@ class HierarchicalDecoder(keras.layers.Layer):
         num_layers: int,
         state_activation: str | None = None,
         recompute: bool = False,
+        cudnn: bool = True,
         name: str = "decoder",
     ):
         super().__init__(name=name)
@@ -180,8 +183,8 @@ class HierarchicalDecoder(keras.layers.Layer):
                     conductor.embedding_size,
                     num_units,
                     num_layers,
+                    Unrolling(recompute, cudnn),
                     state_activation,
-                    recompute,
                     name=f"track_{track}",
                 )
                 setattr(self, f"track_{track}", part)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from magenta_vae.model import autoregressor, lstm, recomputation, recurrence
 from magenta_vae.model.lstm import LSTMLayer
+from magenta_vae.model.unrolling import Unrolling
 
 
 class BidirectionalLSTM(keras.layers.Layer):
@@ -20,7 +20,7 @@ class BidirectionalLSTM(keras.layers.Layer):
         num_classes: classes of each track.
         num_units: units of each direction.
         z_size: dimensions of the latent space.
-        recompute: whether the gradient computes activations again instead of keeping them.
+        recompute, cudnn: see `Unrolling`.
     """
 
     def __init__(
@@ -29,10 +29,11 @@ class BidirectionalLSTM(keras.layers.Layer):
         num_units: int,
         z_size: int,
         recompute: bool = False,
+        cudnn: bool = True,
         name: str = "encoder",
     ):
         super().__init__(name=name)
-        self._recompute = recompute
+        self._unrolling = Unrolling(recompute, cudnn)
         self.z_size = z_size
         self._num_classes = tuple(num_classes)
         input_size = sum(num_classes)
@@ -57,14 +58,9 @@ class BidirectionalLSTM(keras.layers.Layer):
     def _final_output(self, layer: LSTMLayer, tokens: tf.Tensor) -> tf.Tensor:
         num_rows = tf.shape(tokens)[1]
         zeros = tf.zeros([layer.num_units, num_rows], layer.compute_dtype)
-        unroll = recomputation.unroll if self._recompute else recurrence.unroll
-        hidden, _ = unroll(
-            lstm.stack_weights([layer], self._num_classes),
-            lstm.context_gates(layer, self._num_classes, tf.zeros([num_rows, 0])),
-            [(zeros, zeros)],
-            tokens[0],
-            recurrence.count_steps(tokens),
-            autoregressor.follow(tokens),
+        nothing = tf.zeros([num_rows, 0])
+        hidden = self._unrolling.follow(
+            [layer], self._num_classes, nothing, [(zeros, zeros)], tokens
         )
         return hidden[-1]
 

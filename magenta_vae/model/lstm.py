@@ -24,6 +24,9 @@ class LSTMLayer(keras.layers.Layer):
     Args:
         input_size: width of the input; a layer that reads nothing, of width 0, has no kernel.
         num_units: width of the state.
+
+    Attributes:
+        as_keras: () -> `keras.layers.LSTM` with these variables, which returns all outputs.
     """
 
     def __init__(self, input_size: int, num_units: int, name: str | None = None):
@@ -40,6 +43,9 @@ class LSTMLayer(keras.layers.Layer):
         self.bias = self.add_weight(
             shape=(4 * num_units,), initializer=_forget_bias_of_one, name="bias"
         )
+        # Not an attribute: Keras would count its weights, which are these, once more.
+        theirs = _keras_lstm(self)
+        self.as_keras = lambda: theirs
         self.built = True
 
     def compute_weights(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -163,6 +169,23 @@ class StackSteps:
             for track, offset in enumerate(self._weights.offsets)
         ]
         return tf.transpose(tf.add_n(rows)) if rows else 0.0
+
+
+def _keras_lstm(layer: LSTMLayer) -> keras.layers.LSTM:
+    theirs = keras.layers.LSTM(
+        layer.num_units,
+        return_sequences=True,
+        dtype=layer.dtype_policy,
+        # It draws nothing, and leaves the draws of initial weights as they are.
+        kernel_initializer="zeros",
+        recurrent_initializer="zeros",
+        seed=0,
+    )
+    theirs.cell.kernel = layer.kernel
+    theirs.cell.recurrent_kernel = layer.recurrent_kernel
+    theirs.cell.bias = layer.bias
+    theirs.built = theirs.cell.built = True
+    return theirs
 
 
 def _cell(gates, cell):

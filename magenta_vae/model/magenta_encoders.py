@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from magenta_vae.model import autoregressor, lstm, recurrence
+from magenta_vae.model import lstm, recurrence, unrolling
 from magenta_vae.model.lstm import LSTMLayer, units_of_layers
 
 
@@ -98,6 +98,6 @@ def _unroll(layer: LSTMLayer, weights, gates: tf.Tensor, tokens: tf.Tensor) -> t
         [(zeros, zeros)],
         tokens[0],
         tokens.shape[0],
-        autoregressor.follow(tokens),
+        unrolling.following(tokens),
     )
     return outputs

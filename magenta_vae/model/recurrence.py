@@ -57,6 +57,35 @@ def unroll(
     return run(*flatten_arguments(weights, constant, states))
 
 
+def read_tokens(
+    weights: StackWeights,
+    constant: tf.Tensor,
+    states: Sequence[State],
+    first: tf.Tensor,
+    num_steps: int,
+    choose: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+) -> tf.Tensor:
+    """Returns the tokens that `unroll` reads, int32 [steps, rows, tracks], and keeps nothing."""
+    take_step = StackSteps(weights)
+    read = tf.TensorArray(tf.int32, num_steps, element_shape=first.shape)
+
+    def body(t, tokens, states, read):
+        read = read.write(t, tokens)
+        states, _ = take_step(constant, tokens, states)
+        chosen = tf.ensure_shape(choose(t, tf.transpose(states[-1][0])), tokens.shape)
+        return t + 1, chosen, states, read
+
+    *_, read = tf.while_loop(
+        lambda t, *_: t < num_steps, body, (0, first, list(states), read), parallel_iterations=1
+    )
+    return read.stack()
+
+
+def has_gpu() -> bool:
+    """Says whether TensorFlow sees a GPU."""
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
 def count_steps(sequence: tf.Tensor) -> int | tf.Tensor:
     """Returns the steps of [steps, ...]: a number where it is known, as XLA needs it."""
     return tf.shape(sequence)[0] if sequence.shape[0] is None else sequence.shape[0]
@@ -225,7 +254,7 @@ def _table_gradient(weights, tokens, d_gates):
 
 def _sum_rows(values, ids, num_rows):
     """Returns, for each id below `num_rows`, the sum of its rows of [N, D]: [num_rows, D]."""
-    if tf.config.list_logical_devices("GPU"):
+    if has_gpu():
         # There a sum by ids adds in any order; a product with the one-hot ids is deterministic.
         one_hot = tf.one_hot(ids, num_rows, dtype=values.dtype)
         return tf.matmul(one_hot, values, transpose_a=True)

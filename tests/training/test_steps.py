@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from magenta_vae.model import decoders, schedules
+from magenta_vae.model import decoders, recurrence, schedules, unrolling
 from magenta_vae.model.encoders import BidirectionalLSTM
 from magenta_vae.model.music_vae import MusicVAE
 from magenta_vae.model.noise import TOKEN, BatchNoise
@@ -121,6 +121,55 @@ def test_an_unknown_policy_is_refused_and_the_global_one_left_as_it_was():
         make_mixed("half")
     make_mixed("mixed_bfloat16")
     assert keras.config.dtype_policy().name == "float32"
+
+
+@DECODERS
+@pytest.mark.parametrize("teacher_forcing", [False, True], ids=["scheduled", "teacher forcing"])
+def test_steps_by_the_layers_that_a_gpu_takes_are_the_same(
+    make_decoder, teacher_forcing, monkeypatch
+):
+    def make():
+        vae = make_vae(make_decoder)
+        if teacher_forcing:
+            vae.sampling_probability = None
+        return vae
+
+    loops, layers = take_steps(make()), []
+    monkeypatch.setattr(recurrence, "has_gpu", lambda: True)
+    run = unrolling._run_keras
+    monkeypatch.setattr(
+        unrolling, "_run_keras", lambda own, *rest: layers.extend(own) or run(own, *rest)
+    )
+    assert_same(loops, take_steps(make()))
+    assert {layer.name for layer in layers} == {"forward", "backward", "lstm_0", "lstm_1"}
+
+
+@DECODERS
+@pytest.mark.parametrize(
+    ("options", "policy", "expected"),
+    [
+        ({}, "float32", True),
+        ({}, "mixed_float16", True),
+        ({}, "mixed_bfloat16", False),
+        ({"recompute": True}, "float32", False),
+        ({"cudnn": False}, "float32", False),
+    ],
+    ids=str,
+)
+def test_a_gpus_graph_has_cudnns_kernels(make_decoder, options, policy, expected, monkeypatch):
+    """A graph that is traced and not run: here is no GPU."""
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: ["GPU:0"])
+    vae, optimizer = make_mixed(policy, make_decoder, **options)
+    optimizer.build(vae.trainable_variables)
+    train_steps = steps.make_train_steps(
+        vae, optimizer, tf.distribute.get_strategy(), BATCH, 3, 1.0
+    )
+    graph = train_steps.get_concrete_function(make_chunk()).graph.as_graph_def()
+    nodes = [node.op for function in graph.library.function for node in function.node_def]
+    # Two directions of the encoder, and two layers of each autoregressor; and their gradients.
+    num_parts = 1 if make_decoder is flat else len(CLASSES)
+    num_layers = (2 + 2 * num_parts) * expected
+    assert nodes.count("CudnnRNNV3") == nodes.count("CudnnRNNBackpropV3") == num_layers
 
 
 @DECODERS
