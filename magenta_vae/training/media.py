@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from note_seq.protobuf.music_pb2 import NoteSequence
 
-from magenta_vae.music import audio, plots
+from magenta_vae.music import audio
 from magenta_vae.music import tokens as music_tokens
 from magenta_vae.music.note_sequences import DEFAULT_QPM, seconds_per_step
 from magenta_vae.music.songs import STEPS_PER_BAR
@@ -107,6 +107,8 @@ class Media:
     def _write_interpolation(self) -> None:
         if not self._num_interpolation_steps:
             return
+        from magenta_vae.music import plots  # Late, with matplotlib: training starts sooner.
+
         ends = self._held_out(2)
         strip = self._trained_model.interpolate(
             ends[0], ends[-1], self._num_interpolation_steps, **self._draws
@@ -125,6 +127,8 @@ class Media:
     def _write_rows(self, name: str, rows: dict[str, Sequence[NoteSequence]]) -> None:
         rows = {title: row[: self._num_windows] for title, row in rows.items()}
         if self._num_windows:
+            from magenta_vae.music import plots  # See above.
+
             description = f"From top to bottom: {', '.join(rows)}."
             figure = plots.draw_rows(rows, width_inches=WIDTH_INCHES)
             summaries.write_figure(f"pictures/{name}", figure, description)

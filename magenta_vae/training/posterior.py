@@ -1,10 +1,16 @@
 """How a model uses its latent space: the posteriors of held-out windows, for TensorBoard."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import tensorflow as tf
-from matplotlib.figure import Figure
 
 from magenta_vae.training import summaries
+
+if TYPE_CHECKING:  # See `summaries`.
+    from matplotlib.figure import Figure
 
 ACTIVE_VARIANCE = 0.01  # Burda et al., 2016, 5.2: "A_u > 10^-2"
 USED_NATS = 0.05  # A dimension below says less than a fourteenth of a bit about a window.
@@ -67,6 +73,8 @@ def write(mu: np.ndarray, sigma: np.ndarray) -> None:
 
 def draw_kl(kl: np.ndarray) -> Figure:
     """Draws the KL of each dimension, float [z_size] nats, as bars, the largest first."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(5, 3), facecolor="white", layout="constrained")
     axes = figure.add_subplot()
     heights = np.where(np.isfinite(kl), kl, 0.0)  # Others show in the sum.

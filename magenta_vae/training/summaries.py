@@ -1,18 +1,22 @@
 """TensorBoard: the files of a run, its scalars, figures and configuration."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import time
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from tensorboard.plugins.hparams import api as hparams
 from tensorflow.python.ops import summary_ops_v2
 
 from magenta_vae.training import disk
+
+if TYPE_CHECKING:  # matplotlib is imported when there is something to draw: training starts sooner.
+    from matplotlib.figure import Figure
 
 DOTS_PER_INCH = 80
 
@@ -70,6 +74,8 @@ class Summaries:
 def write_figure(name: str, figure: Figure, description: str) -> None:
     """Writes a figure as an image, with `tf.summary`; the description is shown beside its name."""
     figure.set_dpi(DOTS_PER_INCH)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())[None, :, :, :3]  # [1, height, width, RGB]
