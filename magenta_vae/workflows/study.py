@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from magenta_vae import configuration
-from magenta_vae.music import files
 from magenta_vae.training import table1
 from magenta_vae.workflows import runs, training
 
@@ -117,6 +116,7 @@ class Study:
         import keras
 
         from magenta_vae.inference import outputs
+        from magenta_vae.music import files
         from magenta_vae.workflows import tables
 
         keras.backend.clear_session()  # Of the run before.
@@ -158,6 +158,8 @@ class Study:
 @contextlib.contextmanager
 def _counted(path: str) -> Iterator[None]:
     """Adds the seconds that something takes to those in a file, also where it is stopped."""
+    from magenta_vae.music import files  # Late: `--help` needs none of what comes with it.
+
     start = time.monotonic()
     try:
         yield
