@@ -28,9 +28,10 @@ GIN_FILE = flags.DEFINE_string("gin_file", "mel_2bar.gin", "What is built.")
 # Runs a build and prints its peak and its children's.
 PROGRAM = """
 import resource, sys
-from magenta_vae import configuration
+from magenta_vae import configuration, quick_start
 from magenta_vae.workflows import datasets
 if __name__ == "__main__":
+    quick_start.install()  # As commands do.
     configuration.parse([sys.argv[3]])
     number = int(sys.argv[4])
     counts = datasets.build_dataset([sys.argv[1]], sys.argv[2], num_workers=number)["counts"]

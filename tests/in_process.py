@@ -4,7 +4,7 @@
 class InProcess:
     """Stands in for `workers.Workers`, which takes seconds to start."""
 
-    def __init__(self, num_workers, seconds=None, memory_bytes=None):
+    def __init__(self, num_workers, seconds=None, memory_bytes=None, prepare=None):
         pass
 
     def map(self, function, tasks, failed=None, chunk=16):

@@ -44,6 +44,7 @@ def build(
     explain: Callable[[str], None] | None = None,
     seconds_per_file: float = SECONDS_PER_FILE,
     memory_mb_per_file: int = MEMORY_MB_PER_FILE,
+    prepare: Callable[[], None] | None = None,
 ) -> dict:
     """Builds a data set from files of music and returns its description, as in `dataset.json`.
 
@@ -57,6 +58,7 @@ def build(
         explain: is given a line for every song, in the order of `files`.
         seconds_per_file, memory_mb_per_file: what one song may take to read; beyond it the song
             is dropped.
+        prepare: what every worker process begins with; see `Workers`.
 
     Raises:
         FileExistsError: where `output_dir` holds something already, or another build is at work.
@@ -73,10 +75,10 @@ def build(
             f"--output_dir={output_dir} is not an empty folder: a data set is never overwritten. "
             "Remove it or choose another folder."
         )
-    limits = seconds_per_file, memory_mb_per_file * 2**20
+    options = seconds_per_file, memory_mb_per_file * 2**20, prepare
     with work.locked(), _explaining_a_full_disk(work.directory):
         num_done = work.begin(job, map(_stat, files))
-        with workers.Workers(num_workers or os.cpu_count(), *limits) as pool:
+        with workers.Workers(num_workers or os.cpu_count(), *options) as pool:
             counts = _examine_all(files, work, settings, pool, num_done, explain)
             counted_shards = _merge(work, settings, pool)
         kept = [sum(counted_shards[split].values()) for split in SPLITS]

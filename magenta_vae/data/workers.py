@@ -32,14 +32,19 @@ class Workers:
         seconds: how long one task may take, None for ever.
         memory_bytes: what a process may take beside what it has when it begins, in addresses.
             Beyond it a task meets a MemoryError, or dies. None for no bound.
+        prepare: a function of a module that every process begins with, before other imports.
     """
 
     def __init__(
-        self, num_workers: int, seconds: float | None = None, memory_bytes: int | None = None
+        self,
+        num_workers: int,
+        seconds: float | None = None,
+        memory_bytes: int | None = None,
+        prepare: Callable[[], None] | None = None,
     ):
         self._num_workers = num_workers
         self._seconds = seconds
-        self._memory_bytes = memory_bytes
+        self._options = memory_bytes, prepare
         self._processes: list[_Process] = []
 
     def map(
@@ -66,7 +71,7 @@ class Workers:
             process.kill()
             if not process.is_ready:
                 raise WorkerError("a worker process ended before it could begin")
-            successor = _Process(self._memory_bytes)
+            successor = _Process(*self._options)
             self._processes[self._processes.index(process)] = successor
             successor.begin(function)
             if process.sent:
@@ -113,7 +118,7 @@ class Workers:
                 process.kill()
         idle = [process for process in self._processes if process.is_alive]
         missing = range(self._num_workers - len(idle))
-        self._processes = idle + [_Process(self._memory_bytes) for _ in missing]
+        self._processes = idle + [_Process(*self._options) for _ in missing]
         for process in self._processes:
             process.begin(function)
 
@@ -133,6 +138,8 @@ class _Queue:
         self._tasks = enumerate(tasks)
         self._drawn = 0
         self._chunk, self._ahead = chunk, ahead
+        # What a process may have waiting: it shall not wait for the caller, nor others for it.
+        self.enough = max(chunk // 2, 2)
         self.again: deque = deque()
         self.results: dict[int, Any] = {}
         self.following = 0  # The number of the next result.
@@ -174,11 +181,13 @@ class _Process:
         seconds_busy: how long it has had the first of `sent`.
     """
 
-    def __init__(self, memory_bytes: int | None):
+    def __init__(self, memory_bytes: int | None, prepare: Callable[[], None] | None):
         # Spawned, not forked: the parent may hold TensorFlow's threads.
         spawn = multiprocessing.get_context("spawn")
         self.pipe, theirs = spawn.Pipe()
-        self._process = spawn.Process(target=_serve, args=(theirs, memory_bytes), daemon=True)
+        self._process = spawn.Process(
+            target=_serve, args=(theirs, memory_bytes, prepare), daemon=True
+        )
         self._process.start()
         theirs.close()
         self.sent: deque = deque()
@@ -197,7 +206,7 @@ class _Process:
 
     def feed(self, queue: _Queue) -> None:
         """Sends it tasks where it has few left, so that it need not wait for the caller."""
-        while self.is_ready and len(self.sent) < CHUNK // 2:
+        while self.is_ready and len(self.sent) < queue.enough:
             chunk = queue.next_chunk()
             if not chunk:
                 return
@@ -230,8 +239,10 @@ class _Process:
         self.pipe.close()
 
 
-def _serve(pipe, memory_bytes: int | None) -> None:
+def _serve(pipe, memory_bytes: int | None, prepare: Callable[[], None] | None) -> None:
     """Answers tasks until the pipe is closed: the life of a process."""
+    if prepare is not None:
+        prepare()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent's to answer.
     is_limited = memory_bytes is None
     function = None

@@ -4,7 +4,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Sequence
 
-from magenta_vae import configuration
+from magenta_vae import configuration, quick_start
 from magenta_vae.workflows import runs
 
 
@@ -37,7 +37,9 @@ def build_dataset(
         from magenta_vae.data import beam
 
         return beam.build(files, output_dir, settings, runner, beam_flags, explain)
-    return builder.build(files, output_dir, settings, explain=explain, **options)
+    return builder.build(
+        files, output_dir, settings, explain=explain, prepare=quick_start.install, **options
+    )
 
 
 def find_data(

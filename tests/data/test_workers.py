@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 
 import numpy as np
@@ -156,3 +157,17 @@ def test_no_process_is_left():
         next(pool.map(double, [(number,) for number in range(NUM_TASKS)]))
         left = [process._process for process in pool._processes]
     assert len(left) == 2 and not any(process.is_alive() for process in left)
+
+
+def prepared():
+    sys.was_prepared = True
+
+
+def was_prepared():
+    return getattr(sys, "was_prepared", False)
+
+
+@pytest.mark.parametrize("prepare", [None, prepared])
+def test_every_process_begins_with_what_prepares_it(prepare):
+    with Workers(2, prepare=prepare) as pool:
+        assert list(pool.map(was_prepared, [()] * 8)) == [prepare is not None] * 8
