@@ -5,8 +5,9 @@ benchmarks/sample.py --peer_python=PEER/bin/python
 
 Both at a quarter of the paper's widths, with random weights, through what their users call, in
 processes that are measured in turns. `peer/README.md` says how the peer is installed; without
---peer_python ours is measured alone. The first music is a batch of samples, counted from the start
-of the process.
+--peer_python ours is measured alone. Ours is there twice: as it is, and compiled by XLA
+(`magenta_vae.load(run_dir, jit_compile=True)`). The first music is a batch of samples, counted from
+the start of the process.
 """
 
 import json
@@ -25,6 +26,7 @@ MODELS = flags.DEFINE_list("models", ["mel_2bar", "hierdec_trio_16bar"], "Models
 BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["64", "1"], "Points decoded at a time.")
 ROUNDS = flags.DEFINE_integer("rounds", 4, "Turns of each side.")
 BATCHES = flags.DEFINE_integer("batches", 5, "Batches of a turn.")
+JIT_COMPILE = flags.DEFINE_bool("jit_compile", False, "Whether the side measured is compiled.")
 SERVE = flags.DEFINE_string(
     "serve", None, "Be the side measured, of this run (used by the command)."
 )
@@ -37,7 +39,7 @@ def serve(run_dir, batch_size):
     """Decodes on request, as `peer/sample.py` does."""
     import magenta_vae
 
-    model = magenta_vae.load(run_dir)
+    model = magenta_vae.load(run_dir, jit_compile=JIT_COMPILE.value)
     model.sample(batch_size, temperature=0.5)
     print(json.dumps({}), flush=True)
     for index, line in enumerate(sys.stdin):
@@ -65,25 +67,25 @@ def make_run(model, run_dir):
 
 def compare(model, batch_size, run_dir, peer_dir):
     """Measures one model at one batch size and prints its row."""
-    sides = [[sys.executable, __file__, f"--serve={run_dir}", f"--batch_sizes={batch_size}"]]
+    own = [sys.executable, __file__, f"--serve={run_dir}", f"--batch_sizes={batch_size}"]
+    sides = [own, [*own, "--jit_compile"]]
     if PEER_PYTHON.value:
         sides.append([PEER_PYTHON.value, PEER, PEER_NAMES[model], batch_size, peer_dir])
-    ours, *theirs = alternate(sides, ROUNDS.value, BATCHES.value)
+    measured = alternate(sides, ROUNDS.value, BATCHES.value)
     row = f"{model:<20}{batch_size:>6}"
-    for mine, peers in (
-        (ours.median, [side.median for side in theirs]),
-        (ours.seconds_to_first, [side.seconds_to_first for side in theirs]),
-    ):
-        row += f"{mine:>10.3f}"
-        row += "".join(f"{peer:>10.3f}{peer / mine:>7.2f}" for peer in peers) or f"{'-':>17}"
+    for attribute in ("median", "seconds_to_first"):
+        ours, compiled, *peers = (getattr(side, attribute) for side in measured)
+        row += f"{ours:>8.3f}{compiled:>10.3f}"
+        row += "".join(f"{peer:>8.3f}{peer / ours:>7.2f}{peer / compiled:>10.2f}" for peer in peers)
+        row += "" if peers else f"{'-':>25}"
     commands.report(row)
 
 
 def main(_):
     if SERVE.value:
         return serve(SERVE.value, int(BATCH_SIZES.value[0]))
-    commands.report(f"{'':<26}{'seconds a batch':>20}{'':>7}{'start to first music':>26}")
-    each = f"{'ours':>10}{'peer':>10}{'ratio':>7}"
+    commands.report(f"{'':<26}{'seconds a batch':^43}{'start to first music':^43}")
+    each = f"{'ours':>8}{'compiled':>10}{'peer':>8}{'ratio':>7}{'compiled':>10}"
     commands.report(f"{'model':<20}{'batch':>6}{each}{each}")
     for model in MODELS.value:
         with tempfile.TemporaryDirectory() as run_dir, tempfile.TemporaryDirectory() as peer_dir:

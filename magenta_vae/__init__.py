@@ -8,7 +8,11 @@ _LOADING = threading.Lock()  # gin's configuration is one for the whole process.
 
 
 def load(
-    run_dir: str, checkpoint: str | int = "latest", polyphony: str = "refuse", pad: bool = False
+    run_dir: str,
+    checkpoint: str | int = "latest",
+    polyphony: str = "refuse",
+    pad: bool = False,
+    jit_compile: bool = False,
 ):
     """Returns a trained run's model, ready to make music: an `inference.generation.TrainedModel`.
 
@@ -18,6 +22,8 @@ def load(
         polyphony: what to do with music of several notes at once where a melody is expected:
             `refuse`, or `highest` to read the highest of them.
         pad: whether bars and tracks that music lacks are read as rests instead of being refused.
+        jit_compile: whether XLA compiles decoding, for a program that decodes more than once: the
+            first batch of each size takes seconds more, each further one a fraction of the time.
 
     Example:
         >>> model = magenta_vae.load("runs/mel_2bar")
@@ -26,4 +32,5 @@ def load(
     from magenta_vae.workflows import runs
 
     with _LOADING:
-        return runs.load(run_dir, checkpoint, polyphony=polyphony, pad=pad)
+        options = {"polyphony": polyphony, "pad": pad, "jit_compile": jit_compile}
+        return runs.load(run_dir, checkpoint, **options)

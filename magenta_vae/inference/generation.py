@@ -9,7 +9,7 @@ import tensorflow as tf
 from magenta_vae.inference import arguments
 from magenta_vae.inference.arguments import TEMPERATURE, NoteSequences
 from magenta_vae.inference.reading import REFUSE, Music, WindowReader
-from magenta_vae.model import latent
+from magenta_vae.model import autoregressor, latent
 from magenta_vae.model.noise import LATENT, RowNoise
 from magenta_vae.music import songs
 from magenta_vae.music import tokens as music_tokens
@@ -30,6 +30,9 @@ class TrainedModel:
         tracks: the vocabularies of its tokens.
         num_bars: the length of its windows.
         polyphony, pad: how music is read that does not fit; see `reading.WindowReader`.
+        jit_compile: whether XLA compiles decoding. That takes seconds at the first batch of 1, 2,
+            4 ... 64 points; from then on decoding is faster. It rounds otherwise: of thousands of
+            tokens one may differ, and what follows it.
 
     Example:
         >>> z = model.encode("song.mid")  # float32 [windows, z_size]
@@ -44,6 +47,7 @@ class TrainedModel:
         num_bars: int,
         polyphony: str = REFUSE,
         pad: bool = False,
+        jit_compile: bool = False,
     ):
         self._model = model
         self._tracks = tuple(tracks)
@@ -55,9 +59,12 @@ class TrainedModel:
         z = tf.TensorSpec([None, model.z_size])
         number = tf.TensorSpec([])
         self._encode_graph = tf.function(model.encode, [window], autograph=False)
-        self._decode_graph = tf.function(
-            functools.partial(decode_rows, model), [z, number, rows], autograph=False
-        )
+        if jit_compile:
+            self._decode_graph = _in_powers_of_two(_compiled_decoder(model, z, number, rows))
+        else:
+            self._decode_graph = tf.function(
+                functools.partial(decode_rows, model), [z, number, rows], autograph=False
+            )
         self._prior_graph = tf.function(
             functools.partial(prior_rows, model), [rows], autograph=False
         )
@@ -280,6 +287,32 @@ def decode_rows(model, z: tf.Tensor, temperature: tf.Tensor, seeds: tf.Tensor) -
         seeds: int [rows, 2].
     """
     return model.sample(z, model.sampler(temperature, RowNoise(seeds)))
+
+
+def _compiled_decoder(model, z: tf.TensorSpec, number: tf.TensorSpec, rows: tf.TensorSpec):
+    """Returns `decode_rows` of a model, compiled but for its draws: XLA would draw others."""
+
+    def draw(seeds):
+        return model.draw_choices(RowNoise(seeds))
+
+    def decode(z, temperature, draws):
+        return model.sample(z, autoregressor.sampler(temperature, draws))
+
+    draw = tf.function(draw, [rows], autograph=False)
+    draws = tf.TensorSpec(draw.get_concrete_function().output_shapes)
+    decode = tf.function(decode, [z, number, draws], autograph=False, jit_compile=True)
+    return lambda z, temperature, seeds: decode(z, temperature, draw(seeds))
+
+
+def _in_powers_of_two(decode):
+    """Returns a decoder of rows that meets few numbers of them: XLA compiles for each."""
+
+    def decode_padded(z, temperature, seeds):
+        num_rows = z.shape[0]
+        padding = [[0, (1 << max(num_rows - 1, 0).bit_length()) - num_rows], [0, 0]]
+        return decode(tf.pad(z, padding), temperature, tf.pad(seeds, padding))[:num_rows]
+
+    return decode_padded
 
 
 def _slerp(start: np.ndarray, end: np.ndarray, positions) -> np.ndarray:

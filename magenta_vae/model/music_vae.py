@@ -87,8 +87,11 @@ class MusicVAE(keras.Model):
             temperature: a number, or one for each row: float [batch, 1].
             noise: for the draws, which are made here for all steps.
         """
-        uniform = noise.uniform(TOKEN, self.decoder.num_steps, len(self.track_names))
-        return autoregressor.sampler(temperature, uniform)
+        return autoregressor.sampler(temperature, self.draw_choices(noise))
+
+    def draw_choices(self, noise: Noise) -> tf.Tensor:
+        """Returns the draws of `sampler`, float [steps, batch, tracks] in (0, 1)."""
+        return noise.uniform(TOKEN, self.decoder.num_steps, len(self.track_names))
 
     def compute_loss(
         self, tokens: tf.Tensor, step: tf.Tensor, seed: tf.Tensor, num_rows=None, first_row=0

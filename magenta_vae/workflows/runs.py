@@ -85,25 +85,25 @@ def open_run(run_dir: str) -> dict:
     return read_record(run_dir)
 
 
-def load(run_dir: str, checkpoint: str | int = "latest", **reading):
+def load(run_dir: str, checkpoint: str | int = "latest", **options):
     """Returns a run's model with its weights, ready to make music: a `TrainedModel`.
 
     Args:
         run_dir: the run's folder.
         checkpoint: `latest`, `best` (by held-out loss) or a step.
-        **reading: how music is read; see `inference.reading.WindowReader`.
+        **options: of `inference.generation.TrainedModel`.
     """
     open_run(run_dir)
-    return load_opened(run_dir, checkpoint, **reading)[0]
+    return load_opened(run_dir, checkpoint, **options)[0]
 
 
-def load_opened(run_dir: str, checkpoint: str | int = "latest", **reading):
+def load_opened(run_dir: str, checkpoint: str | int = "latest", **options):
     """Returns the `TrainedModel` of an opened run, and the step of its weights; see `load`."""
     from magenta_vae.inference import generation
 
     model, step = restore_model(run_dir, checkpoint)
     settings = configuration.experiment().settings
-    return generation.TrainedModel(model, settings.tracks, settings.num_bars, **reading), step
+    return generation.TrainedModel(model, settings.tracks, settings.num_bars, **options), step
 
 
 def restore_model(run_dir: str, checkpoint: str | int = "latest"):
