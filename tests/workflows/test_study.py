@@ -164,5 +164,8 @@ def test_the_whole_table(data_dirs, tmp_path):
     columns = [*study.PAPER_COLUMNS, "flat"]
     cells = study.make_cells(study.MODELS, columns, [0])
     assert list(own.run(cells)) == cells
-    table = study_report.write(own).splitlines()
-    assert len(table) == 2 + 4 * (1 + 1 + 1 + 3)  # Three tracks of the trio.
+    table, differences = study_report.write(own).split("\n\n")
+    num_tracks = 1 + 1 + 1 + 3  # Three tracks of the trio.
+    assert len(table.splitlines()) == 2 + 4 * num_tracks
+    # Four of accuracies for each track, and of the KL one for each model.
+    assert len(differences.splitlines()) == 2 + 4 * num_tracks + len(study.MODELS)
