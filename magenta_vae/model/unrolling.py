@@ -75,14 +75,8 @@ class Unrolling:
         if self._takes_cudnn(layers):
             # A kernel of a whole sequence wants its tokens before: one loop, of no gradient, draws
             # them.
-            tokens = recurrence.read_tokens(
-                lstm.stack_weights(layers, num_classes),
-                lstm.context_gates(layers[0], num_classes, context),
-                states,
-                first,
-                num_steps,
-                choose,
-            )
+            weights, constant = _weigh(layers, num_classes, context)
+            tokens = recurrence.read_tokens(weights, constant, states, first, num_steps, choose)
             return _run_keras(layers, num_classes, context, states, tokens)
         return self._loop(layers, num_classes, context, states, first, num_steps, choose)
 
@@ -96,14 +90,8 @@ class Unrolling:
 
     def _loop(self, layers, num_classes, context, states, first, num_steps, choose) -> tf.Tensor:
         unroll = recomputation.unroll if self.recompute else recurrence.unroll
-        hidden, _ = unroll(
-            lstm.stack_weights(layers, num_classes),
-            lstm.context_gates(layers[0], num_classes, context),
-            states,
-            first,
-            num_steps,
-            choose,
-        )
+        weights, constant = _weigh(layers, num_classes, context)
+        hidden, _ = unroll(weights, constant, states, first, num_steps, choose)
         return hidden
 
 
@@ -111,6 +99,12 @@ def following(tokens: tf.Tensor) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """Returns a choice of what given tokens, int32 [steps, rows, tracks], say at each step."""
     last = tf.shape(tokens)[0] - 1
     return lambda step, _: tokens[tf.minimum(step + 1, last)]
+
+
+def _weigh(layers, num_classes, context):
+    """Returns the weights and the context's gates, as loops take them."""
+    weights = lstm.stack_weights(layers, num_classes)
+    return weights, lstm.context_gates(layers[0], num_classes, context)
 
 
 def _run_keras(layers, num_classes, context, states, tokens) -> tf.Tensor:
