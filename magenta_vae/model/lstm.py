@@ -136,6 +136,9 @@ class StackSteps:
 
     def __init__(self, weights: StackWeights):
         self._weights = weights
+        # A sum of three terms TensorFlow rewrites, for large ones, with a temporary variable whose
+        # name is not unique in a loop within two others. A difference it leaves alone.
+        self._minus_table = -weights.table
         # Turned around once: in a product of few rows the order of the factors counts.
         self._kernels = [tf.transpose(kernel) for kernel in weights.kernels]
 
@@ -156,16 +159,16 @@ class StackSteps:
                 joined = tf.concat([next_states[-1][0], hidden], axis=0)
                 gates = tf.matmul(kernel, joined) + self._weights.biases[index - 1]
             else:
-                gates = tf.matmul(kernel, hidden) + constant + self._look_up(tokens)
+                gates = tf.matmul(kernel, hidden) + constant - self._look_up_minus(tokens)
             *state, parts = _cell(gates, cell)
             next_states.append(tuple(state))
             activated.append(parts)
         return next_states, activated
 
-    def _look_up(self, tokens: tf.Tensor):
-        """Returns the tokens' part of the first gates: [4U, rows]."""
+    def _look_up_minus(self, tokens: tf.Tensor):
+        """Returns minus the tokens' part of the first gates: [4U, rows]."""
         rows = [
-            tf.gather(self._weights.table, tokens[:, track] + offset)
+            tf.gather(self._minus_table, tokens[:, track] + offset)
             for track, offset in enumerate(self._weights.offsets)
         ]
         return tf.transpose(tf.add_n(rows)) if rows else 0.0
