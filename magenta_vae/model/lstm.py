@@ -26,7 +26,8 @@ class LSTMLayer(keras.layers.Layer):
         num_units: width of the state.
 
     Attributes:
-        as_keras: () -> `keras.layers.LSTM` with these variables, which returns all outputs.
+        as_keras: where there is a GPU, () -> `keras.layers.LSTM` with these variables, which
+            returns all outputs.
     """
 
     def __init__(self, input_size: int, num_units: int, name: str | None = None):
@@ -43,9 +44,9 @@ class LSTMLayer(keras.layers.Layer):
         self.bias = self.add_weight(
             shape=(4 * num_units,), initializer=_forget_bias_of_one, name="bias"
         )
-        # Not an attribute: Keras would count its weights, which are these, once more.
-        theirs = _keras_lstm(self)
-        self.as_keras = lambda: theirs
+        if has_gpu():  # Only there is it run. Keras would count an attribute's weights once more.
+            theirs = _keras_lstm(self)
+            self.as_keras = lambda: theirs
         self.built = True
 
     def compute_weights(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -56,6 +57,11 @@ class LSTMLayer(keras.layers.Layer):
         kernel = tf.zeros([0, 4 * self.num_units]) if self.kernel is None else self.kernel
         weights = (kernel, self.recurrent_kernel, self.bias)
         return tuple(tf.cast(weight, self.compute_dtype) for weight in weights)
+
+
+def has_gpu() -> bool:
+    """Says whether TensorFlow sees a GPU."""
+    return bool(tf.config.list_logical_devices("GPU"))
 
 
 def units_of_layers(num_units: int | Sequence[int], num_layers: int) -> list[int]:

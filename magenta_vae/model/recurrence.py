@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from magenta_vae.model import lstm
 from magenta_vae.model.lstm import StackSteps, StackWeights, State
 
 
@@ -79,11 +80,6 @@ def read_tokens(
         lambda t, *_: t < num_steps, body, (0, first, list(states), read), parallel_iterations=1
     )
     return read.stack()
-
-
-def has_gpu() -> bool:
-    """Says whether TensorFlow sees a GPU."""
-    return bool(tf.config.list_logical_devices("GPU"))
 
 
 def count_steps(sequence: tf.Tensor) -> int | tf.Tensor:
@@ -254,7 +250,7 @@ def _table_gradient(weights, tokens, d_gates):
 
 def _sum_rows(values, ids, num_rows):
     """Returns, for each id below `num_rows`, the sum of its rows of [N, D]: [num_rows, D]."""
-    if has_gpu():
+    if lstm.has_gpu():
         # There a sum by ids adds in any order; a product with the one-hot ids is deterministic.
         one_hot = tf.one_hot(ids, num_rows, dtype=values.dtype)
         return tf.matmul(one_hot, values, transpose_a=True)

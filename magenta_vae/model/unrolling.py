@@ -85,7 +85,7 @@ class Unrolling:
             self.cudnn
             and not self.recompute
             and layers[0].compute_dtype in ("float32", "float16")
-            and recurrence.has_gpu()
+            and lstm.has_gpu()
         )
 
     def _loop(self, layers, num_classes, context, states, first, num_steps, choose) -> tf.Tensor:

@@ -122,9 +122,7 @@ def format_table(rows: list[Row]) -> str:
     places = dict.fromkeys((row.model, row.track, row.column) for row in rows)
     for place in places:
         own = {row.metric: row for row in rows if row[:3] == place}
-        shown = []
-        for metric in METRICS:
-            shown.append(str(own.get(metric, "-")))
+        shown = [str(own.get(metric, "-")) for metric in METRICS]
         seeds = len(own["next"].values)
         lines.append(f"| {' | '.join([*place, str(seeds), *shown])} |")
     return "\n".join(lines)
