@@ -58,6 +58,17 @@ def unroll(layers, tokens, context, states, num_classes=NUM_CLASSES, loop=recurr
     return outputs
 
 
+def test_a_new_layer_draws_the_weights_of_keras():
+    keras.utils.set_random_seed(3)
+    ours = LSTMLayer(5, 64)
+    keras.utils.set_random_seed(3)
+    theirs = keras.layers.LSTM(64)
+    theirs.build((None, None, 5))
+    for own, expected in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(own, expected, atol=1e-6)
+    assert len(ours.get_weights()) == 3
+
+
 def numpy_lstm(inputs, hidden, cell, kernel, recurrent_kernel, bias):
     """[steps, rows, inputs] -> hidden and cell states [steps, rows, units], in float64."""
 
