@@ -20,7 +20,7 @@ _REFERENCE = re.compile(r"@((?:\w+/)*)(?:\w+\.)*([A-Z]\w*)(?:\(\))?")
 # What concerns data and looking on, not what is learnt: modules and macros.
 _NO_HYPERPARAMETERS = {
     "builder", "cudnn", "loop", "magenta_tokens", "media", "recompute", "small_batch_size",
-    "tokens",
+    "small_free_bits", "tokens",
 }  # fmt: skip
 _HYPERPARAMETERS_OF_EXPERIMENT = {
     "augment", "batch_size", "clip_norm", "dtype_policy", "seed",
