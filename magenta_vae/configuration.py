@@ -138,7 +138,8 @@ def hyperparameters() -> dict[str, bool | int | float | str]:
             part == "Experiment" and parameter not in _HYPERPARAMETERS_OF_EXPERIMENT
         ):
             continue
-        while not part and text.startswith("%"):  # A macro of another; elsewhere it is a repeat.
+        # A macro of another. Elsewhere it is a repeat, but of those left out.
+        while text.startswith("%") and (not part or text[1:] in _NO_HYPERPARAMETERS):
             text = texts[text[1:]]
         value = _plain_value(text)
         if value is not None:
