@@ -1,9 +1,9 @@
 """Importing without what a command never uses, which is a third of the time until its first music.
 
 Keras imports scikit-learn, matplotlib and IPython where it finds them, note-seq its functions for
-notebooks with bokeh and pandas, TensorFlow Probability its layers for Keras 2, with all of that. In
-a command's own process they are left out; a program that imports this package gets everything as
-it is.
+notebooks with bokeh and pandas and one with scipy, TensorFlow a Keras of long ago, TensorFlow
+Probability its layers for Keras 2, with all of that. In a command's own process they are left out;
+a program that imports this package gets everything as it is.
 """
 
 import contextlib
@@ -36,6 +36,7 @@ def _unused_modules(*names: str) -> dict[str, types.ModuleType]:
     return modules
 
 
+_TENSORFLOW_KERAS = "tensorflow.python.keras"  # for the API of TensorFlow 1, its cells and layers
 _PROBABILITY = "tensorflow_probability.python"
 _KERAS_2 = _unused_modules(
     "tf_keras",
@@ -47,7 +48,16 @@ _KERAS_2 = _unused_modules(
 # package that is not installed.
 STAND_INS = {
     "keras": dict.fromkeys(("IPython", "matplotlib", "pandas", "sklearn")),
-    "note_seq": _unused_modules("note_seq.notebook_utils"),
+    "note_seq": _unused_modules("note_seq.melody_inference", "note_seq.notebook_utils"),
+    "tensorflow": _unused_modules(
+        f"{_TENSORFLOW_KERAS}.engine.input_spec",
+        f"{_TENSORFLOW_KERAS}.layers.legacy_rnn",
+        f"{_TENSORFLOW_KERAS}.layers.legacy_rnn.rnn_cell_impl",
+        f"{_TENSORFLOW_KERAS}.layers.rnn_cell_wrapper_v2",
+        f"{_TENSORFLOW_KERAS}.legacy_tf_layers",
+        f"{_TENSORFLOW_KERAS}.optimizer_v2",
+        f"{_TENSORFLOW_KERAS}.optimizer_v2.legacy_learning_rate_decay",
+    ),
     "tensorflow_probability": _KERAS_2,
     f"{_PROBABILITY}.distributions": _KERAS_2,
 }

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 PROGRAM = """
+OLD_KERAS = "tensorflow.python.keras"
 import sys
 from magenta_vae import quick_start
 quick_start.install()
@@ -13,12 +14,14 @@ import numpy as np
 from magenta_vae.model import latent
 kl = latent.kl_to_prior(latent.posterior(np.float32([[1, -1]]), np.float32([[1, 1]])))
 np.testing.assert_allclose(kl, [1])
-left_out = {"matplotlib", "pandas", "sklearn", "bokeh", "IPython", "tf_keras"}
+left_out = {"matplotlib", "pandas", "sklearn", "bokeh", "IPython", "tf_keras", OLD_KERAS}
 assert not left_out & set(sys.modules), left_out & set(sys.modules)
 import matplotlib.pyplot
 from magenta_vae.music import plots
 from note_seq import notebook_utils
 assert notebook_utils.plot_sequence.__module__ == "note_seq.notebook_utils"
+from tensorflow.python.keras.legacy_tf_layers import core
+assert core.Dense.__module__ == "tensorflow.python.keras.legacy_tf_layers.core"
 import tf_keras
 assert tf_keras.layers.Dense(3)(np.ones([2, 5])).shape == (2, 3)
 assert keras.layers.Dense(3)(keras.ops.ones([2, 5])).shape == (2, 3)
