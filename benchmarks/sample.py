@@ -25,6 +25,7 @@ PEER_PYTHON = flags.DEFINE_string("peer_python", None, "Python with Magenta 2.1.
 MODELS = flags.DEFINE_list("models", ["mel_2bar", "hierdec_trio_16bar"], "Models to measure.")
 BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["64", "1"], "Points decoded at a time.")
 ROUNDS = flags.DEFINE_integer("rounds", 4, "Turns of each side.")
+STARTS = flags.DEFINE_integer("starts", 3, "Starts of each side, of which the median counts.")
 BATCHES = flags.DEFINE_integer("batches", 5, "Batches of a turn.")
 JIT_COMPILE = flags.DEFINE_bool("jit_compile", False, "Whether the side measured is compiled.")
 SERVE = flags.DEFINE_string(
@@ -71,7 +72,7 @@ def compare(model, batch_size, run_dir, peer_dir):
     sides = [own, [*own, "--jit_compile"]]
     if PEER_PYTHON.value:
         sides.append([PEER_PYTHON.value, PEER, PEER_NAMES[model], batch_size, peer_dir])
-    measured = alternate(sides, ROUNDS.value, BATCHES.value)
+    measured = alternate(sides, ROUNDS.value, BATCHES.value, STARTS.value)
     row = f"{model:<20}{batch_size:>6}"
     for attribute in ("median", "seconds_to_first"):
         ours, compiled, *peers = (getattr(side, attribute) for side in measured)

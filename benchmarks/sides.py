@@ -44,7 +44,7 @@ class Side:
             text=True,
         )
         self.facts = self._read()
-        self.seconds_to_first = time.perf_counter() - start
+        self.starts = [time.perf_counter() - start]
         self.seconds = []
         self.answer = None
 
@@ -63,6 +63,11 @@ class Side:
         """The median of all measurements, in seconds."""
         return statistics.median(self.seconds)
 
+    @property
+    def seconds_to_first(self):
+        """The median time from a start to the first line."""
+        return statistics.median(self.starts)
+
     def close(self):
         """Ends the program."""
         self._process.stdin.close()
@@ -77,13 +82,21 @@ class Side:
         return json.loads(line)
 
 
-def alternate(commands, rounds, repetitions, last_request=None):
+def alternate(commands, rounds, repetitions, starts=1, last_request=None):
     """Starts a side for each command, one after another, and measures them in turns.
 
-    Returns the sides, closed; the first is asked something more in the end, its `answer`.
+    Returns the sides, closed; the first is asked something more in the end, its `answer`. With
+    several starts all but the last are for nothing but their time.
     """
+    earlier = [[] for _ in commands]
+    for _ in range(starts - 1):
+        for command, seconds in zip(commands, earlier, strict=True):
+            with contextlib.closing(Side(command)) as side:
+                seconds += side.starts
     with contextlib.ExitStack() as stack:
         sides = [stack.enter_context(contextlib.closing(Side(command))) for command in commands]
+        for side, seconds in zip(sides, earlier, strict=True):
+            side.starts += seconds
         for _ in range(rounds):
             for side in sides:
                 side.measure(repetitions)

@@ -25,6 +25,7 @@ MODELS = flags.DEFINE_list(
 )
 BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["64", "32", "32"], "Batch of each model.")
 ROUNDS = flags.DEFINE_integer("rounds", 3, "Turns of each side.")
+STARTS = flags.DEFINE_integer("starts", 3, "Starts of each side, of which the median counts.")
 STEPS = flags.DEFINE_integer("steps", 2, "Steps of a turn.")
 SERVE = flags.DEFINE_bool("serve", False, "Be the side that is measured (used by the command).")
 
@@ -88,7 +89,7 @@ def compare(model, batch_size):
     sides = [[sys.executable, __file__, *serve_flags]]
     if PEER_PYTHON.value:
         sides.append([PEER_PYTHON.value, HERE / "peer" / "train_step.py", model, batch_size])
-    ours, *theirs = alternate(sides, ROUNDS.value, STEPS.value, last_request="peak")
+    ours, *theirs = alternate(sides, ROUNDS.value, STEPS.value, STARTS.value, last_request="peak")
     flops, peak = ours.facts["flops"], ours.answer["peak"]
     row = f"{model:<20}{batch_size:>6}{ours.median:>9.2f}"
     row += (
