@@ -95,7 +95,11 @@ def _parse_notes(notes: tf.Tensor, num_tracks: int, num_steps: int) -> _Notes:
     checks = [
         tf.debugging.Assert(
             tf.reduce_all((value >= 0) & (value < bounds[name])),
-            [f"A note's {name} must be less than {bounds[name]}. Received:", tf.reduce_max(value)],
+            [
+                f"A note's {name} must be from 0 to {bounds[name] - 1}. Received, from and to:",
+                tf.reduce_min(value),
+                tf.reduce_max(value),
+            ],
         )
         for name, value in found._asdict().items()
     ]

@@ -217,16 +217,20 @@ def _load_shard(
 
     records = tf.data.TFRecordDataset(path, buffer_size=BYTES_PER_READ)
     try:
-        return load(records)
+        try:
+            return load(records)
+        except tf.errors.DataLossError as error:
+            if not skip_corrupt:
+                raise ValueError(
+                    f"{path} holds a damaged record: {error.message}. "
+                    "--skip_corrupt goes on without."
+                ) from error
+        sound = read_sound_records(path)
+        return load(tf.data.Dataset.from_tensor_slices(sound)) if sound else []
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        if not (skip_corrupt and isinstance(error, tf.errors.DataLossError)):
-            raise ValueError(
-                f"{path} holds a damaged record: {error.message}. --skip_corrupt goes on without."
-            ) from error
+        raise ValueError(f"{path} holds a record of something else: {error.message}") from error
     except tf.errors.OpError as error:
         raise OSError(f"{path} could not be read: {error.message}") from error
-    sound = read_sound_records(path)
-    return load(tf.data.Dataset.from_tensor_slices(sound)) if sound else []
 
 
 def _check_settings(data_dir: str, found: dict, expected: dict) -> None:

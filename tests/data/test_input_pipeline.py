@@ -284,21 +284,25 @@ def beyond(**fields):
 
 
 @pytest.mark.parametrize(
-    "record",
+    "record, says",
     [
-        b"not a proto",
-        beyond(quantized_start_step=99),
-        beyond(quantized_start_step=-1),
-        beyond(instrument=1),
+        (b"not a proto", "skipping"),
+        (beyond(quantized_start_step=99), "start must be from 0 to 31.*99"),
+        (beyond(quantized_start_step=-1), "start must be from 0 to 31.*-1"),
+        (beyond(instrument=1), "track must be from 0 to 0.*1"),
     ],
     ids=["not a proto", "a late note", "an early note", "another track"],
 )
-def test_a_record_of_something_else(copied, record):
+@pytest.mark.parametrize("skip_corrupt", [False, True])
+def test_a_record_of_something_else(copied, record, says, skip_corrupt):
+    """Its checksum is right, so that it is not passed over."""
     folder, shard = copied
     with tf.io.TFRecordWriter(str(shard)) as writer:
         writer.write(record)
-    with pytest.raises(ValueError, match=f"{shard.name} holds a damaged record"):
-        load(folder)
+    is_damaged = record == b"not a proto" and not skip_corrupt
+    what = "a damaged record" if is_damaged else "a record of something else"
+    with pytest.raises(ValueError, match=f"(?s){shard.name} holds {what}: .*{says}"):
+        load(folder, skip_corrupt=skip_corrupt)
 
 
 def test_windows_of_another_kind(built):
