@@ -43,12 +43,11 @@ def serve(model_name, batch_size):
 
     configuration.parse([f"{model_name}.gin"], widths(model_name))
     parts = configuration.experiment()
+    strategy = devices.make_strategy()
     model, optimizer = parts.make_model(), parts.make_optimizer()
     optimizer.build(model.trainable_variables)
     optimizer.iterations.assign(HALF_STEP)
-    train_steps = steps.make_train_steps(
-        model, optimizer, devices.make_strategy(), batch_size, 0, parts.clip_norm
-    )
+    train_steps = steps.make_train_steps(model, optimizer, strategy, batch_size, 0, parts.clip_norm)
     shape = [1, batch_size, parts.settings.num_steps]
     rng = np.random.default_rng(0)
     classes = num_classes(parts.settings.tracks)
@@ -86,7 +85,9 @@ def matrix_product_peak(tf):
 def compare(model, batch_size):
     """Measures one model and prints its row."""
     serve_flags = ["--serve", f"--models={model}", f"--batch_sizes={batch_size}"]
-    sides = [[sys.executable, __file__, *serve_flags]]
+    first_line = (HERE.parent / "scripts" / "train").read_text().splitlines()[0]
+    as_trained = first_line.removeprefix("#!").split()[:-1]  # Memory in large pages; no Python yet.
+    sides = [[*as_trained, sys.executable, __file__, *serve_flags]]
     if PEER_PYTHON.value:
         sides.append([PEER_PYTHON.value, HERE / "peer" / "train_step.py", model, batch_size])
     ours, *theirs = alternate(sides, ROUNDS.value, STEPS.value, STARTS.value, last_request="peak")

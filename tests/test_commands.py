@@ -57,6 +57,19 @@ def run_dir(data_dir, tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_a_program(name):
+    """Its first line finds Python, that of training with large pages of memory."""
+    python = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        [ROOT / "scripts" / name, "--help"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": python},
+    )
+    assert "--[no]traceback" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_help_needs_no_tensorflow(name):
     done = subprocess.run(
         [sys.executable, "-X", "importtime", ROOT / "scripts" / name, "--help"],

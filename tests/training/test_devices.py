@@ -1,6 +1,8 @@
 """Which replicas and which rows are whose."""
 
 import json
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -22,6 +24,16 @@ def test_without_tf_config_there_is_one_process(monkeypatch):
     assert devices.is_chief(strategy)
     assert devices.gather(strategy, 7) == [7]
     devices.require_agreement(strategy, 7, "number")
+
+
+def test_what_a_step_frees_is_kept_for_the_next():
+    program = (
+        "import tensorflow as tf; from magenta_vae.training import devices\n"
+        "devices.make_strategy(); size = tf.zeros([1000, 1000]).numpy().nbytes\n"
+        "assert tf.config.experimental.get_memory_info('CPU:0')['peak'] >= size"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr  # Of the system's own allocator nothing is known.
 
 
 def test_workers_are_counted(monkeypatch):
