@@ -1,16 +1,14 @@
 """A trained model in use: music in, music out."""
 
-import functools
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from magenta_vae.inference import arguments
+from magenta_vae.inference import arguments, graphs
 from magenta_vae.inference.arguments import TEMPERATURE, NoteSequences
 from magenta_vae.inference.reading import REFUSE, Music, WindowReader
-from magenta_vae.model import autoregressor, latent
-from magenta_vae.model.noise import LATENT, RowNoise
+from magenta_vae.model import latent
 from magenta_vae.music import songs
 from magenta_vae.music import tokens as music_tokens
 
@@ -55,19 +53,9 @@ class TrainedModel:
         self._num_steps = num_bars * songs.STEPS_PER_BAR
         self._reader = WindowReader(tracks, num_bars, polyphony, pad)
         window = tf.TensorSpec([None, self._num_steps, len(self._tracks)], tf.int32)
-        rows = tf.TensorSpec([None, 2], tf.int64)
-        z = tf.TensorSpec([None, model.z_size])
-        number = tf.TensorSpec([])
         self._encode_graph = tf.function(model.encode, [window], autograph=False)
-        if jit_compile:
-            self._decode_graph = _in_powers_of_two(_compiled_decoder(model, z, number, rows))
-        else:
-            self._decode_graph = tf.function(
-                functools.partial(decode_rows, model), [z, number, rows], autograph=False
-            )
-        self._prior_graph = tf.function(
-            functools.partial(prior_rows, model), [rows], autograph=False
-        )
+        self._decode_graph = graphs.make_decoder(model, jit_compile)
+        self._prior_graph = graphs.make_prior(model)
 
     @property
     def z_size(self) -> int:
@@ -270,49 +258,6 @@ class TrainedModel:
             for first in range(0, num_rows, MAX_BATCH)
         ]
         return np.concatenate(parts)
-
-
-def prior_rows(model, seeds: tf.Tensor) -> tf.Tensor:
-    """Returns a point of the prior for each seed: int [rows, 2] -> float32 [rows, z_size]."""
-    return RowNoise(seeds).normal(LATENT, model.z_size)
-
-
-def decode_rows(model, z: tf.Tensor, temperature: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
-    """Returns int32 [rows, steps, tracks] tokens of points, each drawn with a seed of its own.
-
-    Args:
-        model: a `MusicVAE`.
-        z: float [rows, z_size].
-        temperature: a number, or one for each row: float [rows, 1].
-        seeds: int [rows, 2].
-    """
-    return model.sample(z, model.sampler(temperature, RowNoise(seeds)))
-
-
-def _compiled_decoder(model, z: tf.TensorSpec, number: tf.TensorSpec, rows: tf.TensorSpec):
-    """Returns `decode_rows` of a model, compiled but for its draws: XLA would draw others."""
-
-    def draw(seeds):
-        return model.draw_choices(RowNoise(seeds))
-
-    def decode(z, temperature, draws):
-        return model.sample(z, autoregressor.sampler(temperature, draws))
-
-    draw = tf.function(draw, [rows], autograph=False)
-    draws = tf.TensorSpec(draw.get_concrete_function().output_shapes)
-    decode = tf.function(decode, [z, number, draws], autograph=False, jit_compile=True)
-    return lambda z, temperature, seeds: decode(z, temperature, draw(seeds))
-
-
-def _in_powers_of_two(decode):
-    """Returns a decoder of rows that meets few numbers of them: XLA compiles for each."""
-
-    def decode_padded(z, temperature, seeds):
-        num_rows = z.shape[0]
-        padding = [[0, (1 << max(num_rows - 1, 0).bit_length()) - num_rows], [0, 0]]
-        return decode(tf.pad(z, padding), temperature, tf.pad(seeds, padding))[:num_rows]
-
-    return decode_padded
 
 
 def _slerp(start: np.ndarray, end: np.ndarray, positions) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from magenta_vae.inference import checks, generation
+from magenta_vae.inference import checks, graphs
 from magenta_vae.inference.seeds import SEED_BITS
 from magenta_vae.model import autoregressor, latent
 
@@ -37,9 +37,7 @@ class Signatures:
         self._model = model
         # Traced once for all the signatures that call them.
         self._encode = tf.function(model.encode, autograph=False)
-        self._decode = tf.function(
-            functools.partial(generation.decode_rows, model), autograph=False
-        )
+        self._decode = tf.function(functools.partial(graphs.decode_rows, model), autograph=False)
         self._num_classes = list(num_classes)
         self._description = description
         window = checks.integers((num_steps, len(num_classes)), num_classes)
@@ -91,7 +89,7 @@ class Signatures:
 
     def sample(self, seed, temperature):
         """Returns the `tokens` of points of the prior."""
-        return self.decode(generation.prior_rows(self._model, seed_pairs(seed)), temperature, seed)
+        return self.decode(graphs.prior_rows(self._model, seed_pairs(seed)), temperature, seed)
 
     def reconstruct(self, tokens, temperature, seed):
         """Returns the `tokens` of the means of other tokens."""

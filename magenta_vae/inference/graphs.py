@@ -1,0 +1,76 @@
+"""A model's work as graphs of batches of any size: from seeds to points, from points to tokens."""
+
+import functools
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from magenta_vae.model import autoregressor
+from magenta_vae.model.noise import LATENT, RowNoise
+
+_ROWS = tf.TensorSpec([None, 2], tf.int64)
+_TEMPERATURE = tf.TensorSpec([])
+
+
+def prior_rows(model, seeds: tf.Tensor) -> tf.Tensor:
+    """Returns a point of the prior for each seed: int [rows, 2] -> float32 [rows, z_size]."""
+    return RowNoise(seeds).normal(LATENT, model.z_size)
+
+
+def decode_rows(model, z: tf.Tensor, temperature: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+    """Returns int32 [rows, steps, tracks] tokens of points, each drawn with a seed of its own.
+
+    Args:
+        model: a `MusicVAE`.
+        z: float [rows, z_size].
+        temperature: a number, or one for each row: float [rows, 1].
+        seeds: int [rows, 2].
+    """
+    return model.sample(z, model.sampler(temperature, RowNoise(seeds)))
+
+
+def make_prior(model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns `prior_rows` of a model as one graph."""
+    return tf.function(functools.partial(prior_rows, model), [_ROWS], autograph=False)
+
+
+def make_decoder(
+    model, jit_compile: bool = False
+) -> Callable[[tf.Tensor, float, tf.Tensor], tf.Tensor]:
+    """Returns `decode_rows` of a model as one graph.
+
+    Args:
+        model: a `MusicVAE`.
+        jit_compile: whether XLA compiles it, for batches of 1, 2, 4 ... rows.
+    """
+    z = tf.TensorSpec([None, model.z_size])
+    if jit_compile:
+        return _in_powers_of_two(_compiled_decoder(model, z))
+    signature = [z, _TEMPERATURE, _ROWS]
+    return tf.function(functools.partial(decode_rows, model), signature, autograph=False)
+
+
+def _compiled_decoder(model, z: tf.TensorSpec):
+    """Returns `decode_rows` of a model, compiled but for its draws: XLA would draw others."""
+
+    def draw(seeds):
+        return model.draw_choices(RowNoise(seeds))
+
+    def decode(z, temperature, draws):
+        return model.sample(z, autoregressor.sampler(temperature, draws))
+
+    draw = tf.function(draw, [_ROWS], autograph=False)
+    draws = tf.TensorSpec(draw.get_concrete_function().output_shapes)
+    decode = tf.function(decode, [z, _TEMPERATURE, draws], autograph=False, jit_compile=True)
+    return lambda z, temperature, seeds: decode(z, temperature, draw(seeds))
+
+
+def _in_powers_of_two(decode):
+    """Returns a decoder of rows that meets few numbers of them: XLA compiles for each."""
+
+    def decode_padded(z, temperature, seeds):
+        num_rows = z.shape[0]
+        padding = [[0, (1 << max(num_rows - 1, 0).bit_length()) - num_rows], [0, 0]]
+        return decode(tf.pad(z, padding), temperature, tf.pad(seeds, padding))[:num_rows]
+
+    return decode_padded
