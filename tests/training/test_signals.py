@@ -12,6 +12,14 @@ from toy import run
 from magenta_vae.training import checkpoint_files, signals
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard():
+    """A shell has the programs that it starts in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def wait_for_notice(lines):
     """The notice is given by a thread."""
     for _ in range(1000):
