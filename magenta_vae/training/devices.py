@@ -33,8 +33,7 @@ def make_strategy(num_virtual_devices: int = 0) -> tf.distribute.Strategy:
             "--num_virtual_devices must be 0 or the number of CPU replicas. "
             f"Received: --num_virtual_devices={num_virtual_devices}."
         )
-    for name, value in _keep_freed_memory().items():
-        os.environ.setdefault(name, value)
+    _keep_freed_memory()
     # Grappler turns a sum of three large tensors into a temporary variable, which it may leave
     # behind in the last turn of a nested loop: the next call then fails, as training on drums did
     # ("Resource ... tmp_var ... already exists"). Of its other rewrites these graphs gain nothing.
@@ -57,14 +56,14 @@ def make_strategy(num_virtual_devices: int = 0) -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
-def _keep_freed_memory() -> dict[str, str]:
-    """Returns what has TensorFlow keep what a step frees for the next one, as it does on a GPU.
+def _keep_freed_memory() -> None:
+    """Has TensorFlow keep what a step frees for the next one, as it does on a GPU.
 
-    It is read when the first tensor is made. The system would clear each page anew, a tenth of the
-    CPU time of a step.
+    The variables are read when the first tensor is made. The system would clear each page anew.
     """
     megabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
-    return {"TF_CPU_ALLOCATOR_USE_BFC": "true", "TF_CPU_BFC_MEM_LIMIT_IN_MB": str(megabytes)}
+    os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
+    os.environ.setdefault("TF_CPU_BFC_MEM_LIMIT_IN_MB", str(megabytes))
 
 
 def count_workers() -> int:
