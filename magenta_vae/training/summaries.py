@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
-from tensorboard.plugins.hparams import api as hparams
 from tensorflow.python.ops import summary_ops_v2
 
 from magenta_vae.training import disk
@@ -99,6 +98,8 @@ def describe_run(
     Raises:
         OSError: where it cannot be written.
     """
+    from tensorboard.plugins.hparams import api as hparams  # Late: making music takes none.
+
     folder = os.path.join(run_dir, "eval")
     if os.path.isdir(folder) and os.listdir(folder):
         return
