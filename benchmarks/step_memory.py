@@ -25,8 +25,9 @@ def measure(gin_files, gin_params, batch_size, results):
     import tensorflow as tf
 
     from magenta_vae.music.tokens import num_classes
-    from magenta_vae.training import precision, steps
+    from magenta_vae.training import devices, precision, steps
 
+    strategy = devices.make_strategy()  # Which also says how memory is kept, as in training.
     configuration.parse(gin_files, gin_params)
     parts = configuration.experiment()
     with precision.dtype_policy(parts.dtype_policy):
@@ -36,7 +37,7 @@ def measure(gin_files, gin_params, batch_size, results):
     train_steps = steps.make_train_steps(
         model,
         optimizer,
-        tf.distribute.get_strategy(),
+        strategy,
         batch_size,
         seed=0,
         clip_norm=parts.clip_norm,

@@ -2,9 +2,9 @@
 
 Keras imports scikit-learn, matplotlib, IPython and h5py where it finds them, note-seq its functions
 for notebooks with bokeh and pandas and others with scipy, TensorFlow a Keras of long ago,
-TensorFlow Probability its layers for Keras 2, with all of that, and setuptools to compare two
-versions. In a command's own process they are left out; a program that imports this package gets
-everything as it is.
+TensorFlow Probability its layers for Keras 2, with all of that, scipy for functions of numpy arrays
+and setuptools to compare two versions. In a command's own process they are left out; a program that
+imports this package gets everything as it is.
 """
 
 import contextlib
@@ -70,12 +70,16 @@ def _quick_distutils() -> dict[str, types.ModuleType]:
 
 _TENSORFLOW_KERAS = "tensorflow.python.keras"  # for the API of TensorFlow 1, its cells and layers
 _PROBABILITY = "tensorflow_probability.python"
-_KERAS_2 = _unused_modules(
-    "tf_keras",
-    f"{_PROBABILITY}.internal.tf_keras",
-    f"{_PROBABILITY}.experimental",
-    f"{_PROBABILITY}.layers",
-)
+_FOR_PROBABILITY = {
+    **_unused_modules(
+        "tf_keras",
+        f"{_PROBABILITY}.internal.tf_keras",
+        f"{_PROBABILITY}.experimental",
+        f"{_PROBABILITY}.layers",
+    ),
+    "scipy.linalg": None,
+    "scipy.special": None,
+}
 # Packages, and what is in the place of which module while each is imported. To `import`, None is a
 # package that is not installed.
 STAND_INS = {
@@ -96,8 +100,8 @@ STAND_INS = {
         f"{_TENSORFLOW_KERAS}.optimizer_v2",
         f"{_TENSORFLOW_KERAS}.optimizer_v2.legacy_learning_rate_decay",
     ),
-    "tensorflow_probability": {**_KERAS_2, **_quick_distutils()},
-    f"{_PROBABILITY}.distributions": _KERAS_2,
+    "tensorflow_probability": {**_FOR_PROBABILITY, **_quick_distutils()},
+    f"{_PROBABILITY}.distributions": _FOR_PROBABILITY,
 }
 _GENERATED = "tensorflow.python.ops.gen_"  # Each of these modules gets:
 _TYPING = {"typing": _cheap_typing()}
