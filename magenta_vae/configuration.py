@@ -20,7 +20,7 @@ _REFERENCE = re.compile(r"@((?:\w+/)*)(?:\w+\.)*([A-Z]\w*)(?:\(\))?")
 # What concerns data and looking on, not what is learnt: modules and macros.
 _NO_HYPERPARAMETERS = {
     "builder", "cudnn", "loop", "magenta_tokens", "media", "recompute", "small_batch_size",
-    "small_free_bits", "tokens",
+    "tokens",
 }  # fmt: skip
 _HYPERPARAMETERS_OF_EXPERIMENT = {
     "augment", "batch_size", "clip_norm", "dtype_policy", "seed",
@@ -138,8 +138,7 @@ def hyperparameters() -> dict[str, bool | int | float | str]:
             part == "Experiment" and parameter not in _HYPERPARAMETERS_OF_EXPERIMENT
         ):
             continue
-        # A macro of another. Elsewhere it is a repeat, but of those left out.
-        while text.startswith("%") and (not part or text[1:] in _NO_HYPERPARAMETERS):
+        while not part and text.startswith("%"):  # A macro of another; elsewhere it is a repeat.
             text = texts[text[1:]]
         value = _plain_value(text)
         if value is not None:

@@ -173,7 +173,7 @@ def test_hyperparameters_are_flat_and_plain():
     assert found["learning_rate/ExponentialDecay.initial"] == 3e-3
     assert found["MusicVAE.sampling_probability"] == "InverseSigmoid"
     assert found["MusicVAE.free_bits"] == 256
-    left_out = ("train.eval_every", "Media.num_clips", "Experiment.max_steps", "small_free_bits")
+    left_out = ("train.eval_every", "Media.num_clips", "Experiment.max_steps", "small_batch_size")
     assert not found.keys() & set(left_out)
     configuration.parse(["hierdec_mel_32bar.gin", "variants/teacher_forcing.gin"])
     assert configuration.hyperparameters()["MusicVAE.sampling_probability"] == "None"
