@@ -109,17 +109,9 @@ _TYPING = {"typing": _cheap_typing()}
 
 def install() -> None:
     """Makes what follows start quickly; only for the process of a command."""
-    gc.disable()  # Until TensorFlow is there: what is made on the way is kept.
+    # Hundreds of thousands of objects are made, none of them garbage.
+    gc.set_threshold(100_000)
     sys.meta_path.insert(0, _Finder())
-
-
-def _finish(tensorflow: types.ModuleType) -> None:
-    """Makes settings that wait for TensorFlow."""
-    gc.freeze()
-    gc.set_threshold(100_000)  # The model and its graphs are kept, too.
-    gc.enable()
-    # Grappler takes longer to rewrite a graph than all runs of a command gain by it.
-    tensorflow.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 class _Finder(importlib.abc.MetaPathFinder):
@@ -131,7 +123,8 @@ class _Finder(importlib.abc.MetaPathFinder):
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, stand_ins)
+            make_loader = _TensorFlowLoader if name == "tensorflow" else _Loader
+            spec.loader = make_loader(spec.loader, stand_ins)
         return spec
 
 
@@ -145,8 +138,18 @@ class _Loader(importlib.abc.Loader):
     def exec_module(self, module):
         with _replaced(self._stand_ins):
             self._loader.exec_module(module)
-        if module.__name__ == "tensorflow":
-            _finish(module)
+
+
+class _TensorFlowLoader(_Loader):
+    def exec_module(self, module):
+        gc.disable()
+        try:
+            super().exec_module(module)
+        finally:
+            gc.enable()
+        gc.freeze()
+        # Grappler takes longer to rewrite a graph than all runs of a command gain by it.
+        module.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 @contextlib.contextmanager

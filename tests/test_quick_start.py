@@ -8,7 +8,10 @@ OLD_KERAS = "tensorflow.python.keras"
 import sys
 from magenta_vae import quick_start
 quick_start.install()
+import gc
+assert gc.isenabled()
 import keras
+assert gc.isenabled()
 import magenta_vae.music
 import numpy as np
 from magenta_vae.model import latent
