@@ -1,4 +1,4 @@
-"""Starting without what a command never uses, which is half of the time until its first music.
+"""Starting a command without what it never uses.
 
 Keras imports scikit-learn, matplotlib, IPython and h5py where it finds them, note-seq its functions
 for notebooks with bokeh and pandas and others with scipy, TensorFlow a Keras of long ago,
@@ -141,8 +141,10 @@ class _Loader(importlib.abc.Loader):
 
 
 class _TensorFlowLoader(_Loader):
+    """Imports TensorFlow, and makes the settings that wait for it."""
+
     def exec_module(self, module):
-        gc.disable()
+        gc.disable()  # What an import makes is kept.
         try:
             super().exec_module(module)
         finally:

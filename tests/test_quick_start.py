@@ -27,6 +27,8 @@ assert notebook_utils.plot_sequence.__module__ == "note_seq.notebook_utils"
 from tensorflow.python.keras.legacy_tf_layers import core
 assert core.Dense.__module__ == "tensorflow.python.keras.legacy_tf_layers.core"
 import typing
+import tensorflow as tf
+assert tf.config.optimizer.get_experimental_options()["disable_meta_optimizer"]
 from tensorflow.python.ops.gen_math_ops import TV_Abs_T
 assert isinstance(TV_Abs_T, typing.TypeVar) and not TV_Abs_T.__constraints__
 assert sys.modules["typing"] is typing and typing.TypeVar("T", int, str).__constraints__
