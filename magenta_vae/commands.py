@@ -85,8 +85,13 @@ def define_sampling_flags() -> tuple[flags.FlagHolder, flags.FlagHolder]:
         flags.DEFINE_float(
             "temperature", 0.5, "Of the softmax: lower is safer, 1 is the model's own distribution."
         ),
-        flags.DEFINE_integer("seed", 0, "The same seed gives the same files."),
+        define_seed_flag("The same seed gives the same files."),
     )
+
+
+def define_seed_flag(help_text: str) -> flags.FlagHolder:
+    """Defines --seed and returns it."""
+    return flags.DEFINE_integer("seed", 0, help_text, lower_bound=0, upper_bound=2**63 - 1)
 
 
 def define_skip_corrupt_flag() -> flags.FlagHolder:

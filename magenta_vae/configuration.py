@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import functools
 import logging
 import os
 import re
@@ -48,6 +49,9 @@ class Experiment:
         eval_examples: held-out windows evaluated while training, None for all.
         table1_column: the column of the paper's Table 1 that the model stands in.
         midi: MIDI files to build a data set from where none is given: a path, or a bundled folder.
+
+    Raises:
+        ValueError: for a size that is no number of windows or steps, before anything is trained.
     """
 
     settings: Any
@@ -66,6 +70,15 @@ class Experiment:
     table1_column: str | None = None
     midi: str | None = None
 
+    def __post_init__(self):
+        for name in ("batch_size", "max_steps", "eval_batch_size"):
+            _check_count(name, getattr(self, name))
+        for name in ("micro_batch_size", "eval_examples"):
+            if getattr(self, name) is not None:
+                _check_count(name, getattr(self, name), "None or ")
+        if not isinstance(self.clip_norm, int | float) or self.clip_norm <= 0:
+            raise ValueError(f"clip_norm must be above 0. Received: clip_norm={self.clip_norm!r}.")
+
 
 def bundled(name: str) -> Path:
     """Returns a folder that lies beside the package in a checkout and within it in a wheel."""
@@ -83,7 +96,7 @@ def parse(gin_files: Sequence[str], gin_params: Sequence[str] = ()) -> None:
 
     Raises:
         FileNotFoundError: for a file that is neither a path nor in `gin_configs/`.
-        ValueError: for a binding that does not exist, with its name.
+        ValueError: for a binding that does not exist, with its name, and for one that is no gin.
     """
     folder = bundled("gin_configs")
     gin.clear_config()  # Also unlocks it.
@@ -98,6 +111,11 @@ def parse(gin_files: Sequence[str], gin_params: Sequence[str] = ()) -> None:
     logging.disable(logging.CRITICAL)  # gin logs an error for each place it looks in vain.
     try:
         gin.parse_config_files_and_bindings(list(gin_files), list(gin_params))
+    except (SyntaxError, ImportError) as error:
+        raise ValueError(
+            f"--gin_file or --gin_param cannot be read: {error}. A binding is a name and a value, "
+            f"as in 'batch_size = 64'; a text has quotes within, as in 'name = \"text\"'."
+        ) from error
     finally:
         logging.disable(disabled)
 
@@ -150,14 +168,26 @@ def make_media() -> Callable:
     """Returns `training.media.Media` with what the parsed configuration says of it."""
     from magenta_vae.training import media
 
-    return gin.get_configurable(media.Media)
+    return _bound(media.Media)
 
 
 def make_train() -> Callable:
     """Returns `training.loop.train` with what the parsed configuration says of it."""
     from magenta_vae.training import loop
 
-    return gin.get_configurable(loop.train)
+    return _bound(loop.train)
+
+
+def _bound(function: Callable) -> Callable:
+    """Returns a function with its bindings: called through gin, what it raises would be gin's."""
+    return functools.partial(function, **gin.get_bindings(function))
+
+
+def _check_count(name: str, value: Any, other: str = "") -> None:
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(
+            f"{name} must be {other}a whole number of at least 1. Received: {name}={value!r}."
+        )
 
 
 def _plain_value(text: str) -> bool | int | float | str | None:

@@ -113,6 +113,52 @@ def test_a_binding_that_does_not_exist_is_named(binding):
         configuration.parse(["mel_2bar.gin"], [binding])
 
 
+@pytest.mark.parametrize("binding", ["batch_size", "batch_size =", "seed = no_text"])
+def test_what_is_no_binding_is_refused(binding):
+    with pytest.raises(ValueError, match="--gin_param cannot be read(.|\n)*has quotes"):
+        configuration.parse(["mel_2bar.gin"], [binding])
+
+
+@pytest.mark.parametrize(
+    "binding",
+    [
+        "batch_size = 0",
+        "configuration.Experiment.max_steps = 1e5",
+        "configuration.Experiment.eval_batch_size = -1",
+        "configuration.Experiment.eval_examples = 0",
+        "configuration.Experiment.micro_batch_size = 0",
+        "configuration.Experiment.clip_norm = None",
+    ],
+)
+def test_sizes_that_are_none_are_refused_by_name(binding):
+    configuration.parse(["mel_2bar.gin"], [binding])
+    name, value = binding.split(".", 2)[-1].split(" = ")
+    value = value.replace("1e5", "100000.0")
+    with pytest.raises(ValueError, match=f"^{name} must be .*Received: {name}={value}"):
+        configuration.experiment()
+
+
+def test_what_training_refuses_is_said_without_gins_words(data_dirs, tmp_path):
+    run_dir = str(tmp_path / "run")
+    configuration.parse(["mel_2bar.gin", TINY], ["loop.train.eval_every = 0"])
+    with pytest.raises(ValueError, match="eval_every") as caught:
+        training.train(run_dir, data_dirs["mel_2bar"])
+    assert "In call to" not in str(caught.value)
+    # Nothing was learned: the same folder takes the command as it should have been.
+    configuration.parse(["mel_2bar.gin", TINY])
+    assert training.train(run_dir, data_dirs["mel_2bar"], max_steps=2)["step"] == 2
+
+
+def test_a_run_beyond_the_steps_asked_for_is_evaluated_and_says_so(data_dirs, tmp_path):
+    configuration.parse(["mel_2bar.gin", TINY])
+    run_dir, lines = str(tmp_path / "run"), []
+    expected = training.train(run_dir, data_dirs["mel_2bar"], max_steps=3)
+    found = training.train(run_dir, data_dirs["mel_2bar"], max_steps=2, report=lines.append)
+    assert found == expected
+    assert "nothing to do: the run stands at step 3, beyond max_steps=2" in lines
+    assert lines[-1].startswith("held out: step 3")
+
+
 def test_an_unknown_file_is_answered_with_the_known_ones():
     with pytest.raises(FileNotFoundError, match="--gin_file=nope.gin .* mel_2bar.gin"):
         configuration.parse(["nope.gin"])

@@ -6,6 +6,7 @@ what that does with parts and worker processes. The windows are the same, in sha
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -54,7 +55,8 @@ def build(
             "Remove it or choose another folder."
         )
     work_dir = output_dir.rstrip(os.sep) + ".beam"
-    os.makedirs(work_dir, exist_ok=True)
+    shutil.rmtree(work_dir, ignore_errors=True)  # Of a build that was killed.
+    os.makedirs(work_dir)
     options = PipelineOptions([f"--runner={runner}", *flags], save_main_session=False)
     with beam.Pipeline(options=options) as pipeline:
         _lay_out(pipeline, list(files), work_dir, settings)

@@ -22,7 +22,7 @@ from magenta_vae.data.settings import Settings, num_steps, settings_of
 from magenta_vae.data.shards import NUM_BUCKETS, SPLITS
 from magenta_vae.data.sources import find_files
 from magenta_vae.data.verdicts import Verdict, count_verdicts, examine, failed
-from magenta_vae.music.files import write_text
+from magenta_vae.music.files import read_json, write_text
 
 __all__ = [
     "Settings", "build", "examine", "find_files", "format_counts", "num_steps", "settings_of",
@@ -63,9 +63,15 @@ def build(
     Raises:
         FileExistsError: where `output_dir` holds something already, or another build is at work.
         OSError: where the disk is full; the same call goes on.
-        ValueError: where no window is left, or the files are not those of the call it goes on from.
+        ValueError: where no window is left, or the files, settings or limits are not those of the
+            call it goes on from.
     """
-    job = {"settings": settings.describe(), "files": len(files)}
+    job = {
+        "settings": settings.describe(),
+        "files": len(files),
+        "seconds_per_file": seconds_per_file,
+        "memory_mb_per_file": memory_mb_per_file,
+    }
     work = parts.Work(output_dir, settings.token_dtype, settings.row_size)
     if os.path.isfile(output_dir) or (os.path.isdir(output_dir) and os.listdir(output_dir)):
         if os.path.isfile(os.path.join(output_dir, "dataset.json")) and work.is_of(job):
@@ -208,8 +214,7 @@ def _stat(path: str) -> tuple[str, int | None, int | None]:
 
 
 def _read_description(data_dir: str) -> dict:
-    with open(os.path.join(data_dir, "dataset.json")) as file:
-        return json.load(file)
+    return read_json(os.path.join(data_dir, "dataset.json"))
 
 
 @contextlib.contextmanager

@@ -31,8 +31,10 @@ class Settings:
     def __post_init__(self):
         if not self.tracks:
             raise ValueError("tracks must name at least one vocabulary. Received: none.")
-        if self.num_bars < 1:
-            raise ValueError(f"num_bars must be at least 1. Received: num_bars={self.num_bars}.")
+        if not isinstance(self.num_bars, int) or self.num_bars < 1:
+            raise ValueError(
+                f"num_bars must be a whole number of at least 1. Received: {self.num_bars}."
+            )
         if not 0 <= self.eval_fraction < 1:
             raise ValueError(
                 f"eval_fraction must be in [0, 1). Received: eval_fraction={self.eval_fraction}."

@@ -25,7 +25,8 @@ class Workers:
     """A pool of processes, mapping a function over tasks in their order.
 
     A task that kills its process is run once more in a new one; if that dies too, its result is
-    what `failed` returns. So is that of a task that takes too long, at once.
+    what `failed` returns. So is that of a task that takes too long, at once. Where tasks must not
+    fail, they have no bounds.
 
     Args:
         num_workers: processes.
@@ -43,8 +44,8 @@ class Workers:
         prepare: Callable[[], None] | None = None,
     ):
         self._num_workers = num_workers
-        self._seconds = seconds
-        self._options = memory_bytes, prepare
+        self._bounds = seconds, memory_bytes
+        self._prepare = prepare
         self._processes: list[_Process] = []
 
     def map(
@@ -59,11 +60,12 @@ class Workers:
         Args:
             function: a function of a module.
             tasks: the arguments of each call; drawn as they are needed.
-            failed: given a task and what befell it, returns its result. Without it that is an
-                error, as an exception of `function` is.
+            failed: given a task and what befell it, returns its result. Without it tasks have no
+                bounds, and a death is an error, as an exception of `function` is.
             chunk: tasks sent to a process at once.
         """
         queue = _Queue(tasks, chunk, 4 * chunk * self._num_workers)
+        seconds, memory_bytes = (None, None) if failed is None else self._bounds
         deaths: Counter = Counter()
 
         def replace(process: _Process, reason: str, attempts: int) -> None:
@@ -71,9 +73,9 @@ class Workers:
             process.kill()
             if not process.is_ready:
                 raise WorkerError("a worker process ended before it could begin")
-            successor = _Process(*self._options)
+            successor = _Process(self._prepare)
             self._processes[self._processes.index(process)] = successor
-            successor.begin(function)
+            successor.begin(function, memory_bytes)
             if process.sent:
                 index, task, _ = process.sent[0]
                 deaths[index] += 1
@@ -84,7 +86,7 @@ class Workers:
                     process.sent.popleft()
             queue.again.extendleft(reversed(process.sent))
 
-        self._begin(function)
+        self._begin(function, memory_bytes)
         while True:
             for process in self._processes:
                 process.feed(queue)
@@ -99,8 +101,8 @@ class Workers:
                 except (EOFError, OSError):
                     replace(process, DIED, attempts=2)
             for process in list(self._processes):
-                if self._seconds is not None and process.seconds_busy > self._seconds:
-                    replace(process, f"took more than {self._seconds:g} seconds", attempts=1)
+                if seconds is not None and process.seconds_busy > seconds:
+                    replace(process, f"took more than {seconds:g} seconds", attempts=1)
 
     def _wait(self) -> list["_Process"]:
         """Returns the processes that have something to say. Their clocks run only meanwhile."""
@@ -111,16 +113,16 @@ class Workers:
             process.seconds_busy += waited if process.is_ready and process.sent else 0.0
         return [process for process in self._processes if process.pipe in ready]
 
-    def _begin(self, function: Callable) -> None:
+    def _begin(self, function: Callable, memory_bytes: int | None) -> None:
         """Makes every process ready for a function: those there are, unless they are busy."""
         for process in self._processes:
             if process.sent or not process.is_ready:
                 process.kill()
         idle = [process for process in self._processes if process.is_alive]
         missing = range(self._num_workers - len(idle))
-        self._processes = idle + [_Process(*self._options) for _ in missing]
+        self._processes = idle + [_Process(self._prepare) for _ in missing]
         for process in self._processes:
-            process.begin(function)
+            process.begin(function, memory_bytes)
 
     def __enter__(self):
         return self
@@ -181,13 +183,11 @@ class _Process:
         seconds_busy: how long it has had the first of `sent`.
     """
 
-    def __init__(self, memory_bytes: int | None, prepare: Callable[[], None] | None):
+    def __init__(self, prepare: Callable[[], None] | None):
         # Spawned, not forked: the parent may hold TensorFlow's threads.
         spawn = multiprocessing.get_context("spawn")
         self.pipe, theirs = spawn.Pipe()
-        self._process = spawn.Process(
-            target=_serve, args=(theirs, memory_bytes, prepare), daemon=True
-        )
+        self._process = spawn.Process(target=_serve, args=(theirs, prepare), daemon=True)
         self._process.start()
         theirs.close()
         self.sent: deque = deque()
@@ -198,11 +198,11 @@ class _Process:
     def is_alive(self) -> bool:
         return not self.pipe.closed and self._process.is_alive()
 
-    def begin(self, function: Callable) -> None:
+    def begin(self, function: Callable, memory_bytes: int | None) -> None:
         """Tells it what to do with tasks. Until it has the modules of that it is not ready."""
         self.is_ready = False
         with contextlib.suppress(OSError):
-            self.pipe.send(pickle.dumps(function))
+            self.pipe.send(pickle.dumps((function, memory_bytes)))
 
     def feed(self, queue: _Queue) -> None:
         """Sends it tasks where it has few left, so that it need not wait for the caller."""
@@ -239,21 +239,19 @@ class _Process:
         self.pipe.close()
 
 
-def _serve(pipe, memory_bytes: int | None, prepare: Callable[[], None] | None) -> None:
+def _serve(pipe, prepare: Callable[[], None] | None) -> None:
     """Answers tasks until the pipe is closed: the life of a process."""
     if prepare is not None:
         prepare()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent's to answer.
-    is_limited = memory_bytes is None
     function = None
     with contextlib.suppress(EOFError, OSError):
         while True:
             messages = pipe.recv()
             if isinstance(messages, bytes):
-                function = pickle.loads(messages)
-                if not is_limited:  # Of what tasks take, not of what modules take.
-                    _limit_memory(memory_bytes)
-                    is_limited = True
+                _limit_memory(None)  # Modules may take what they need.
+                function, memory_bytes = pickle.loads(messages)
+                _limit_memory(memory_bytes)
                 pipe.send((READY, None, None))
                 continue
             for message in messages:
@@ -266,13 +264,15 @@ def _serve(pipe, memory_bytes: int | None, prepare: Callable[[], None] | None) -
                 pipe.send((index, result, error))
 
 
-def _limit_memory(memory_bytes: int) -> None:
-    """Bounds the addresses of this process, where the system says how many it has."""
+def _limit_memory(memory_bytes: int | None) -> None:
+    """Bounds the addresses that this process may take from now on, where the system can."""
     try:
         import resource
 
         with open("/proc/self/statm") as file:
             taken = int(file.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (taken + memory_bytes, resource.RLIM_INFINITY))
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        bound = most if memory_bytes is None else taken + memory_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (bound, most))
     except (ImportError, OSError, ValueError):
         return

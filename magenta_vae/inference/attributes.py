@@ -88,10 +88,8 @@ def learn(
         ValueError: for a model without a latent space, a track it does not have, or windows that do
             not differ in any attribute.
     """
-    if not model.z_size:
-        raise ValueError("The model must have a latent space. Received: a baseline, without one.")
-    values = attributes.measure(tokens, model.tracks, track)
     z = model.encode_tokens(tokens)
+    values = attributes.measure(tokens, model.tracks, track)
     learned = {name: _learn(z, each) for name, each in values.items()}
     vectors = {name: vector for name, vector in learned.items() if vector is not None}
     if not vectors:

@@ -18,10 +18,10 @@ MAX_BATCH = 64
 class TrainedModel:
     """Encodes, decodes, samples and interpolates music.
 
-    Music is given as NoteSequences or paths of MIDI files, and comes back as NoteSequences of the
-    model's windows. Every result is a function of its arguments and the weights alone: row i of a
-    batch draws from (seed, i), whatever the size of the batch. Each kind of call builds one graph,
-    the first time, for batches of any size. Threads may share a model.
+    Music is given as NoteSequences or paths of MIDI and MusicXML files, and comes back as
+    NoteSequences of the model's windows. Every result is a function of its arguments and the
+    weights alone: row i of a batch draws from (seed, i), whatever the size of the batch. Each kind
+    of call builds one graph, the first time, for batches of any size. Threads may share a model.
 
     Args:
         model: a `MusicVAE` with its weights.
@@ -93,7 +93,13 @@ class TrainedModel:
         return self.encode_tokens(self.tokenize(music))
 
     def encode_tokens(self, tokens: np.ndarray) -> np.ndarray:
-        """Returns the means, float32 [windows, z_size], of int [windows, steps, tracks] tokens."""
+        """Returns the means, float32 [windows, z_size], of int [windows, steps, tracks] tokens.
+
+        Raises:
+            ValueError: for a model without a latent space.
+        """
+        if not self.z_size:
+            raise ValueError("Music cannot be encoded: the model is a baseline, without a z.")
         tokens = np.asarray(tokens, np.int32)
         return self._batched(lambda batch: self._encode_graph(batch)[0], tokens)
 

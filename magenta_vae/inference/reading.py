@@ -1,4 +1,4 @@
-"""NoteSequences and MIDI files -> the windows that a model encodes."""
+"""NoteSequences and files of music -> the windows that a model encodes."""
 
 import os
 from collections.abc import Sequence
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 from note_seq.protobuf import music_pb2
 
-from magenta_vae.music import note_sequences, songs, tokens, windows
+from magenta_vae.music import note_sequences, readers, songs, tokens, windows
 from magenta_vae.music.songs import STEPS_PER_BAR, Instrument, Song, SongError
 
-# A NoteSequence, or the path of a MIDI file.
+# A NoteSequence, or the path of a file that `readers` read: MIDI, RMI or MusicXML.
 Music = music_pb2.NoteSequence | str | os.PathLike
 
 REFUSE, HIGHEST = POLYPHONY = ("refuse", "highest")
@@ -51,7 +51,7 @@ class WindowReader:
         self._pad = pad
 
     def read(self, music: Music | Sequence[Music]) -> np.ndarray:
-        """Returns the windows of NoteSequences or MIDI files: int32 [windows, steps, tracks].
+        """Returns the windows of NoteSequences or files: int32 [windows, steps, tracks].
 
         Raises:
             SongError: for music that does not fit, with the rule it breaks.
@@ -67,7 +67,7 @@ class WindowReader:
                 return tokens.tokenize(music, self._tracks, self._num_steps)[None]
             return self._tokenize(note_sequences.note_sequence_to_song(music))
         try:
-            return self._tokenize(songs.read_song(music))
+            return self._tokenize(readers.read_music(music))
         except SongError as error:
             raise SongError(f"{music}: {error.reason}", error.detail) from error
 

@@ -68,7 +68,7 @@ class StackedBidirectionalLSTM(keras.layers.Layer):
         tables = tf.split(layer.compute_weights()[0], self._widths)
         if self._features is not None:
             each = zip(self._features, tables, strict=True)
-            tables = [tf.matmul(features, table) for features, table in each]
+            tables = [tf.matmul(tf.cast(features, table.dtype), table) for features, table in each]
         sizes = [0, *(table.shape[0] for table in tables[:-1])]
         weights = lstm.stack_weights([layer], ())._replace(
             table=tf.concat(tables, axis=0), offsets=tuple(np.cumsum(sizes).tolist())

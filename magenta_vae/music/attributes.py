@@ -28,6 +28,7 @@ def measure(
         track_name: see `choose_track`.
     """
     index = choose_track(tracks, track_name)
+    windows, tracks = tokens.in_paper_classes(np.asarray(windows), tracks)
     return {
         name: ATTRIBUTES[name].measure(windows[..., index], tracks[index])
         for name in names(tracks[index])

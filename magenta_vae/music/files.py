@@ -1,10 +1,12 @@
 """Files that are written whole or not at all."""
 
 import contextlib
+import json
 import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -13,6 +15,7 @@ def replacing(path: str | os.PathLike) -> Iterator[str]:
 
     Where the writing fails, what was at `path` stays as it was and nothing is left beside it.
     """
+    make_folder_of(path)
     beside = f"{os.fspath(path)}.{uuid.uuid4().hex}.partial"
     try:
         yield beside
@@ -22,7 +25,22 @@ def replacing(path: str | os.PathLike) -> Iterator[str]:
         raise
 
 
+def make_folder_of(path: str | os.PathLike) -> None:
+    """Makes the folder of a file. Raises `OSError` where that cannot be, with the folder."""
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+
+
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes a text file whole or not at all."""
     with replacing(path) as beside, open(beside, "w") as file:
         file.write(text)
+        file.flush()
+        os.fsync(file.fileno())  # Else a power cut may leave the new name with nothing in it.
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Returns the values of a JSON file. Raises `ValueError` where it is damaged, with its name."""
+    try:
+        return json.loads(Path(path).read_text())
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)} is damaged, it holds no JSON: {error}.") from error

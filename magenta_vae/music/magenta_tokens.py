@@ -36,6 +36,13 @@ class NoteOffMelody(Melody):
         events = np.take_along_axis(tokens, np.maximum(last_event, 0), axis=-1)
         return (last_event < 0) | (events == self.release)
 
+    def in_paper_classes(self, tokens: np.ndarray) -> tuple[np.ndarray, Melody]:
+        """Returns int [..., steps] tokens in the 130 classes, and the vocabulary of those."""
+        pitches = tokens - self.pitch_tokens.start + self.first_pitch
+        held = np.where(self.is_silent(tokens), Melody.rest, Melody.sustain)
+        is_onset = np.isin(tokens, self.pitch_tokens)
+        return np.where(is_onset, pitches, held), Melody(**dataclasses.asdict(self))
+
 
 def hit_rolls(tracks: Sequence[Vocabulary]) -> tuple[np.ndarray, ...]:
     """Returns what an encoder is fed for each class of drums: float32 [classes, kinds + 1] a track.

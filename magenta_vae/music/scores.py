@@ -5,6 +5,7 @@ bar, so that the bars of the song are the bars of the score.
 """
 
 import io
+import itertools
 import math
 import xml.etree.ElementTree as ElementTree
 import zipfile
@@ -91,7 +92,9 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _song(root: ElementTree.Element) -> Song:
-    parts = [_Part(sounds, measures) for sounds, measures in _parts(root)]
+    scored = list(_parts(root))
+    parts = [_Part(score_part) for score_part, _ in scored]
+    pick_up = _read_measures(parts, [measures for _, measures in scored])
     notes = [note for part in parts for note in part.notes]
     if not notes:
         raise SongError("no notes")
@@ -99,7 +102,6 @@ def _song(root: ElementTree.Element) -> Song:
         raise SongError("too many notes", f"at most {MAX_NOTES:,}, found {len(notes):,}")
     signatures = [signature for part in parts for signature in part.time_signatures]
     # A pick-up is shorter than its bar: what is missing goes before it.
-    pick_up = max(part.first_measure for part in parts)
     shift = 4 - pick_up if 0 < pick_up < 4 and set(signatures) <= {COMMON_TIME} else 0
     last = max(note.end for note in notes) + shift
     if not math.isfinite(last):
@@ -111,6 +113,22 @@ def _song(root: ElementTree.Element) -> Song:
         time_signatures=tuple(dict.fromkeys(signatures)),
         tempos=tuple(((quarter + shift) * STEPS_PER_QUARTER, qpm) for quarter, qpm in tempos),
     )
+
+
+def _read_measures(parts: list["_Part"], measures: list[list[ElementTree.Element]]) -> float:
+    """Reads the measures of parts side by side; returns the length of the first in quarters.
+
+    Each begins where the longest of those before it ends: a part may leave a measure empty, or not
+    fill it.
+    """
+    now = first = 0.0
+    for index, together in enumerate(itertools.zip_longest(*measures)):
+        for part, measure in zip(parts, together, strict=True):
+            if measure is not None:
+                part.read(measure, now)
+        now = max(part.end for part in parts)
+        first = now if index == 0 else first
+    return first
 
 
 def _parts(root: ElementTree.Element):
@@ -129,32 +147,31 @@ def _parts(root: ElementTree.Element):
 
 
 class _Part:
-    """Reads the measures of one part.
+    """What the measures of one part hold.
 
     Attributes:
         name: what the score calls it.
         notes: its notes, tied ones joined.
         time_signatures: (numerator, denominator) of each.
         tempos: (quarter, quarters per minute) of each.
-        first_measure: the length of its first measure in quarters.
+        end: where what it has read ends, in quarters.
     """
 
-    def __init__(self, score_part: ElementTree.Element, measures: list[ElementTree.Element]):
+    def __init__(self, score_part: ElementTree.Element):
         self.name = (score_part.findtext("part-name") or "").strip()
         self.notes: list[_Note] = []
         self.time_signatures: list[tuple[int, int]] = []
         self.tempos: list[tuple[float, float]] = []
-        self.first_measure = 0.0
         self._sounds = _read_sounds(score_part)
         self._divisions, self._transposition = 1.0, 0
         self._tied: dict[tuple, int] = {}  # What a tie began: its sound and pitch -> its note.
-        self._now = self._chord_start = self._end = 0.0
-        for index, measure in enumerate(measures):
-            for element in measure:
-                self._read(element)
-            if index == 0:
-                self.first_measure = self._end
-            self._now = self._end
+        self._now = self._chord_start = self.end = 0.0
+
+    def read(self, measure: ElementTree.Element, start: float) -> None:
+        """Reads a measure that begins at a quarter."""
+        self._now = self.end = start
+        for element in measure:
+            self._read(element)
 
     def _read(self, element: ElementTree.Element) -> None:
         if element.tag == "note":
@@ -226,7 +243,7 @@ class _Part:
 
     def _advance(self, quarters: float) -> None:
         self._now += quarters
-        self._end = max(self._end, self._now)
+        self.end = max(self.end, self._now)
 
 
 def _read_sounds(score_part: ElementTree.Element) -> dict[str | None, _Sound]:

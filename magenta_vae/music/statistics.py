@@ -1,9 +1,10 @@
 """What people measure of symbolic music, a number a window: entropy, range, density, repetition.
 
-Each statistic is a function of one track: its tokens, int [windows, steps], and its vocabulary. Of
-tokens, not of `NoteSequence`s: they are what data sets hold and models give, and numpy measures ten
-thousand windows of them at once. A hold with nothing to hold, as a model may sample it, is a rest,
-as in `tokens.detokenize`. Where a window has no such value (the entropy of no notes), it is NaN.
+Each statistic is a function of one track: its tokens, int [windows, steps], and its vocabulary, in
+the paper's classes. Of tokens, not of `NoteSequence`s: they are what data sets hold and models
+give, and numpy measures ten thousand windows of them at once. A hold with nothing to hold, as a
+model may sample it, is a rest, as in `tokens.detokenize`. Where a window has no such value (the
+entropy of no notes), it is NaN.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from magenta_vae.music.songs import STEPS_PER_BAR
-from magenta_vae.music.tokens import NUM_PITCHES, Vocabulary
+from magenta_vae.music.tokens import NUM_PITCHES, Vocabulary, in_paper_classes
 
 SILENT = -1
 NUM_PITCH_CLASSES = 12
@@ -40,6 +41,7 @@ def measure(tokens: np.ndarray, tracks: Sequence[Vocabulary]) -> dict[str, dict[
         tokens: int [windows, steps, tracks], whole bars of steps.
         tracks: the vocabularies of the tokens.
     """
+    tokens, tracks = in_paper_classes(np.asarray(tokens), tracks)
     return {
         track.name: {
             name: statistic.measure(tokens[..., index], track)

@@ -93,6 +93,10 @@ class Melody:
         """Says at which steps of int [..., steps] tokens nothing sounds: bool [..., steps]."""
         return tokens == self.rest
 
+    def in_paper_classes(self, tokens: np.ndarray) -> "tuple[np.ndarray, Melody]":
+        """Returns int [..., steps] tokens in the 130 classes, and the vocabulary of those."""
+        return tokens, self
+
 
 @dataclasses.dataclass(frozen=True)
 class Drums:
@@ -148,6 +152,10 @@ class Drums:
         """Says at which steps of int [..., steps] tokens nothing sounds: bool [..., steps]."""
         return tokens == self.rest
 
+    def in_paper_classes(self, tokens: np.ndarray) -> "tuple[np.ndarray, Drums]":
+        """Returns the tokens and the vocabulary as they are."""
+        return tokens, self
+
     @property
     def _first_pitches(self) -> np.ndarray:
         return np.array([pitches[0] for pitches in self.hit_pitches], np.int32)
@@ -164,6 +172,14 @@ def num_classes(tracks: Sequence[Vocabulary]) -> tuple[int, ...]:
 def names(tracks: Sequence[Vocabulary]) -> tuple[str, ...]:
     """Returns the names of the tracks."""
     return tuple(track.name for track in tracks)
+
+
+def in_paper_classes(
+    tokens: np.ndarray, tracks: Sequence[Vocabulary]
+) -> tuple[np.ndarray, tuple[Vocabulary, ...]]:
+    """Returns windows, int [windows, steps, tracks], in the paper's classes, and their tracks."""
+    columns = [track.in_paper_classes(tokens[..., index]) for index, track in enumerate(tracks)]
+    return np.stack([each for each, _ in columns], axis=-1), tuple(track for _, track in columns)
 
 
 def tokenize_notes(track: Vocabulary, notes: Notes, num_steps: int) -> np.ndarray:

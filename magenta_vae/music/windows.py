@@ -86,12 +86,17 @@ def check_metre(song: Song) -> None:
             raise SongError("not 4/4", f"found a {numerator}/{denominator} time signature")
 
 
-def longest_run(mask: np.ndarray) -> np.ndarray:
-    """Returns the length of the longest run of True along the last axis."""
-    dtype = np.min_scalar_type(-mask.shape[-1])  # A song has many windows: small integers are fast.
-    steps = np.arange(1, mask.shape[-1] + 1, dtype=dtype)
-    last_false = np.maximum.accumulate(np.where(mask, dtype.type(0), steps), axis=-1)
-    return np.max(steps - last_false, axis=-1)
+def has_run(mask: np.ndarray, length: int) -> np.ndarray:
+    """Says whether as many neighbours along the last axis are True: bool [..., steps] -> [...].
+
+    Each round has True where a run that is up to twice as long begins.
+    """
+    covered = 1
+    while covered < length:
+        more = min(covered, length - covered)
+        mask = mask[..., :-more] & mask[..., more:]
+        covered += more
+    return mask.any(axis=-1)
 
 
 def accepted(song: Song, track: Vocabulary) -> list[int]:
@@ -106,15 +111,15 @@ def cut(part: Instrument, track: Vocabulary, song_bars: int, num_bars: int) -> n
     """Returns every window of one instrument in a song of so many bars: int32 [windows, steps]."""
     notes = track.reduce(Notes(part.starts, part.ends, part.pitches))
     tokens = tokenize_notes(track, notes, song_bars * STEPS_PER_BAR)
-    windows = sliding_window_view(tokens, num_bars * STEPS_PER_BAR)[::STEPS_PER_BAR]
+    num_steps = num_bars * STEPS_PER_BAR
+    windows = sliding_window_view(tokens, num_steps)[::STEPS_PER_BAR]
     if track.sustain == track.release:
         return windows
     # What sounds into a window from before it is a rest there: no window begins with a hold.
-    begins = sliding_window_view(
-        (tokens != track.sustain) & (tokens != track.release), windows.shape[-1]
-    )[::STEPS_PER_BAR]
-    first = np.where(begins.any(axis=-1), begins.argmax(axis=-1), windows.shape[-1])
-    carried = np.arange(windows.shape[-1]) < first[:, np.newaxis]
+    begins = np.flatnonzero((tokens != track.sustain) & (tokens != track.release))
+    starts = np.arange(len(windows)) * STEPS_PER_BAR
+    first = np.append(begins, len(tokens))[np.searchsorted(begins, starts)] - starts
+    carried = np.arange(num_steps) < first[:, np.newaxis]
     return np.where(carried, np.int32(track.rest), windows)
 
 
@@ -136,5 +141,5 @@ def _describe(instruments: Sequence[Instrument]) -> str:
 
 def _part(song: Song, index: int, track: Vocabulary, num_bars: int, max_rest_steps: int) -> _Part:
     windows = cut(song.instruments[index], track, song.num_bars, num_bars)
-    kept = longest_run(track.is_silent(windows)) <= max_rest_steps
+    kept = ~has_run(track.is_silent(windows), max_rest_steps + 1)
     return _Part(index, kept, windows[kept])

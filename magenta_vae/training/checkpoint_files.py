@@ -35,8 +35,12 @@ def path_of(folder: str, step: int) -> str:
 
 def list_steps(folder: str) -> list[int]:
     """Returns the steps of which a folder holds files, sound or not, the newest last."""
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    return sorted({int(match[1]) for match in map(FILES.fullmatch, names) if match})
+    return sorted({int(match[1]) for match in map(FILES.fullmatch, _names(folder)) if match})
+
+
+def is_begun(run_dir: str) -> bool:
+    """Says whether a run has learned anything to go on from."""
+    return bool(list_steps(folder_of(run_dir)))
 
 
 def read_whole(path: str) -> None:
@@ -81,7 +85,7 @@ def newest_readable(folder: str, report: Callable[[str], None]) -> int | None:
 
 def remove(folder: str, step: int) -> None:
     """Removes the files of a step, whatever there is of them."""
-    for name in os.listdir(folder):
+    for name in _names(folder):
         match = FILES.fullmatch(name)
         if match and int(match[1]) == step:
             Path(folder, name).unlink(missing_ok=True)
@@ -89,6 +93,10 @@ def remove(folder: str, step: int) -> None:
 
 def remove_unfinished(folder: str) -> None:
     """Removes what is left of checkpoints whose writing was broken off."""
-    for name in os.listdir(folder) if os.path.isdir(folder) else []:
+    for name in _names(folder):
         if UNFINISHED.fullmatch(name):
             shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+
+
+def _names(folder: str) -> list[str]:
+    return os.listdir(folder) if os.path.isdir(folder) else []

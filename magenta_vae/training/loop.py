@@ -111,7 +111,7 @@ def train(
                 with progress.waiting():
                     batch = next(batches)
                 metrics = {name: values.numpy() for name, values in train_steps(batch).items()}
-                _check_finite(metrics, step, checkpoints.latest)
+                _check_finite(metrics, step, checkpoints.latest, run_dir)
                 step += num_steps
                 scalars = {name: float(np.mean(values)) for name, values in metrics.items()}
                 scalars |= progress.update(step)
@@ -144,10 +144,11 @@ def split_steps(
     first: int, last: int, steps_per_call: int, boundaries: Sequence[int]
 ) -> list[tuple[int, int]]:
     """Returns (first step, number of steps) of each call; none crosses a multiple of a boundary."""
-    if min(steps_per_call, *boundaries) < 1:
+    counts = (steps_per_call, *boundaries)
+    if not all(isinstance(count, int) and count >= 1 for count in counts):
         raise ValueError(
-            "steps_per_call, eval_every and checkpoint_every must be at least 1. "
-            f"Received: {steps_per_call}, {', '.join(map(str, boundaries))}."
+            "steps_per_call, eval_every and checkpoint_every must be whole numbers of at least 1. "
+            f"Received: {', '.join(map(str, counts))}."
         )
     chunks = []
     while first < last:
@@ -157,16 +158,22 @@ def split_steps(
     return chunks
 
 
-def _check_finite(metrics: dict[str, np.ndarray], first_step: int, last_good: str | None) -> None:
+def _check_finite(
+    metrics: dict[str, np.ndarray], first_step: int, last_good: str | None, run_dir: str
+) -> None:
     for name in ("loss", "gradient_norm"):
         is_bad = ~np.isfinite(metrics[name])
         if name == "gradient_norm" and "loss_scale" in metrics:
             is_bad &= metrics["loss_scale"] <= 1  # Above, the scale may be to blame; it is halved.
         bad = np.flatnonzero(is_bad)
         if len(bad):
+            advice = "Try a lower learning rate, a smaller clip_norm or a longer annealing of beta"
             raise TrainingDiverged(
                 f"The {name} of step {first_step + bad[0] + 1:,} is {metrics[name][bad[0]]}. "
-                f"The last good checkpoint is {last_good or 'none: no step was saved yet'}. "
-                "Try a lower learning rate, a smaller clip_norm or a longer annealing of beta; the "
-                "same command goes on from that checkpoint."
+                + (
+                    f"The last good checkpoint is {last_good}. {advice}, in a run of its own: with "
+                    f"another --run_dir, and --init_from={run_dir} to start from those weights."
+                    if last_good
+                    else f"No step was saved yet. {advice}."
+                )
             )

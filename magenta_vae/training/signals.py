@@ -24,11 +24,10 @@ class TrainingStopped(Exception):
     def __init__(self, step: int, checkpoint: str | None, number: int | None):
         number = number or signal.SIGTERM
         where = f"saved as {checkpoint}" if checkpoint else "before anything was learned"
-        self.message = (  # Kept: gin adds to what is raised through it.
+        super().__init__(
             f"stopped by {signal.Signals(number).name} at step {step:,}, {where}. "
             "The same command goes on from there."
         )
-        super().__init__(self.message)
         self.step = step
         self.exit_status = 128 + number  # As a shell reports a process that a signal ended.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
@@ -82,9 +83,12 @@ def write_figure(name: str, figure: Figure, description: str) -> None:
 
 
 def describe_run(
-    run_dir: str, config: str, hyperparameters: Mapping[str, bool | int | float | str]
+    run_dir: str,
+    config: str,
+    hyperparameters: Mapping[str, bool | int | float | str],
+    is_new: bool = False,
 ) -> None:
-    """Writes what a run is into `<run_dir>/eval`, if nothing is there yet.
+    """Writes what a run is into `<run_dir>/eval`, if nothing is there yet or it begins anew.
 
     There and not beside it, so that the metrics of TensorBoard's table of hyperparameters are the
     newest scalars of the held-out split, and no others. To be called before `Summaries` is made:
@@ -94,6 +98,7 @@ def describe_run(
         run_dir: the run's folder; its name is that of the row.
         config: shown as a text.
         hyperparameters: the row of the table.
+        is_new: whether what is there is of an attempt that learned nothing, and goes.
 
     Raises:
         OSError: where it cannot be written.
@@ -101,7 +106,9 @@ def describe_run(
     from tensorboard.plugins.hparams import api as hparams  # Late: making music takes none.
 
     folder = os.path.join(run_dir, "eval")
-    if os.path.isdir(folder) and os.listdir(folder):
+    if is_new:
+        shutil.rmtree(folder, ignore_errors=True)
+    elif os.path.isdir(folder) and os.listdir(folder):
         return
     # Four spaces make a block of code, whatever the text holds.
     block = "\n".join(f"    {line}" for line in config.splitlines())

@@ -45,7 +45,6 @@ def learn(
     )
     run_dir = os.path.abspath(run_dir)
     learned = attributes.learn(model, train, track, run_dir=run_dir, step=step)
-    os.makedirs(os.path.dirname(os.path.abspath(output)), exist_ok=True)
     attributes.write(output, learned)
     effects = attributes.measure_effects(model, learned, held_out, temperature, seed)
     report(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shlex
 from collections.abc import Callable, Sequence
 
 from magenta_vae import configuration, quick_start
@@ -43,7 +44,11 @@ def build_dataset(
 
 
 def find_data(
-    data_dir: str | None, run_dir: str, gin_files: Sequence[str], report: Callable[[str], None]
+    data_dir: str | None,
+    run_dir: str,
+    gin_files: Sequence[str],
+    report: Callable[[str], None],
+    gin_params: Sequence[str] = (),
 ) -> str:
     """Returns the data set of a run: the given one, its own, or one built of its bundled songs.
 
@@ -57,7 +62,9 @@ def find_data(
     midi = configuration.experiment().midi
     if midi is None:
         name = runs.name_of(gin_files)
-        given = " ".join(f"--gin_file={file}" for file in gin_files)
+        options = [f"--gin_file={file}" for file in gin_files]
+        options += [f"--gin_param={param}" for param in gin_params]
+        given = shlex.join(options)
         raise ValueError(
             f"--data_dir is needed: a data set for this configuration. Build one, then train on it:"
             f"\n  {configuration.command('build_dataset')} --input=MIDI_FOLDER"

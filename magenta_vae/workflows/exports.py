@@ -1,6 +1,5 @@
 """Exports of runs: the model of a run as a version for a server, with its card."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,7 +39,7 @@ def export(
     parts = configuration.experiment()
     model, step = runs.restore_model(run_dir, checkpoint)
     exporting.check(model, formats)
-    figures = json.loads(Path(figures_file).read_text()) if figures_file else None
+    figures = _read_figures(figures_file) if figures_file else None
     if evaluate:
         figures = tables.evaluate(run_dir, None, "eval", checkpoint)
     name = Path(run_dir).resolve().name
@@ -64,6 +63,16 @@ def export(
         formats,
         litert_batch_size,
     )
+
+
+def _read_figures(path: str) -> dict:
+    """Returns what `evaluate --json` wrote. Raises `ValueError` for anything else."""
+    from magenta_vae.music import files
+
+    figures = files.read_json(path)
+    if not isinstance(figures, dict) or not {"step", "examples", "tracks"} <= figures.keys():
+        raise ValueError(f"--figures={path} is not what `evaluate --json` writes.")
+    return figures
 
 
 def model_card(facts: dict, described: dict) -> str:

@@ -106,7 +106,7 @@ def choose_figure(run_dir: str, settings, figure: int | None = None) -> int:
     Raises:
         ValueError: with the windows that a figure shows, and the run's.
     """
-    vocabularies = tuple(type(track).__name__ for track in settings.tracks)
+    vocabularies = tuple("Drums" if track.is_drum else "Melody" for track in settings.tracks)
     found = Content(settings.num_bars, vocabularies)
     wanted = FIGURES if figure is None else {figure: FIGURES[figure]}
     for number, content in wanted.items():
@@ -129,6 +129,6 @@ def _choose_examples(data_dir: str, settings, seed: int, report: Callable) -> li
             f"An interpolation is between two evaluation examples. --data_dir={data_dir} holds "
             f"{len(tokens)}."
         )
-    chosen = np.random.default_rng(seed % 2**64).choice(len(tokens), 2, replace=False)
+    chosen = np.random.default_rng(seed).choice(len(tokens), 2, replace=False)
     report(f"between the evaluation examples {chosen[0]} and {chosen[1]} of {len(tokens):,}")
     return [music_tokens.detokenize(tokens[index], settings.tracks) for index in chosen]

@@ -21,6 +21,7 @@ def inspect_dataset(
     """
     from magenta_vae.data import builder, input_pipeline
     from magenta_vae.music import contents
+    from magenta_vae.music.tokens import in_paper_classes
 
     description = input_pipeline.read_description(data_dir)
     settings = builder.settings_of(description["settings"])
@@ -29,23 +30,25 @@ def inspect_dataset(
     for split, shards in description["shards"].items():
         if not sum(shards.values()):
             continue
-        tokens = input_pipeline.load_tokens(data_dir, split, settings)
+        tokens, tracks = in_paper_classes(
+            input_pipeline.load_tokens(data_dir, split, settings), settings.tracks
+        )
         described = {
             track.name: contents.describe_track(tokens[:, :, index], track)
-            for index, track in enumerate(settings.tracks)
+            for index, track in enumerate(tracks)
         }
         figures[split] = {"windows": len(tokens), "tracks": described}
         report(f"\n{split}: {len(tokens):,} windows of {settings.num_bars} bars")
-        report(contents.format_tracks(described, settings.tracks))
-        for track in settings.tracks:
+        report(contents.format_tracks(described, tracks))
+        for track in tracks:
             report(contents.most_frequent(described[track.name], track))
         if output_dir is not None:
-            for path in _draw(tokens, described, settings, os.path.join(output_dir, split), seed):
+            for path in _draw(tokens, tracks, described, os.path.join(output_dir, split), seed):
                 report(f"wrote {path}")
     return figures
 
 
-def _draw(tokens, described: dict, settings, prefix: str, seed: int) -> list[str]:
+def _draw(tokens, tracks, described: dict, prefix: str, seed: int) -> list[str]:
     """Writes both pictures of a split and returns their paths."""
     import numpy as np
 
@@ -53,20 +56,19 @@ def _draw(tokens, described: dict, settings, prefix: str, seed: int) -> list[str
     from magenta_vae.music.songs import STEPS_PER_BAR
     from magenta_vae.music.tokens import detokenize
 
-    os.makedirs(os.path.dirname(prefix), exist_ok=True)
-    number = min(max(BARS_OF_SHEET // settings.num_bars, 1), len(tokens))
+    num_bars = tokens.shape[1] // STEPS_PER_BAR
+    number = min(max(BARS_OF_SHEET // num_bars, 1), len(tokens))
     drawn = np.random.default_rng(seed).choice(len(tokens), number, replace=False)
-    line = tokens[drawn].reshape(-1, len(settings.tracks)).astype(np.int32)
-    bars = len(line) // STEPS_PER_BAR
+    line = tokens[drawn].reshape(-1, len(tracks)).astype(np.int32)
     name = os.path.basename(prefix)
     pictures = {
         "histograms": histograms.draw_histograms(
-            described, settings.tracks, f"{name}: {len(tokens):,} windows"
+            described, tracks, f"{name}: {len(tokens):,} windows"
         ),
         "windows": plots.draw_score(
-            detokenize(line, settings.tracks),
-            f"{name}: {number} random windows of {settings.num_bars} bars one after another, "
-            f"{bars} bars in all",
+            detokenize(line, tracks),
+            f"{name}: {number} random windows of {num_bars} bars one after another, "
+            f"{number * num_bars} bars in all",
         ),
     }
     paths = []

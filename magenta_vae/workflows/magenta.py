@@ -73,6 +73,9 @@ def describe_next_steps(run_dir: str) -> str:
             f" --gin_file={config}",
             f"  {command('train')} --gin_file={config} --run_dir={run_dir} --data_dir=data/mine"
             f" --max_steps={step + 1000}",
+            "Or, with another batch or learning rate, a run of its own from its weights:",
+            f"  {command('train')} --gin_file={config} --init_from={run_dir} --run_dir=runs/mine"
+            f" --data_dir=data/mine --max_steps=1000 --gin_param=batch_size=32",
         ]
     )
 

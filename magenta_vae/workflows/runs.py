@@ -37,6 +37,8 @@ def start_run(
 ) -> dict:
     """Writes the configuration and its surroundings into a new run, or checks those of an old one.
 
+    A run that has no checkpoint yet has nothing to lose: another command may begin it anew.
+
     Args:
         run_dir: the run's folder.
         data_dir: its data set.
@@ -50,15 +52,19 @@ def start_run(
         ValueError: where the folder holds a run of another configuration, other data or another
             origin, with the difference.
     """
-    text = configuration.config_text()
-    path = os.path.join(run_dir, CONFIG_FILE)
+    from magenta_vae.training import checkpoint_files
+
     record = _record(data_dir)
-    old = None
-    if os.path.isfile(path):
+    is_begun, old = checkpoint_files.is_begun(run_dir), None
+    if os.path.isfile(os.path.join(run_dir, CONFIG_FILE)):
         old = read_record(run_dir)
-        _check_same_run(run_dir, Path(path).read_text(), text, old, record)
+        difference = _find_difference(run_dir, old, record)
+        if difference and is_begun:
+            raise ValueError(difference)
+        old = None if difference else old
+    if old:
         record["imported"] = old.get("imported")
-    record["origin"] = _find_origin(run_dir, origin, old)
+    record["origin"] = _find_origin(run_dir, origin, old, is_begun)
     if is_writer:
         _write(run_dir, record)
     return record
@@ -115,8 +121,10 @@ def restore_model(run_dir: str, checkpoint: str | int = "latest"):
 
 
 def read_record(run_dir: str) -> dict:
-    """Returns what `run.json` records."""
-    return json.loads(Path(run_dir, RUN_FILE).read_text())
+    """Returns what `run.json` records. Raises `ValueError` where it is damaged."""
+    from magenta_vae.music import files
+
+    return files.read_json(os.path.join(run_dir, RUN_FILE))
 
 
 def data_dir_of(run_dir: str) -> str:
@@ -173,46 +181,50 @@ def _record(data_dir: str | None) -> dict:
     }
 
 
-def _find_origin(run_dir: str, origin: Origin | None, old: dict | None) -> dict | None:
+def _find_origin(
+    run_dir: str, origin: Origin | None, old: dict | None, is_begun: bool
+) -> dict | None:
     """Returns the record of where a run's first weights come from."""
-    from magenta_vae.training import checkpoint_files, weights
+    from magenta_vae.training import weights
 
     recorded = (old or {}).get("origin")
     if origin is None:
         return recorded
     origin_dir = os.path.abspath(origin.run_dir)
-    if old and (recorded or {}).get("run_dir") != origin_dir:
+    if is_begun and (recorded or {}).get("run_dir") != origin_dir:
         started = f"from {recorded['run_dir']}" if recorded else "from weights of its own"
         raise ValueError(
             f"--run_dir={run_dir} holds a run that started {started}. Received: "
             f"--init_from={origin.run_dir}. Choose another --run_dir."
         )
-    if checkpoint_files.list_steps(checkpoint_files.folder_of(run_dir)):
+    if is_begun:
         return recorded  # The run goes on: its origin may be gone by now.
     path, step = weights.find_checkpoint(origin_dir, origin.checkpoint)
     return {"run_dir": origin_dir, "checkpoint": path, "step": step, "partial": origin.partial}
 
 
-def _check_same_run(run_dir: str, old_text: str, new_text: str, old: dict, record: dict) -> None:
-    differences = list(
+def _find_difference(run_dir: str, old: dict, new: dict) -> str | None:
+    """Returns how a run differs from what a command asks for, None where it does not."""
+    lines = list(
         difflib.unified_diff(
-            old_text.splitlines(),
-            new_text.splitlines(),
+            Path(run_dir, CONFIG_FILE).read_text().splitlines(),
+            configuration.config_text().splitlines(),
             "the run",
             "this command",
             n=0,
             lineterm="",
         )
     )
-    if differences:
-        raise ValueError(
-            f"--run_dir={run_dir} holds a run of another configuration:\n"
-            + "\n".join(differences)
-            + "\nChoose another --run_dir, or give the configuration it was started with."
+    if lines:
+        return (
+            f"{run_dir} holds a run of another configuration:\n"
+            + "\n".join(lines)
+            + "\nChoose another folder, or give the configuration it was started with."
         )
-    if old["data"] not in (None, record["data"]):
-        raise ValueError(
-            f"--run_dir={run_dir} was started on other data: {old['data_dir']}, with the counts "
-            f"{old['data']['counts']}. This command gives {record['data_dir']}, with the counts "
-            f"{record['data']['counts']}."
+    if old["data"] not in (None, new["data"]):
+        return (
+            f"{run_dir} holds a run that was started on other data: {old['data_dir']}, with the "
+            f"counts {old['data']['counts']}. This command gives {new['data_dir']}, with the "
+            f"counts {new['data']['counts']}."
         )
+    return None

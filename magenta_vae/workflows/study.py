@@ -76,10 +76,15 @@ class Study:
 
         Raises:
             FileNotFoundError: where a model's data set is missing, with the command that builds it.
+            ValueError: where the folder has runs of these models of another scale, binding, number
+                of steps or data set: they would share rows of the table.
         """
-        for model in dict.fromkeys(cell.model for cell in cells):
+        models = {cell.model for cell in cells}
+        for model in models:
             self._find_data(model)
-        pending = [cell for cell in cells if self.result(cell) is None]
+        found = [cell for cell in self.done() if cell.model in models]
+        done = {cell for cell in found if self._is_whole(cell)}
+        pending = [cell for cell in cells if cell not in done]
         self._report(f"{len(cells) - len(pending)} of {len(cells)} runs are done")
         for index, cell in enumerate(pending):
             rest = self._seconds_left(pending[index:])
@@ -90,12 +95,12 @@ class Study:
     def result(self, cell: Cell) -> dict | None:
         """Returns what `result.json` says of a cell, None for one that is not done."""
         path = Path(self.run_dir(cell), RESULT_FILE)
-        return json.loads(path.read_text()) if path.is_file() else None
+        return _read(path) if path.is_file() else None
 
     def done(self) -> Iterator[Cell]:
         """Yields all cells that are done, of whichever call."""
         for path in sorted(Path(self.output_dir, "runs").glob(f"*/{RESULT_FILE}")):
-            yield Cell(*json.loads(path.read_text())["cell"])
+            yield Cell(*_read(path)["cell"])
 
     def run_dir(self, cell: Cell) -> str:
         """Returns the run's folder."""
@@ -111,6 +116,26 @@ class Study:
             )
         return data_dir
 
+    def _configure(self, cell: Cell) -> None:
+        """Parses the configuration of a cell."""
+        scale = [] if self._scale == "full" else [f"scale/{self._scale}.gin"]
+        gin_files = [f"{cell.model}.gin", *scale, *COLUMNS[cell.column][1]]
+        seed = f"configuration.Experiment.seed = {cell.seed}"
+        configuration.parse(gin_files, [NO_PICTURES, *self._gin_params, seed])
+
+    def _is_whole(self, cell: Cell) -> bool:
+        """Says whether a cell that has a result has all its steps; they may have become more."""
+        self._configure(cell)
+        runs.start_run(self.run_dir(cell), self._find_data(cell.model), is_writer=False)
+        max_steps = self._max_steps or configuration.experiment().max_steps
+        step = self.result(cell)["figures"]["step"]
+        if step > max_steps:
+            raise ValueError(
+                f"{self.run_dir(cell)} holds a run of {step:,} steps; this study asks for "
+                f"{max_steps:,}. Choose another --output_dir."
+            )
+        return step == max_steps
+
     def _run(self, cell: Cell) -> None:
         """Trains, evaluates and samples one cell; `result.json` is the last of its files."""
         import keras
@@ -121,19 +146,15 @@ class Study:
 
         keras.backend.clear_session()  # Of the run before.
         run_dir = self.run_dir(cell)
-        scale = [] if self._scale == "full" else [f"scale/{self._scale}.gin"]
-        gin_files = [f"{cell.model}.gin", *scale, *COLUMNS[cell.column][1]]
-        seed = f"configuration.Experiment.seed = {cell.seed}"
-        configuration.parse(gin_files, [NO_PICTURES, *self._gin_params, seed])
+        self._configure(cell)
         data_dir = self._find_data(cell.model)
         with _counted(os.path.join(run_dir, SECONDS_FILE)):
             training.train(run_dir, data_dir, self._max_steps, report=self._report)
         figures = tables.evaluate(run_dir, data_dir, "eval")
-        if cell.column != "baseline":  # It has no latent space to sample from.
-            samples_dir = os.path.join(run_dir, "samples")
-            shutil.rmtree(samples_dir, ignore_errors=True)
-            music = runs.load(run_dir).sample(NUM_SAMPLES, seed=cell.seed)
-            outputs.write_music(music, samples_dir, name="sample", plot=True)
+        samples_dir = os.path.join(run_dir, "samples")
+        shutil.rmtree(samples_dir, ignore_errors=True)
+        music = runs.load(run_dir).sample(NUM_SAMPLES, seed=cell.seed)
+        outputs.write_music(music, samples_dir, name="sample", plot=True)
         result = {
             "cell": cell,
             "seconds": _read_seconds(os.path.join(run_dir, SECONDS_FILE)),
@@ -169,8 +190,14 @@ def _counted(path: str) -> Iterator[None]:
             files.write_text(path, json.dumps(total) + "\n")
 
 
+def _read(path: str | os.PathLike):
+    from magenta_vae.music import files  # Late: see above.
+
+    return files.read_json(path)
+
+
 def _read_seconds(path: str) -> float:
-    return json.loads(Path(path).read_text()) if os.path.exists(path) else 0.0
+    return _read(path) if os.path.exists(path) else 0.0
 
 
 def make_cells(models: Sequence[str], columns: Sequence[str], seeds: Sequence[int]) -> list[Cell]:
@@ -180,8 +207,8 @@ def make_cells(models: Sequence[str], columns: Sequence[str], seeds: Sequence[in
         ValueError: for a model or a column that there is not.
     """
     for name, given, known in (("models", models, MODELS), ("columns", columns, COLUMNS)):
-        if unknown := [each for each in given if each not in known]:
-            raise ValueError(
-                f"--{name} must be of {', '.join(known)}. Received: {', '.join(unknown)}."
-            )
+        unknown = [each for each in given if each not in known]
+        if unknown or not given:
+            received = ", ".join(unknown) if given else "none"
+            raise ValueError(f"--{name} must be of {', '.join(known)}. Received: {received}.")
     return [Cell(model, column, seed) for seed in seeds for model in models for column in columns]

@@ -106,7 +106,6 @@ def write(study: Study) -> str:
     files.write_text(os.path.join(output_dir, "table1.csv"), _format_csv(table))
     for cell in cells:
         path = os.path.join(output_dir, "configs", f"{cell}.gin")
-        os.makedirs(os.path.dirname(path), exist_ok=True)
         with files.replacing(path) as beside:
             shutil.copyfile(os.path.join(study.run_dir(cell), "config.gin"), beside)
     write_curves(study)

@@ -81,7 +81,7 @@ def _train(
     import tensorflow as tf
 
     from magenta_vae.data import input_pipeline
-    from magenta_vae.training import devices, evaluation, precision, summaries
+    from magenta_vae.training import checkpoint_files, devices, evaluation, precision, summaries
 
     is_chief = devices.is_chief(strategy)
     parts = configuration.experiment()
@@ -107,7 +107,8 @@ def _train(
     held_out = evaluation.Evaluation(model, held_out_tokens, parts.eval_batch_size)
     if is_chief:
         config, hyperparameters = configuration.config_text(), configuration.hyperparameters()
-        summaries.describe_run(run_dir, config, hyperparameters)
+        is_new = not checkpoint_files.is_begun(run_dir)
+        summaries.describe_run(run_dir, config, hyperparameters, is_new)
     figures = {}
 
     def evaluate_step(step: int) -> dict[str, float]:
@@ -115,6 +116,7 @@ def _train(
         report(f"held out: {evaluation.format_table(figures)}")
         return evaluation.scalars(figures)
 
+    max_steps = max_steps or parts.max_steps
     step = configuration.make_train()(
         model,
         optimizer,
@@ -125,7 +127,7 @@ def _train(
         evaluate_step,
         run_dir,
         batch_size=parts.batch_size,
-        max_steps=max_steps or parts.max_steps,
+        max_steps=max_steps,
         seed=parts.seed,
         clip_norm=parts.clip_norm,
         micro_batch_size=parts.micro_batch_size,
@@ -133,14 +135,17 @@ def _train(
         report=report,
         show=make_show(parts, model, held_out_tokens),
     )
-    return figures or (held_out(step) if is_chief else {})
+    if is_chief and not figures:
+        report(f"nothing to do: the run stands at step {step:,}, beyond max_steps={max_steps:,}")
+        evaluate_step(step)
+    return figures
 
 
 def _start_from(origin: dict | None, run_dir: str, model, report: Callable[[str], None]) -> None:
     """Gives a run that has no checkpoint of its own yet the weights of the run it starts from."""
     from magenta_vae.training import checkpoint_files, weights
 
-    if origin and not checkpoint_files.list_steps(checkpoint_files.folder_of(run_dir)):
+    if origin and not checkpoint_files.is_begun(run_dir):
         weights.initialize(model, origin["checkpoint"], origin["partial"], report)
 
 

@@ -25,6 +25,8 @@ def test_beam_gives_the_windows_of_the_local_builder(tmp_path, in_process, kind)
         for path in SONGS[:4]:  # Two of them again.
             archive.write(path, Path(path).name)
     (tmp_path / "bad.mid").write_bytes(b"not MIDI")
+    (tmp_path / "beam.beam").mkdir()  # Of a build that was killed.
+    (tmp_path / "beam.beam" / "train-00000-of-00002.tfrecord").write_bytes(b"half")
     files = [*SONGS[2:8], str(tmp_path / "more.zip"), str(tmp_path / "bad.mid")]
     lines = {"local": [], "beam": []}
     local = builder.build(

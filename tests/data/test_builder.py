@@ -262,6 +262,8 @@ def test_files_are_found_at_any_depth_each_once(tmp_path):
         "b.mid",
     ]
     assert len(find_files([str(tmp_path / "a[1]")])) == 2
+    (tmp_path / "Song [v2].mid").touch()
+    assert find_files([str(tmp_path / "Song [v2].mid")]) == [str(tmp_path / "Song [v2].mid")]
     for nothing in (str(tmp_path / "none"), str(tmp_path / "*.wav")):
         with pytest.raises(FileNotFoundError, match="names no MIDI file"):
             find_files([str(tmp_path), nothing])

@@ -131,6 +131,8 @@ def test_inputs_changed_in_between_are_noticed(songs, begun, tmp_path):
         build([*songs, "more.mid"], out, SETTING)
     with pytest.raises(ValueError, match=r"1 new \(.*other.mid\), 1 gone \(.*song-0001.mid\)"):
         build(other, out, SETTING)
+    with pytest.raises(ValueError, match="was begun with memory_mb_per_file=2048, now 1"):
+        build(songs, out, SETTING, memory_mb_per_file=1)
     with pytest.raises(ValueError, match="was begun with settings="):
         build(songs, out, SETTINGS["drums"])
 

@@ -41,6 +41,11 @@ def sleep(number, slow):
     return 2 * number
 
 
+def pause(seconds):
+    time.sleep(seconds)
+    return seconds
+
+
 def take(num_bytes):
     try:
         return len(np.ones(num_bytes, np.uint8))
@@ -150,6 +155,13 @@ def test_memory_is_bounded():
     with Workers(1, memory_bytes=2**28) as pool:
         sizes = [(2**20,), (2**29,), (2**27,)]
         assert list(pool.map(take, sizes, failed)) == [2**20, "too much", 2**27]
+
+
+def test_what_must_not_fail_has_no_bounds():
+    with Workers(1, seconds=0.5, memory_bytes=2**26) as pool:
+        assert list(pool.map(take, [(2**29,)], failed)) == ["too much"]
+        assert list(pool.map(take, [(2**29,)])) == [2**29]
+        assert list(pool.map(pause, [(1.5,)])) == [1.5]
 
 
 def test_no_process_is_left():

@@ -110,13 +110,6 @@ def test_the_effect_is_measured_on_what_is_decoded(learned, windows):
     assert table[-1].split()[-6:] == ["4", "4", "7.500", "1.500", "7.500", "13.500"]
 
 
-def test_a_model_without_a_latent_space_is_refused(windows):
-    baseline = Ruler()
-    baseline.z_size = 0
-    with pytest.raises(ValueError, match="must have a latent space"):
-        attributes.learn(baseline, windows)
-
-
 def test_a_file_is_read_as_it_was_written(learned, tmp_path):
     path = tmp_path / "attributes.json"
     attributes.write(path, learned)

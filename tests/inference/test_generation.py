@@ -4,8 +4,9 @@ from concurrent import futures
 
 import numpy as np
 import pytest
+from inference_models import tiny_model
 
-from magenta_vae.inference import generation
+from magenta_vae.inference import attributes, generation
 from magenta_vae.model import decoders, encoders, music_vae, schedules
 from magenta_vae.music import note_sequences, synthetic, tokens
 from magenta_vae.music.songs import SongError
@@ -34,6 +35,21 @@ def model():
 @pytest.fixture(scope="module")
 def trio():
     return make(TRACKS)
+
+
+def test_a_baseline_encodes_nothing():
+    model, settings = tiny_model("mel_2bar", "variants/baseline.gin")
+    baseline = generation.TrainedModel(model, settings.tracks, settings.num_bars)
+    (music,) = baseline.sample(1, 1.0)
+    for use in (
+        lambda: baseline.encode(music),
+        lambda: baseline.reconstruct(music),
+        lambda: baseline.interpolate(music, music, 3),
+        lambda: baseline.similar(music, 2, 0.5),
+        lambda: attributes.learn(baseline, baseline.tokenize(music)),
+    ):
+        with pytest.raises(ValueError, match="cannot be encoded: the model is a baseline"):
+            use()
 
 
 def serialized(sequences):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,6 +10,7 @@ import tensorflow as tf
 from magenta_vae import configuration
 from magenta_vae.inference import magenta_checkpoint, magenta_import
 from magenta_vae.model import autoregressor, losses
+from magenta_vae.training import precision
 from magenta_vae.workflows import magenta
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "magenta"
@@ -88,6 +90,22 @@ def test_greedy_tokens(imported):
     tokens = model.sample(tf.constant(expected["z"]), autoregressor.greedy)
     np.testing.assert_array_equal(tokens, expected["greedy_tokens"])
     assert len(np.unique(tokens)) > 4  # not one token for ever
+
+
+@pytest.mark.parametrize("config", ["cat-mel_2bar_big", f"{DRUMS}.lokl"])
+def test_mixed_precision_computes_the_same_roughly(config):
+    parse(config)
+    sketch(WIDTHS[folder_of(config).name])  # Its bindings stay.
+    encoded = []
+    for policy in ("float32", "mixed_bfloat16"):
+        keras.utils.set_random_seed(0)
+        with precision.dtype_policy(policy):
+            model = configuration.experiment().make_model()
+        tokens = tf.constant(np.load(folder_of(config) / "expected.npz")["tokens"], tf.int32)
+        encoded.append(np.concatenate(model.encode(tokens), axis=-1))
+    assert encoded[1].dtype == np.float32
+    np.testing.assert_allclose(*encoded, atol=0.05)
+    assert not np.array_equal(*encoded)
 
 
 def test_every_weight_was_assigned(imported):

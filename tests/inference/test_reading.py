@@ -99,3 +99,14 @@ def test_generated_windows_are_read_as_they_are_also_from_files(tracks, tmp_path
 def test_a_wrong_polyphony_is_refused():
     with pytest.raises(ValueError, match="one of refuse, highest. Received: 'lowest'"):
         WindowReader(MELODY, 2, polyphony="lowest")
+
+
+def test_scores_are_read_as_data_sets_read_them(tmp_path):
+    path = tmp_path / "tune.musicxml"
+    path.write_text(
+        """<score-partwise><part-list><score-part id="P1"/></part-list><part id="P1"><measure>
+        <attributes><divisions>1</divisions></attributes><note><pitch><step>E</step>
+        <octave>4</octave></pitch><duration>4</duration></note></measure></part></score-partwise>"""
+    )
+    (window,) = WindowReader(MELODY, 1).read(path)
+    assert window[:, 0].tolist() == [64, *[128] * 15]

@@ -27,3 +27,19 @@ def test_a_failure_leaves_what_was_there(tmp_path):
         raise OSError("the disk is full")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_missing_folder_is_made(tmp_path):
+    files.write_text(tmp_path / "new" / "a.txt", "text")
+    assert (tmp_path / "new" / "a.txt").read_text() == "text"
+    with pytest.raises(FileExistsError, match="a.txt"):
+        files.write_text(tmp_path / "new" / "a.txt" / "b.txt", "text")
+
+
+def test_damage_is_named(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text("{")
+    with pytest.raises(ValueError, match="a.json is damaged"):
+        files.read_json(path)
+    path.write_text("[1]")
+    assert files.read_json(path) == [1]

@@ -6,7 +6,7 @@ import pytest
 from musical import part, sequence, song
 from note_seq import melodies_lib
 
-from magenta_vae.music import tokens, windows
+from magenta_vae.music import attributes, statistics, tokens, windows
 from magenta_vae.music.magenta_tokens import NoteOffMelody, hit_rolls
 from magenta_vae.music.tokens import Drums, Melody, Notes
 
@@ -128,3 +128,27 @@ def test_hits_are_fed_as_note_seq_feeds_them():
 def test_melodies_are_not_fed_as_hits():
     with pytest.raises(ValueError, match=r"Only drums.*\['melody'\]"):
         hit_rolls([Drums(), Melody()])
+
+
+def test_the_papers_classes_say_the_same():
+    paper = (Melody(),)
+    text = ". C4 - . . D4 E4 - A0 C8"
+    window = tokens.tokenize(sequence(part(text)), MELODY, 12)
+    found, tracks = tokens.in_paper_classes(window[None], MELODY)
+    assert tracks == paper
+    np.testing.assert_array_equal(found[0], tokens.tokenize(sequence(part(text)), paper, 12))
+
+
+def test_statistics_and_attributes_are_of_the_notes():
+    rng = np.random.default_rng(0)
+    windows_of_both = [], []
+    for _ in range(20):
+        music = tokens.detokenize(random_window(rng)[:, None], MELODY)
+        for found, track in zip(windows_of_both, (NoteOffMelody(), Melody()), strict=True):
+            found.append(tokens.tokenize(music, [track], 64))
+    for measure in (statistics.measure, attributes.measure):
+        ours, theirs = (
+            measure(np.stack(found), [track])
+            for found, track in zip(windows_of_both, (NoteOffMelody(), Melody()), strict=True)
+        )
+        assert str(ours) == str(theirs) and "note_density" in str(ours)

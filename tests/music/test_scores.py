@@ -98,6 +98,14 @@ def test_a_pick_up_ends_on_a_bar_line_in_every_part():
     assert notes(song, 1) == [(16, 32, 64)]
 
 
+def test_parts_that_leave_measures_short_stay_side_by_side():
+    one = part(FOUR_FOUR + note("G4", 16), note("C4", 16), note("D4", 16))
+    two = part(FOUR_FOUR, note("E4", 8), note("F4", 16), name="P2")
+    song = scores.parse_musicxml(score(one, two))
+    assert notes(song) == [(0, 16, 67), (16, 32, 60), (32, 48, 62)]
+    assert notes(song, 1) == [(16, 24, 64), (32, 48, 65)]
+
+
 def test_triplets_and_decimal_durations():
     triplet = "".join(note(name, 0.5) for name in ("C4", "D4", "E4"))
     song = read(FOUR_FOUR.replace("<divisions>4", "<divisions>1.5") + triplet + note("F4", "4.5"))

@@ -7,7 +7,7 @@ from musical import DRUMS, MELODY, TRIO, midi, part, play, song, time_signature,
 from magenta_vae.music import windows
 from magenta_vae.music.songs import SongError, parse_song
 from magenta_vae.music.tokens import Drums
-from magenta_vae.music.windows import check_metre, longest_run, song_windows
+from magenta_vae.music.windows import check_metre, has_run, song_windows
 
 HOLD, REST = 128, 129
 WHOLE = "C4 -*15 "  # A note of one bar.
@@ -97,8 +97,17 @@ def test_the_rest_that_a_cut_note_leaves_counts():
 
 def test_runs():
     masks = ["0000", "1111", "1011", "1101", "0110"]
-    found = longest_run(np.array([[c == "1" for c in mask] for mask in masks]))
-    assert found.tolist() == [0, 4, 2, 2, 2]
+    rows = np.array([[c == "1" for c in mask] for mask in masks])
+    longest = np.array([0, 4, 2, 2, 2])
+    for length in range(1, 7):
+        assert has_run(rows, length).tolist() == (longest >= length).tolist()
+
+
+@pytest.mark.parametrize("num_bars", [7, 8, 16])  # 128 steps: beyond the integers of a byte.
+def test_a_bar_of_rests_before_the_last_step_is_no_more(num_bars):
+    line = f"C4*{16 * num_bars - 17} .*16 D4"
+    assert len(cut(song(part(line)), num_bars=num_bars)[0].bars) == 1
+    assert not len(cut(song(part(line.replace("C4*", "C4 .*"))), num_bars=num_bars)[0].bars)
 
 
 def test_a_trio_is_the_cross_product():
@@ -182,5 +191,4 @@ def test_counts_of_a_long_random_song():
         for found in cut(song(*[line + " C4" for line in lines]), num_bars=num_bars):
             assert found.num_cut == 41 - num_bars + 1
             assert len(found.bars) == len(found.tokens)
-            runs = longest_run(found.tokens[:, :, 0] == REST)
-            assert not len(runs) or runs.max() <= 16
+            assert not has_run(found.tokens[:, :, 0] == REST, 17).any()

@@ -299,6 +299,12 @@ def test_a_run_on_a_full_disk_ends_with_the_path_and_goes_on_when_there_is_room(
     np.testing.assert_array_equal(model.weight.numpy(), whole)
 
 
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "checkpoints").write_text("in its place")
+    with pytest.raises(OSError, match="checkpoints/step-2 could not be written"):
+        run(tmp_path, max_steps=2)
+
+
 class Wider(keras.Model):
     """`Pull`, with a weight of another shape and one more."""
 

@@ -70,6 +70,7 @@ def test_a_run_records_its_origin_and_goes_on_without_it(tmp_path, data_dir, oth
 def test_another_origin_is_refused_with_both(tmp_path, data_dir, other):
     run_dir = str(tmp_path / "run")
     runs.start_run(run_dir, data_dir, runs.Origin(str(other)))
+    save(run_dir, 1)
     with pytest.raises(ValueError, match=f"started from {other}. Received: --init_from=elsewhere"):
         runs.start_run(run_dir, data_dir, runs.Origin("elsewhere"))
     with pytest.raises(ValueError, match="started from weights of its own. Received: --init_from"):
@@ -98,3 +99,18 @@ def test_a_run_of_another_configuration_is_refused_with_the_difference(tmp_path,
     configuration.parse(["mel_2bar.gin"], ["batch_size = 7"])
     with pytest.raises(ValueError, match="another configuration(.|\n)*batch_size = 7"):
         runs.start_run(str(other), data_dir)
+
+
+def test_a_run_that_learned_nothing_yet_begins_anew(tmp_path, data_dir, other):
+    run_dir = str(tmp_path / "run")
+    runs.start_run(run_dir, data_dir, runs.Origin(str(other)))
+    configuration.parse(["mel_2bar.gin"], ["batch_size = 7"])
+    assert runs.start_run(run_dir, data_dir)["origin"] is None
+    runs.open_run(run_dir)
+    assert configuration.experiment().batch_size == 7
+
+
+def test_a_damaged_record_is_named(tmp_path, data_dir, other):
+    (other / "run.json").write_text("")
+    with pytest.raises(ValueError, match="other/run.json is damaged"):
+        runs.open_run(str(other))

@@ -13,13 +13,13 @@ from magenta_vae.workflows import study, study_report, training
 pytestmark = pytest.mark.usefixtures("forget_configuration")
 
 
-def make_study(folder, data_dirs, report=lambda line: None):
+def make_study(folder, data_dirs, report=lambda line: None, **options):
     data_dir = os.path.join(folder, "data")
     os.makedirs(data_dir, exist_ok=True)
     for name, path in data_dirs.items():
         if not os.path.exists(os.path.join(data_dir, name)):
             os.symlink(path, os.path.join(data_dir, name))
-    return study.Study(os.path.join(folder, "study"), data_dir, "tiny", report=report)
+    return study.Study(os.path.join(folder, "study"), data_dir, "tiny", report=report, **options)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_each_run_is_of_its_column_and_seed(melodies):
         assert f"table1_column = '{name}'" in text
         losses.add(own.result(cell)["figures"]["loss"])
         samples = os.path.join(own.run_dir(cell), "samples")
-        assert os.path.isdir(samples) == (cell.column != "baseline")
+        assert len(os.listdir(samples)) == 2 * study.NUM_SAMPLES  # Each with its picture.
     assert len(losses) == len(cells)
 
 
@@ -59,6 +59,28 @@ def test_what_is_done_is_left_alone(melodies, monkeypatch):
     with pytest.raises(TypeError):
         list(own.run(more))
     assert "1 runs to go, about 0.0 hours" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"gin_params": ["music_vae.MusicVAE.free_bits = 1"]}, "another configuration"),
+        ({"max_steps": 1}, "this study asks for 1"),
+    ],
+)
+def test_runs_made_otherwise_do_not_share_a_table(melodies, data_dirs, options, message):
+    own, cells, _, _ = melodies
+    other = make_study(os.path.dirname(own.output_dir), data_dirs, **options)
+    with pytest.raises(ValueError, match=message):
+        list(other.run(cells[:1]))
+
+
+def test_more_steps_lengthen_what_is_done(data_dirs, tmp_path):
+    cells = study.make_cells(["mel_2bar"], ["baseline"], [0])
+    for steps in (1, 2):
+        own = make_study(str(tmp_path), data_dirs, max_steps=steps)
+        assert list(own.run(cells)) == cells
+        assert own.result(cells[0])["figures"]["step"] == steps
 
 
 def test_the_table_has_mean_spread_and_the_papers_number(melodies):
