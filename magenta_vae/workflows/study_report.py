@@ -157,7 +157,8 @@ def write_curves(study: Study) -> None:
             curves = read_curves(study.run_dir(cell))
             for axes, prefix in zip(panels, CURVES, strict=True):
                 curve = _mean_curve(curves, prefix)
-                if curve:
+                has_none = prefix == "kl" and cell.column == "baseline"  # Without z it is 0.
+                if curve and not has_none:
                     axes.plot(
                         *zip(*curve, strict=True), color=colors[cell.column], label=cell.column
                     )
