@@ -136,7 +136,7 @@ def config_text() -> str:
 def experiment() -> Experiment:
     """Returns the experiment that the parsed configuration describes."""
     try:
-        return gin.get_configurable(Experiment)()
+        return _bound(Experiment)()
     except TypeError as error:
         raise ValueError(f"The configuration is incomplete or does not fit: {error}") from error
 

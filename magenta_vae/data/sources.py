@@ -58,9 +58,10 @@ def find_files(inputs: Sequence[str]) -> list[str]:
     """
     found: set[str] = set()
     for name in inputs:
-        pattern = os.path.join(glob.escape(name), "**") if os.path.isdir(name) else name
-        if os.path.isfile(name):
-            pattern = glob.escape(name)  # Brackets in its name are not a choice of letters.
+        # Brackets in the name of what exists are no choice of letters.
+        pattern = glob.escape(name) if os.path.exists(name) else name
+        if os.path.isdir(name):
+            pattern = os.path.join(pattern, "**")
         paths = [path for path in glob.iglob(pattern, recursive=True) if os.path.isfile(path)]
         if os.path.isdir(name):
             paths = [path for path in paths if _is_music(path) or _opener(path)]
