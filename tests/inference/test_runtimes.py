@@ -41,15 +41,17 @@ def requests(signatures):
     return [(name, inputs, getattr(signatures, name)(**inputs)) for name, inputs in both.items()]
 
 
-def assert_same(outputs, expected):
+def assert_same(signatures, outputs, expected):
     assert outputs.keys() == expected.keys()
     if "tokens" in expected:
         np.testing.assert_array_equal(outputs["tokens"], expected["tokens"])
         return
+    # Over 512 steps rounding grows: half a unit in the last place of each weight moves mu by up
+    # to 7e-4.
+    is_long = signatures.fields["tokens"].shape[0] >= 512
+    tolerances = {"rtol": 1e-3, "atol": 1e-3} if is_long else {"rtol": 1e-4, "atol": 1e-5}
     for name, value in expected.items():
-        # Over 512 steps rounding grows: half a unit in the last place of each weight moves mu by up
-        # to 7e-4.
-        np.testing.assert_allclose(outputs[name], value, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(outputs[name], value, **tolerances)
 
 
 def test_onnx_gives_the_same(signatures, tmp_path):
@@ -60,10 +62,10 @@ def test_onnx_gives_the_same(signatures, tmp_path):
         session = onnxruntime.InferenceSession(tmp_path / "onnx" / f"{name}.onnx")
         names = [output.name for output in session.get_outputs()]
         assert all(one.shape[0] == "batch" for one in session.get_inputs())
-        assert_same(dict(zip(names, session.run(None, inputs), strict=True)), expected)
+        assert_same(signatures, dict(zip(names, session.run(None, inputs), strict=True)), expected)
         one = {field: value[1:] for field, value in inputs.items()}  # another batch size
         last = {field: value[1:] for field, value in expected.items()}
-        assert_same(dict(zip(names, session.run(None, one), strict=True)), last)
+        assert_same(signatures, dict(zip(names, session.run(None, one), strict=True)), last)
         metadata = session.get_modelmeta().custom_metadata_map
         assert json.loads(metadata["description"]) == {"num_bars": 2}
 
@@ -73,4 +75,4 @@ def test_litert_gives_the_same(signatures, tmp_path):
     runtimes.write_litert(signatures, str(tmp_path / "litert"), NUM_ROWS)
     loaded = interpreter.Interpreter(str(tmp_path / "litert" / "model.tflite"))
     for name, inputs, expected in requests(signatures):
-        assert_same(loaded.get_signature_runner(name)(**inputs), expected)
+        assert_same(signatures, loaded.get_signature_runner(name)(**inputs), expected)
