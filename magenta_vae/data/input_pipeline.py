@@ -6,7 +6,6 @@ a function of (seed, step) alone, whatever the number of replicas, so that a run
 reads what it would have read.
 """
 
-import json
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ import tensorflow as tf
 from magenta_vae.data.builder import Settings
 from magenta_vae.data.decoding import tokenize_records
 from magenta_vae.data.records import read_sound_records
+from magenta_vae.music import files
 from magenta_vae.music import tokens as music_tokens
 
 RECORDS_PER_READ, BYTES_PER_READ = 1024, 2**20
@@ -83,12 +83,9 @@ def read_description(data_dir: str) -> dict:
             f"--data_dir={data_dir} holds no dataset.json: it is not a folder written by "
             "scripts/build_dataset."
         )
-    try:
-        with open(path) as file:
-            description = json.load(file)
-        return {name: description[name] for name in ("settings", "counts", "shards")}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged: {error!r}.") from error
+    names = ("settings", "counts", "shards")
+    description = files.read_json(path, names)
+    return {name: description[name] for name in names}
 
 
 def training_batches(

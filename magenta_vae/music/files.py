@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,21 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         os.fsync(file.fileno())  # Else a power cut may leave the new name with nothing in it.
 
 
-def read_json(path: str | os.PathLike) -> Any:
-    """Returns the values of a JSON file. Raises `ValueError` where it is damaged, with its name."""
+def read_json(path: str | os.PathLike, keys: Collection[str] = ()) -> Any:
+    """Returns the values of a JSON file.
+
+    Args:
+        path: the file.
+        keys: what the object that it holds must have.
+
+    Raises:
+        ValueError: where it is damaged, with its name.
+    """
     try:
-        return json.loads(Path(path).read_text())
+        values = json.loads(Path(path).read_text())
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)} is damaged, it holds no JSON: {error}.") from error
+    found = values if isinstance(values, dict) else ()
+    if missing := [key for key in keys if key not in found]:
+        raise ValueError(f"{os.fspath(path)} is damaged, it holds no {', '.join(missing)}.")
+    return values

@@ -124,7 +124,7 @@ def read_record(run_dir: str) -> dict:
     """Returns what `run.json` records. Raises `ValueError` where it is damaged."""
     from magenta_vae.music import files
 
-    return files.read_json(os.path.join(run_dir, RUN_FILE))
+    return files.read_json(os.path.join(run_dir, RUN_FILE), ("data_dir", "data", "packages"))
 
 
 def data_dir_of(run_dir: str) -> str:

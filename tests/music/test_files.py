@@ -43,3 +43,7 @@ def test_damage_is_named(tmp_path):
         files.read_json(path)
     path.write_text("[1]")
     assert files.read_json(path) == [1]
+    with pytest.raises(ValueError, match="a.json is damaged, it holds no b, c"):
+        files.read_json(path, ("b", "c"))
+    path.write_text('{"b": null}')
+    assert files.read_json(path, ("b",)) == {"b": None}

@@ -110,7 +110,8 @@ def test_a_run_that_learned_nothing_yet_begins_anew(tmp_path, data_dir, other):
     assert configuration.experiment().batch_size == 7
 
 
-def test_a_damaged_record_is_named(tmp_path, data_dir, other):
-    (other / "run.json").write_text("")
+@pytest.mark.parametrize("text", ["", "[]", '{"data": null}'])
+def test_a_damaged_record_is_named(tmp_path, data_dir, other, text):
+    (other / "run.json").write_text(text)
     with pytest.raises(ValueError, match="other/run.json is damaged"):
         runs.open_run(str(other))
