@@ -207,8 +207,8 @@ def _find_difference(run_dir: str, old: dict, new: dict) -> str | None:
     """Returns how a run differs from what a command asks for, None where it does not."""
     lines = list(
         difflib.unified_diff(
-            Path(run_dir, CONFIG_FILE).read_text().splitlines(),
-            configuration.config_text().splitlines(),
+            _lines_but_length(Path(run_dir, CONFIG_FILE).read_text()),
+            _lines_but_length(configuration.config_text()),
             "the run",
             "this command",
             n=0,
@@ -228,3 +228,8 @@ def _find_difference(run_dir: str, old: dict, new: dict) -> str | None:
             f"counts {new['data']['counts']}."
         )
     return None
+
+
+def _lines_but_length(config: str) -> list[str]:
+    """Returns the lines of a configuration without that of `max_steps`: a run may go on longer."""
+    return [line for line in config.splitlines() if ".Experiment.max_steps = " not in line]

@@ -101,6 +101,13 @@ def test_a_run_of_another_configuration_is_refused_with_the_difference(tmp_path,
         runs.start_run(str(other), data_dir)
 
 
+def test_a_run_may_be_given_more_steps(data_dir, other):
+    configuration.parse([str(other / "config.gin")], ["configuration.Experiment.max_steps = 12345"])
+    runs.start_run(str(other), data_dir)
+    runs.open_run(str(other))
+    assert configuration.experiment().max_steps == 12345
+
+
 def test_a_run_that_learned_nothing_yet_begins_anew(tmp_path, data_dir, other):
     run_dir = str(tmp_path / "run")
     runs.start_run(run_dir, data_dir, runs.Origin(str(other)))
