@@ -30,7 +30,6 @@ def write_music(
         soundfont: what plays it; one that is found, or the built-in synthesizer, by default.
         report: is told what plays it.
     """
-    os.makedirs(output_dir, exist_ok=True)
     write = _piece_writer(audio, soundfont, report)
     paths = []
     for index, sequence in enumerate(sequences):

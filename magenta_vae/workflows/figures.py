@@ -89,7 +89,6 @@ def write_figure(
     else:
         music = shown = model.sample(1, temperature, seed)
         drawing = plots.draw_score(*shown)
-    os.makedirs(output_dir, exist_ok=True)
     base = os.path.join(output_dir, f"figure{figure}")
     paths = [f"{base}{suffix}" for suffix in suffixes]
     for path in paths:

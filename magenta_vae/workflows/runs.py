@@ -162,7 +162,6 @@ def _write(run_dir: str, record: dict) -> None:
     """Writes a run's record and the parsed configuration."""
     from magenta_vae.music import files
 
-    os.makedirs(run_dir, exist_ok=True)
     # config.gin last: it is what makes the folder a run.
     files.write_text(os.path.join(run_dir, RUN_FILE), json.dumps(record, indent=2) + "\n")
     files.write_text(os.path.join(run_dir, CONFIG_FILE), configuration.config_text())
