@@ -89,18 +89,21 @@ class Autoregressor(keras.layers.Layer):
         """Returns float32 logits of each track for hidden states of the last layer, [rows, U]."""
         return tf.split(tf.cast(self._head(hidden), tf.float32), self.num_classes, axis=-1)
 
-    def predict(self, context: tf.Tensor, previous: tf.Tensor) -> list[tf.Tensor]:
+    def predict(self, context: tf.Tensor, previous: tf.Tensor, training: bool) -> list[tf.Tensor]:
         """Predicts every step from given previous tokens.
 
         Args:
             context: float [rows, context_size].
             previous: int32 [rows, steps, tracks], the token before each step.
+            training: whether to keep what a gradient will need.
 
         Returns:
             Logits of each track, float [rows, steps, classes].
         """
         return self._logits_of_steps(
-            self._unrolling.follow(*self._stack(context), tf.transpose(previous, [1, 0, 2]))
+            self._unrolling.follow(
+                *self._stack(context), tf.transpose(previous, [1, 0, 2]), training
+            )
         )
 
     def predict_scheduled(
@@ -161,11 +164,11 @@ def nothing(parts: Sequence[Autoregressor], num_rows) -> tf.Tensor:
 
 
 def predict(
-    parts: Sequence[Autoregressor], context: tf.Tensor, previous: tf.Tensor
+    parts: Sequence[Autoregressor], context: tf.Tensor, previous: tf.Tensor, training: bool
 ) -> list[tf.Tensor]:
     """Returns logits of each track, float [rows, steps, classes]; see `Autoregressor.predict`."""
     each = zip(parts, _split_tracks(parts, previous), strict=True)
-    return [logits for part, own in each for logits in part.predict(context, own)]
+    return [logits for part, own in each for logits in part.predict(context, own, training)]
 
 
 def predict_scheduled(

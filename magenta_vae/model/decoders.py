@@ -46,14 +46,15 @@ class FlatDecoder(keras.layers.Layer):
             )
         self.built = True
 
-    def predict(self, z: tf.Tensor, tokens: tf.Tensor) -> list[tf.Tensor]:
+    def predict(self, z: tf.Tensor, tokens: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
         """Returns teacher-forced logits of each track, float [batch, steps, classes].
 
         Args:
             z: float [batch, z_size].
             tokens: int32 [batch, steps, tracks], the true tokens.
+            training: whether to keep what a gradient will need.
         """
-        return self._autoregressor.predict(z, _previous(self._first(z), tokens))
+        return self._autoregressor.predict(z, _previous(self._first(z), tokens), training)
 
     def predict_scheduled(
         self, z: tf.Tensor, tokens: tf.Tensor, probability: tf.Tensor, noise: Noise
@@ -194,15 +195,18 @@ class HierarchicalDecoder(keras.layers.Layer):
     def _parts(self) -> list[Autoregressor]:
         return [getattr(self, f"track_{track}") for track in range(self._num_tracks)]
 
-    def predict(self, z: tf.Tensor, tokens: tf.Tensor) -> list[tf.Tensor]:
+    def predict(self, z: tf.Tensor, tokens: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
         """Returns teacher-forced logits of each track, float [batch, steps, classes].
 
         Args:
             z: float [batch, z_size].
             tokens: int32 [batch, steps, tracks], the true tokens.
+            training: whether to keep what a gradient will need.
         """
         previous = self._split(_previous(self._first(z), tokens))
-        return self._join(autoregressor.predict(self._parts, self._embeddings(z), previous))
+        return self._join(
+            autoregressor.predict(self._parts, self._embeddings(z), previous, training)
+        )
 
     def predict_scheduled(
         self, z: tf.Tensor, tokens: tf.Tensor, probability: tf.Tensor, noise: Noise

@@ -44,25 +44,29 @@ class BidirectionalLSTM(keras.layers.Layer):
             self._linear.build((None, 2 * num_units))
         self.built = True
 
-    def call(self, tokens: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns mu and sigma, float32 [batch, z_size], of int32 [batch, steps, tracks]."""
+    def call(self, tokens: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns mu and sigma, float32 [batch, z_size], of int32 [batch, steps, tracks].
+
+        Args:
+            tokens: of all tracks.
+            training: whether to keep what a gradient will need.
+        """
         steps_first = tf.transpose(tokens, [1, 0, 2])
         finals = [
-            self._final_output(self._forward, steps_first),
-            self._final_output(self._backward, steps_first[::-1]),
+            self._final_output(self._forward, steps_first, training),
+            self._final_output(self._backward, steps_first[::-1], training),
         ]
         outputs = tf.cast(self._linear(tf.concat(finals, axis=-1)), tf.float32)
         mu, sigma_pre = tf.split(outputs, 2, axis=-1)
         return mu, tf.exp(2 * sigma_pre)
 
-    def _final_output(self, layer: LSTMLayer, tokens: tf.Tensor) -> tf.Tensor:
+    def _final_output(self, layer: LSTMLayer, tokens: tf.Tensor, training: bool) -> tf.Tensor:
         num_rows = tf.shape(tokens)[1]
         zeros = tf.zeros([layer.num_units, num_rows], layer.compute_dtype)
         nothing = tf.zeros([num_rows, 0])
-        hidden = self._unrolling.follow(
-            [layer], self._num_classes, nothing, [(zeros, zeros)], tokens
+        return self._unrolling.finish(
+            [layer], self._num_classes, nothing, [(zeros, zeros)], tokens, training
         )
-        return hidden[-1]
 
 
 class NoEncoder(keras.layers.Layer):
@@ -73,7 +77,7 @@ class NoEncoder(keras.layers.Layer):
 
     z_size = 0
 
-    def call(self, tokens: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def call(self, tokens: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns mu and sigma, float [batch, 0], of int32 [batch, steps, tracks]."""
         empty = tf.zeros([tf.shape(tokens)[0], 0])
         return empty, empty

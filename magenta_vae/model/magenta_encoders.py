@@ -51,19 +51,24 @@ class StackedBidirectionalLSTM(keras.layers.Layer):
                 linear.build((None, 2 * units[-1]))
         self.built = True
 
-    def call(self, tokens: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns mu and sigma, float [batch, z_size], of int32 [batch, steps, tracks]."""
+    def call(self, tokens: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns mu and sigma, float [batch, z_size], of int32 [batch, steps, tracks].
+
+        Args:
+            tokens: of all tracks.
+            training: whether to keep what a gradient will need.
+        """
         inputs = tf.transpose(tokens, [1, 0, 2])
         run = self._read_tokens
         for index in range(self._num_layers):
-            ahead = run(getattr(self, f"forward_{index}"), inputs)
-            back = run(getattr(self, f"backward_{index}"), inputs[::-1])
+            ahead = run(getattr(self, f"forward_{index}"), inputs, training)
+            back = run(getattr(self, f"backward_{index}"), inputs[::-1], training)
             inputs = tf.concat([ahead, back[::-1]], axis=-1)  # [T, B, 2U]
             run = _read_outputs
         final = tf.concat([ahead[-1], back[-1]], axis=-1)
         return tuple(tf.cast(linear(final), tf.float32) for linear in (self._mu, self._sigma))
 
-    def _read_tokens(self, layer: LSTMLayer, tokens: tf.Tensor) -> tf.Tensor:
+    def _read_tokens(self, layer: LSTMLayer, tokens: tf.Tensor, training: bool) -> tf.Tensor:
         """Returns the outputs of all steps: int32 [T, B, K] -> [T, B, U]."""
         tables = tf.split(layer.compute_weights()[0], self._widths)
         if self._features is not None:
@@ -74,30 +79,23 @@ class StackedBidirectionalLSTM(keras.layers.Layer):
             table=tf.concat(tables, axis=0), offsets=tuple(np.cumsum(sizes).tolist())
         )
         bias = lstm.context_gates(layer, (), tf.zeros([tf.shape(tokens)[1], 0]))
-        return _unroll(layer, weights, bias, tokens)
+        return _unroll(layer, weights, bias, tokens, training)
 
 
-def _read_outputs(layer: LSTMLayer, inputs: tf.Tensor) -> tf.Tensor:
+def _read_outputs(layer: LSTMLayer, inputs: tf.Tensor, training: bool) -> tf.Tensor:
     """Returns the outputs of all steps for those of the layer below: [T, B, D] -> [T, B, U]."""
     # Not tf.matmul: of a sequence, its gradient holds one kernel's gradient for every step.
     kernel, _, bias = layer.compute_weights()
     gates = tf.tensordot(inputs, kernel, axes=1) + bias
     no_tokens = tf.zeros([*tf.unstack(tf.shape(inputs)[:2]), 0], tf.int32)
     no_tokens = tf.ensure_shape(no_tokens, [*inputs.shape[:2], 0])
-    return _unroll(
-        layer, lstm.stack_weights([layer], ()), tf.transpose(gates, [0, 2, 1]), no_tokens
-    )
+    gates = tf.transpose(gates, [0, 2, 1])
+    return _unroll(layer, lstm.stack_weights([layer], ()), gates, no_tokens, training)
 
 
-def _unroll(layer: LSTMLayer, weights, gates: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
+def _unroll(layer: LSTMLayer, weights, gates, tokens: tf.Tensor, training: bool) -> tf.Tensor:
     """Returns the outputs of all steps, from a state of zeros: [T, B, U]."""
     zeros = tf.zeros([layer.num_units, tf.shape(tokens)[1]], gates.dtype)
-    outputs, _ = recurrence.unroll(
-        weights,
-        gates,
-        [(zeros, zeros)],
-        tokens[0],
-        tokens.shape[0],
-        unrolling.following(tokens),
-    )
-    return outputs
+    num_steps, choose = tokens.shape[0], unrolling.following(tokens)
+    arguments = weights, gates, [(zeros, zeros)], tokens[0], num_steps, choose
+    return recurrence.unroll(*arguments)[0] if training else recurrence.outputs(*arguments)

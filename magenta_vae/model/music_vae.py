@@ -56,17 +56,28 @@ class MusicVAE(keras.Model):
         mu, _ = self.encode(tokens)
         return self.decode(mu, tokens)
 
-    def encode(self, tokens: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns mu and sigma, float [batch, z_size], of int32 [batch, steps, tracks]."""
-        return self.encoder(tokens)
+    def encode(self, tokens: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns mu and sigma, float [batch, z_size], of int32 [batch, steps, tracks].
+
+        Args:
+            tokens: of all tracks.
+            training: whether to keep what a gradient will need; without, one takes far more memory.
+        """
+        return self.encoder(tokens, training=training)
 
     def draw_z(self, mu: tf.Tensor, sigma: tf.Tensor, noise: Noise) -> tf.Tensor:
         """Returns z drawn from the posterior, with gradients: float [batch, z_size]."""
         return mu + sigma * noise.normal(LATENT, self.z_size)
 
-    def decode(self, z: tf.Tensor, tokens: tf.Tensor) -> list[tf.Tensor]:
-        """Returns teacher-forced logits of each track, float [batch, steps, classes]."""
-        return self.decoder.predict(z, tokens)
+    def decode(self, z: tf.Tensor, tokens: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
+        """Returns teacher-forced logits of each track, float [batch, steps, classes].
+
+        Args:
+            z: float [batch, z_size].
+            tokens: int32 [batch, steps, tracks], the true tokens.
+            training: see `encode`.
+        """
+        return self.decoder.predict(z, tokens, training)
 
     def sample(self, z: tf.Tensor, choose=autoregressor.greedy) -> tf.Tensor:
         """Runs the decoder on its own output.
@@ -113,11 +124,11 @@ class MusicVAE(keras.Model):
         rows = tf.shape(tokens)[0]
         num_rows = rows if num_rows is None else num_rows
         draws = BatchNoise(seed, num_rows, first_row, rows)
-        mu, sigma = self.encode(tokens)
+        mu, sigma = self.encode(tokens, training=True)
         z = self.draw_z(mu, sigma, draws)
         probability = self._probability(step)
         if self._sampling_probability is None:
-            logits = self.decode(z, tokens)
+            logits = self.decode(z, tokens, training=True)
         else:
             logits = self.decoder.predict_scheduled(z, tokens, probability, draws)
         terms = self.loss_terms(tokens, logits, mu, sigma, step)

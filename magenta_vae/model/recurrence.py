@@ -58,28 +58,57 @@ def unroll(
     return run(*flatten_arguments(weights, constant, states))
 
 
-def read_tokens(
-    weights: StackWeights,
-    constant: tf.Tensor,
-    states: Sequence[State],
-    first: tf.Tensor,
-    num_steps: int,
-    choose: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
-) -> tf.Tensor:
-    """Returns the tokens that `unroll` reads, int32 [steps, rows, tracks], and keeps nothing."""
+# The following take what `unroll` does, give its values, and keep nothing for a gradient.
+
+
+def read_tokens(*arguments) -> tf.Tensor:
+    """Returns the tokens that each step reads, int32 [steps, rows, tracks]."""
+    return _scan(*arguments, lambda tokens, states: [tokens])[1][0]
+
+
+def outputs(*arguments) -> tf.Tensor:
+    """Returns the hidden states of the last layer, [steps, rows, U]."""
+    return _scan(*arguments, lambda tokens, states: [tf.transpose(states[-1][0])])[1][0]
+
+
+def final_output(*arguments) -> tf.Tensor:
+    """Returns the hidden state of the last layer after the last step, [rows, U]."""
+    states, _ = _scan(*arguments, lambda tokens, states: [])
+    return tf.transpose(states[-1][0])
+
+
+def _scan(weights, constant, states, first, num_steps, choose, collect):
+    """Takes the steps of `unroll`.
+
+    Args:
+        collect: (tokens that a step read, states after it) -> what is wanted of every step.
+
+    Returns:
+        The last states, and what was collected, [steps, ...] each.
+    """
     take_step = StackSteps(weights)
-    read = tf.TensorArray(tf.int32, num_steps, element_shape=first.shape)
+    arrays = [
+        tf.TensorArray(each.dtype, num_steps, element_shape=each.shape)
+        for each in collect(first, states)
+    ]
 
-    def body(t, tokens, states, read):
-        read = read.write(t, tokens)
-        states, _ = take_step(constant, tokens, states)
+    def body(t, tokens, states, arrays):
+        states, _ = take_step(_at(constant, t), tokens, states)
+        collected = zip(arrays, collect(tokens, states), strict=True)
+        arrays = [array.write(t, each) for array, each in collected]
         chosen = tf.ensure_shape(choose(t, tf.transpose(states[-1][0])), tokens.shape)
-        return t + 1, chosen, states, read
+        return t + 1, chosen, states, arrays
 
-    *_, read = tf.while_loop(
-        lambda t, *_: t < num_steps, body, (0, first, list(states), read), parallel_iterations=1
+    loop = (0, first, list(states), arrays)
+    *_, states, arrays = tf.while_loop(
+        lambda t, *_: t < num_steps, body, loop, parallel_iterations=1
     )
-    return read.stack()
+    return states, [array.stack() for array in arrays]
+
+
+def _at(constant: tf.Tensor, step) -> tf.Tensor:
+    """Returns what is added to the first gates at a step, [4U, rows]; see `unroll`."""
+    return constant if constant.shape.rank == 2 else constant[step]
 
 
 def count_steps(sequence: tf.Tensor) -> int | tf.Tensor:
@@ -117,7 +146,7 @@ def constant_gradient(d_gates: tf.Tensor) -> tf.Tensor:
 class Kept(NamedTuple):
     """What the gradient needs of a layer: arrays over steps."""
 
-    gates: tuple[tf.TensorArray, ...]  # [2U, rows], [U, rows], [U, rows]; see `_cell`
+    gates: tuple[tf.TensorArray, ...]  # [2U, rows], [U, rows], [U, rows]; see `lstm._cell`
     cells: tf.TensorArray  # [U, rows], each step's before it
     outputs: tf.TensorArray | tf.Tensor  # hidden states [rows, U]; after the loop one tensor
 
@@ -147,8 +176,7 @@ def forward(weights, constant, states, first, num_steps, choose):
 
     def body(t, tokens, states, kept, read):
         cells = [cell for _, cell in states]
-        own_constant = constant if constant.shape.rank == 2 else constant[t]
-        states, activated = take_step(own_constant, tokens, states)
+        states, activated = take_step(_at(constant, t), tokens, states)
         outputs = [tf.transpose(hidden) for hidden, _ in states]
         kept = [
             Kept(

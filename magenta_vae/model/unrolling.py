@@ -30,6 +30,7 @@ class Unrolling:
         context: tf.Tensor,
         states: Sequence[State],
         tokens: tf.Tensor,
+        training: bool,
     ) -> tf.Tensor:
         """Runs a stack that reads given tokens.
 
@@ -39,16 +40,30 @@ class Unrolling:
             context: float [rows, context_size].
             states: of each layer at the start.
             tokens: int32 [steps, rows, tracks].
+            training: whether to keep what a gradient will need.
 
         Returns:
             The hidden states of the last layer, [steps, rows, U].
         """
         if self._takes_cudnn(layers):
             return _run_keras(layers, num_classes, context, states, tokens)
-        num_steps = recurrence.count_steps(tokens)
-        return self._loop(
-            layers, num_classes, context, states, tokens[0], num_steps, following(tokens)
-        )
+        loop = self._loop if training else recurrence.outputs
+        return loop(*_given(layers, num_classes, context, states, tokens))
+
+    def finish(
+        self,
+        layers: Sequence[LSTMLayer],
+        num_classes: Sequence[int],
+        context: tf.Tensor,
+        states: Sequence[State],
+        tokens: tf.Tensor,
+        training: bool,
+    ) -> tf.Tensor:
+        """Runs a stack as `follow` does, for its last output alone: [rows, U]."""
+        arguments = layers, num_classes, context, states, tokens
+        if training or self._takes_cudnn(layers):
+            return self.follow(*arguments, training)[-1]
+        return recurrence.final_output(*_given(*arguments))
 
     def draw(
         self,
@@ -75,10 +90,11 @@ class Unrolling:
         if self._takes_cudnn(layers):
             # A kernel of a whole sequence wants its tokens before: one loop, of no gradient, draws
             # them.
-            weights, constant = _weigh(layers, num_classes, context)
-            tokens = recurrence.read_tokens(weights, constant, states, first, num_steps, choose)
+            weights = _weigh(layers, num_classes, context)
+            tokens = recurrence.read_tokens(*weights, states, first, num_steps, choose)
             return _run_keras(layers, num_classes, context, states, tokens)
-        return self._loop(layers, num_classes, context, states, first, num_steps, choose)
+        weights = _weigh(layers, num_classes, context)
+        return self._loop(*weights, states, first, num_steps, choose)
 
     def _takes_cudnn(self, layers: Sequence[LSTMLayer]) -> bool:
         return (
@@ -88,10 +104,9 @@ class Unrolling:
             and lstm.has_gpu()
         )
 
-    def _loop(self, layers, num_classes, context, states, first, num_steps, choose) -> tf.Tensor:
+    def _loop(self, *arguments) -> tf.Tensor:
         unroll = recomputation.unroll if self.recompute else recurrence.unroll
-        weights, constant = _weigh(layers, num_classes, context)
-        hidden, _ = unroll(weights, constant, states, first, num_steps, choose)
+        hidden, _ = unroll(*arguments)
         return hidden
 
 
@@ -99,6 +114,12 @@ def following(tokens: tf.Tensor) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """Returns a choice of what given tokens, int32 [steps, rows, tracks], say at each step."""
     last = tf.shape(tokens)[0] - 1
     return lambda step, _: tokens[tf.minimum(step + 1, last)]
+
+
+def _given(layers, num_classes, context, states, tokens):
+    """Returns the arguments of loops that read given tokens."""
+    weights = _weigh(layers, num_classes, context)
+    return *weights, states, tokens[0], recurrence.count_steps(tokens), following(tokens)
 
 
 def _weigh(layers, num_classes, context):

@@ -76,6 +76,8 @@ def test_teacher_forcing_equals_the_reference(z, tokens, activation):
     decoder = make_decoder(state_activation=activation)
     logits = decoder.predict(z, tokens)
     assert [track.shape for track in logits] == [(BATCH, STEPS, n) for n in NUM_CLASSES]
+    kept = decoder.predict(z, tokens, training=True)
+    np.testing.assert_allclose(tf.concat(kept, -1), tf.concat(logits, -1), atol=1e-6)
     expected = reference_predict(decoder, z, shift(tokens), tf.tanh if activation else tf.identity)
     np.testing.assert_allclose(tf.concat(logits, -1), expected, atol=1e-5)
 

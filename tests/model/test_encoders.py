@@ -1,5 +1,7 @@
 """The encoder equals Keras' bidirectional LSTM and a linear layer, on one-hot tokens."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -74,6 +76,17 @@ def test_examples_are_encoded_alone_and_graph_equals_eager():
         alone_mu, alone_sigma = graph(tokens[row : row + 1])
         np.testing.assert_allclose(alone_mu[0], mu[row], atol=1e-6)
         np.testing.assert_allclose(alone_sigma[0], sigma[row], rtol=1e-5)
+
+
+def test_only_training_keeps_the_steps():
+    encoder, tokens = make_encoder((5, 6)), make_tokens((5, 6))
+    for kept, found in zip(encoder(tokens, training=True), encoder(tokens), strict=True):
+        np.testing.assert_allclose(found, kept, atol=1e-6)
+    for training, num_lists in ((True, 12), (False, 0)):  # Six a direction, and nothing.
+        encode = tf.function(partial(encoder, training=training), autograph=False)
+        operations = encode.get_concrete_function(tokens).graph.get_operations()
+        kinds = [operation.type for operation in operations]
+        assert kinds.count("TensorListReserve") == num_lists
 
 
 def test_weights_are_named_by_their_place():

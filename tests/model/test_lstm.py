@@ -142,6 +142,27 @@ def test_the_choice_reads_the_last_layers_state_and_is_read_by_the_next_step():
     np.testing.assert_allclose(outputs, unroll(layers, read, context, states), atol=1e-6)
 
 
+@pytest.mark.parametrize("at_each_step", [False, True])
+def test_loops_that_keep_nothing_give_the_values(at_each_step):
+    layers, states, context = make_layers(2), make_states(2), normal(ROWS, CONTEXT)
+    first, chosen = make_tokens()[0], make_tokens()
+    constant = lstm.context_gates(layers[0], NUM_CLASSES, context)
+    if at_each_step:
+        constant = constant[None] + normal(STEPS, 4 * UNITS, 1)
+    arguments = (
+        lstm.stack_weights(layers, NUM_CLASSES),
+        constant,
+        [(tf.transpose(hidden), tf.transpose(cell)) for hidden, cell in states],
+        first,
+        STEPS,
+        lambda step, hidden: chosen[step] * tf.cast(hidden[:, :1] > 0, tf.int32),
+    )
+    outputs, read = recurrence.unroll(*arguments)
+    np.testing.assert_array_equal(recurrence.read_tokens(*arguments), read)
+    np.testing.assert_allclose(recurrence.outputs(*arguments), outputs, atol=1e-7)
+    np.testing.assert_allclose(recurrence.final_output(*arguments), outputs[-1], atol=1e-7)
+
+
 def keras_stack(layers):
     """Returns Keras' layers with the same weights."""
     references = []

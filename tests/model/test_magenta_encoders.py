@@ -54,12 +54,13 @@ def test_equals_a_stack_of_keras_layers(units, features):
     np.testing.assert_allclose(sigma, softplus, atol=1e-5)
 
 
-def test_every_weight_gets_the_gradient_of_finite_differences():
+@pytest.mark.parametrize("training", [True, False])
+def test_every_weight_gets_the_gradient_of_finite_differences(training):
     encoder, tokens = make_encoder([3, 2], 2, ROLLS), make_tokens(2, 5)
     direction = tf.constant(RNG.normal(size=(2, 4)), tf.float32)
 
     def loss():
-        mu, sigma = encoder(tokens)
+        mu, sigma = encoder(tokens, training=training)
         return tf.reduce_sum(direction * (mu + sigma * sigma))
 
     with tf.GradientTape() as tape:

@@ -157,3 +157,16 @@ def test_categorical_never_takes_an_impossible_class():
         logits = np.full((3, 3), -np.inf, np.float32)
         logits[:, certain] = 1e4
         np.testing.assert_array_equal(categorical(tf.constant(logits), draws), [certain] * 3)
+
+
+def test_nor_where_a_gpu_rounds_the_factors_of_products(monkeypatch):
+    def to_ten_bits(values):  # As TensorFloat-32 does.
+        bits = tf.bitcast(tf.convert_to_tensor(values), tf.int32)
+        return tf.bitcast(tf.bitwise.bitwise_and(bits + 2**12, -(2**13)), tf.float32)
+
+    matmul = tf.matmul
+    monkeypatch.setattr(tf, "matmul", lambda a, b: matmul(to_ten_bits(a), to_ten_bits(b)))
+    rng = np.random.default_rng(0)
+    logits = np.full((1000, 512), -np.inf, np.float32)
+    logits[:, :20] = np.log(10 ** rng.uniform(-5, 0, (1000, 20)))  # Over two blocks of the sums.
+    assert categorical(tf.constant(logits), tf.fill([1000], LARGEST)).numpy().max() < 20

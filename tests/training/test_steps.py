@@ -27,7 +27,7 @@ def hierarchical(**options):
 DECODERS = pytest.mark.parametrize("make_decoder", [flat, hierarchical])
 
 
-def make_vae(make_decoder=flat, **options):
+def make_vae(make_decoder=flat, sampling_probability=0.5, **options):
     keras.utils.set_random_seed(1)
     return MusicVAE(
         BidirectionalLSTM(CLASSES, 5, Z, **options),
@@ -35,7 +35,7 @@ def make_vae(make_decoder=flat, **options):
         ("lead", "bass"),
         free_bits=0,
         beta=schedules.Constant(1.0),
-        sampling_probability=schedules.Constant(0.5),
+        sampling_probability=sampling_probability and schedules.Constant(sampling_probability),
     )
 
 
@@ -124,15 +124,10 @@ def test_an_unknown_policy_is_refused_and_the_global_one_left_as_it_was():
 
 
 @DECODERS
-@pytest.mark.parametrize("teacher_forcing", [False, True], ids=["scheduled", "teacher forcing"])
-def test_steps_by_the_layers_that_a_gpu_takes_are_the_same(
-    make_decoder, teacher_forcing, monkeypatch
-):
+@pytest.mark.parametrize("probability", [0.5, None], ids=["scheduled", "teacher forcing"])
+def test_steps_by_the_layers_that_a_gpu_takes_are_the_same(make_decoder, probability, monkeypatch):
     def make():
-        vae = make_vae(make_decoder)
-        if teacher_forcing:
-            vae.sampling_probability = None
-        return vae
+        return make_vae(make_decoder, probability)
 
     loops, layers = take_steps(make()), []
     monkeypatch.setattr(lstm, "has_gpu", lambda: True)
