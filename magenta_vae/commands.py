@@ -53,10 +53,16 @@ def define_output_flags(required: bool = True) -> dict[str, flags.FlagHolder]:
 
 def define_sound_flags() -> dict[str, flags.FlagHolder]:
     """Defines --audio and --soundfont and returns them by their names."""
-    return {
+    defined = {
         "audio": flags.DEFINE_bool("audio", False, "Also write sound (.wav)."),
         "soundfont": flags.DEFINE_string("soundfont", None, "A SoundFont (.sf2) that plays it."),
     }
+    flags.register_multi_flags_validator(
+        list(defined),
+        lambda given: given["audio"] or not given["soundfont"],
+        message="--soundfont is what plays --audio: give both",
+    )
+    return defined
 
 
 def define_reading_flags() -> dict[str, flags.FlagHolder]:
@@ -125,7 +131,7 @@ def run(main: Callable[[Sequence[str]], None], takes_arguments: bool = False) ->
         quick_start.install()
         try:
             main(arguments)
-        except (OSError, ValueError, ArithmeticError) as error:
+        except (OSError, ValueError, ArithmeticError, MemoryError) as error:
             if traceback.value:
                 raise
             sys.exit(f"error: {error}")

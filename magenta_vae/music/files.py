@@ -1,12 +1,16 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and by one process at a time."""
 
 import contextlib
+import errno
 import json
 import os
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+# What a disk says that knows no locks, as some of networks do.
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 @contextlib.contextmanager
@@ -32,10 +36,59 @@ def make_folder_of(path: str | os.PathLike) -> None:
 
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes a text file whole or not at all."""
+    write_lines(path, [text])
+
+
+def write_lines(path: str | os.PathLike, lines: Iterable[str]) -> None:
+    """Writes lines, each with its end, as a text file, whole or not at all."""
     with replacing(path) as beside, open(beside, "w") as file:
-        file.write(text)
+        file.writelines(lines)
         file.flush()
         os.fsync(file.fileno())  # Else a power cut may leave the new name with nothing in it.
+
+
+def require_new_folder(flag: str, folder: str) -> None:
+    """Raises `FileExistsError` unless another folder can be renamed to this one.
+
+    Args:
+        flag: what the folder was given by.
+        folder: its real path.
+    """
+    if os.path.isfile(folder) or (os.path.isdir(folder) and os.listdir(folder)):
+        raise FileExistsError(
+            f"{flag}={folder} is not an empty folder: what is there is never overwritten. "
+            "Remove it or choose another folder."
+        )
+    if os.path.ismount(folder):
+        raise FileExistsError(
+            f"{flag}={folder} is where a disk is mounted, which cannot be done whole or not at "
+            "all: choose a folder in it."
+        )
+
+
+@contextlib.contextmanager
+def locked(path: str | os.PathLike, busy: str) -> Iterator[None]:
+    """Holds a lock, which ends with the process at the latest; the file that it lies on stays.
+
+    Args:
+        path: the file.
+        busy: what to say where another process holds it.
+
+    Raises:
+        FileExistsError: where another process holds it.
+    """
+    import fcntl
+
+    make_folder_of(path)
+    with open(path, "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FileExistsError(busy) from error
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+        yield
 
 
 def read_json(path: str | os.PathLike, keys: Collection[str] = ()) -> Any:

@@ -73,6 +73,8 @@ def newest_readable(folder: str, report: Callable[[str], None]) -> int | None:
             read_whole(path_of(folder, step))
             return step
         except DamagedCheckpoint as error:
+            if step not in list_steps(folder):  # A run that trains has removed it meanwhile.
+                return newest_readable(folder, report)
             report(f"{error} Looking for the one before it.")
     if steps:
         raise DamagedCheckpoint(

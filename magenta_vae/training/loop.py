@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from magenta_vae.training import devices, signals
+from magenta_vae.training import devices, disk, signals
 from magenta_vae.training.checkpoints import BestCheckpoint, Checkpoints
 from magenta_vae.training.held_out import HeldOut
 from magenta_vae.training.progress import Progress
@@ -71,6 +71,7 @@ def train(
             scaling makes so is not among these, its step is skipped.
         TrainingStopped: where SIGTERM or Ctrl-C asked to stop; the step it stands at is saved.
         DamagedCheckpoint: where the run has checkpoints and none can be read.
+        MemoryError: where a device has too little memory.
         OSError: where a checkpoint or a summary cannot be written.
         ValueError: where the batch does not divide over the replicas, or their shares into
             micro-batches.
@@ -125,6 +126,11 @@ def train(
             if step:
                 checkpoints.save()
             raise signals.TrainingStopped(step, checkpoints.latest, stop.number) from None
+        except tf.errors.ResourceExhaustedError as error:
+            raise MemoryError(
+                f"Memory ran out after step {step:,}: {disk.reason(error)}. Try a smaller "
+                "micro_batch_size, recompute=True or a smaller batch_size; the README says how."
+            ) from error
     devices.require_agreement(strategy, step, "step to end at")  # The chief may still evaluate.
     return step
 

@@ -1,5 +1,6 @@
 """Weights of a run: to use it, and to start another run from them."""
 
+import os
 import warnings
 from collections.abc import Callable
 
@@ -60,7 +61,9 @@ def load_weights(run_dir: str, model, checkpoint: str | int = LATEST) -> int:
     try:
         status = tf.train.Checkpoint(model=model).read(path)
         status.assert_existing_objects_matched()
-    except (AssertionError, ValueError) as error:
+    except (AssertionError, ValueError, tf.errors.NotFoundError) as error:
+        if not os.path.exists(f"{path}.index"):  # A run that trains has removed it meanwhile.
+            return load_weights(run_dir, model, checkpoint)
         raise ValueError(f"{path} does not fit the model of its config.gin: {error}") from error
     status.expect_partial()
     return step

@@ -15,6 +15,7 @@ from magenta_vae import configuration
 
 CONFIG_FILE = "config.gin"
 RUN_FILE = "run.json"
+LOCK_FILE = "lock"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +69,18 @@ def start_run(
     if is_writer:
         _write(run_dir, record)
     return record
+
+
+def locked(run_dir: str):
+    """Keeps other processes from writing a run, within.
+
+    Raises:
+        FileExistsError: where another process is at it.
+    """
+    from magenta_vae.music import files
+
+    busy = f"Another process trains the run in {run_dir}: wait for it, end it or choose another."
+    return files.locked(os.path.join(run_dir, LOCK_FILE), busy)
 
 
 def start_imported_run(run_dir: str, imported: dict) -> None:
@@ -169,12 +182,12 @@ def _write(run_dir: str, record: dict) -> None:
 
 def _record(data_dir: str | None) -> dict:
     """Returns what a run should remember of its surroundings."""
-    from magenta_vae.data import input_pipeline
+    from magenta_vae.data import descriptions
 
     packages = ("magenta_vae", "tensorflow", "keras", "tensorflow-probability", "numpy")
     return {
         "data_dir": os.path.abspath(data_dir) if data_dir else None,
-        "data": input_pipeline.read_description(data_dir) if data_dir else None,
+        "data": descriptions.read(data_dir) if data_dir else None,
         "packages": {name: metadata.version(name) for name in packages},
         "python": platform.python_version(),
     }

@@ -1,5 +1,6 @@
 """Runs of the parsed configuration."""
 
+import contextlib
 import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -77,11 +78,10 @@ def describe_next_steps(run_dir: str) -> str:
 def _train(
     strategy, run_dir: str, data_dir: str, max_steps: int | None, report, origin, skip_corrupt
 ) -> dict:
-    import keras
     import tensorflow as tf
 
     from magenta_vae.data import input_pipeline
-    from magenta_vae.training import checkpoint_files, devices, evaluation, precision, summaries
+    from magenta_vae.training import devices, precision
 
     is_chief = devices.is_chief(strategy)
     parts = configuration.experiment()
@@ -89,11 +89,24 @@ def _train(
         split: input_pipeline.load_tokens(data_dir, split, parts.settings, skip_corrupt)
         for split in ("train", "eval")
     }
-    held_out_tokens = splits["eval"][: parts.eval_examples]
     # Refuses what does not fit before anything is made.
     with tf.Graph().as_default(), precision.dtype_policy(parts.dtype_policy):
-        make_show(parts, parts.make_model(), held_out_tokens)
-    record = runs.start_run(run_dir, data_dir, origin, is_chief)
+        make_show(parts, parts.make_model(), splits["eval"][: parts.eval_examples])
+    with runs.locked(run_dir) if is_chief else contextlib.nullcontext():
+        record = runs.start_run(run_dir, data_dir, origin, is_chief)
+        return _go_on(strategy, run_dir, record, splits, max_steps, report)
+
+
+def _go_on(strategy, run_dir: str, record: dict, splits: dict, max_steps: int | None, report):
+    """Trains a run that is started, from where it stands."""
+    import keras
+
+    from magenta_vae.data import input_pipeline
+    from magenta_vae.training import checkpoint_files, devices, evaluation, precision, summaries
+
+    is_chief = devices.is_chief(strategy)
+    parts = configuration.experiment()
+    held_out_tokens = splits["eval"][: parts.eval_examples]
     devices.require_agreement(strategy, _digest(record, splits), "configuration, data and origin")
     keras.utils.set_random_seed(parts.seed)
     with strategy.scope(), precision.dtype_policy(parts.dtype_policy):

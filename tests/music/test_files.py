@@ -1,5 +1,7 @@
 """Files are whole or absent."""
 
+import errno
+import fcntl
 import os
 
 import pytest
@@ -34,6 +36,28 @@ def test_a_missing_folder_is_made(tmp_path):
     assert (tmp_path / "new" / "a.txt").read_text() == "text"
     with pytest.raises(FileExistsError, match="a.txt"):
         files.write_text(tmp_path / "new" / "a.txt" / "b.txt", "text")
+
+
+def test_a_lock_is_held_by_one(tmp_path):
+    path = tmp_path / "new" / "lock"
+    refused = pytest.raises(FileExistsError, match="taken")
+    with files.locked(path, "taken"), refused, files.locked(path, "taken"):
+        pass
+    with files.locked(path, "taken"):
+        pass
+
+
+def test_a_disk_that_knows_no_locks_is_no_hindrance(tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    number = errno.ENOLCK
+    with files.locked(tmp_path / "lock", "taken"):
+        pass
+    number = errno.EIO
+    with pytest.raises(OSError, match="Input/output"), files.locked(tmp_path / "lock", "taken"):
+        pass
 
 
 def test_damage_is_named(tmp_path):

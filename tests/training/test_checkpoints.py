@@ -240,6 +240,32 @@ def test_a_damaged_best_is_reported_and_counts_for_nothing(tmp_path):
     assert checkpoint_files.list_steps(tmp_path / "checkpoints" / "best") == [12]
 
 
+@pytest.mark.parametrize("moment", ["read_whole", "find_checkpoint"])
+def test_a_best_that_is_replaced_while_it_is_read(tmp_path, moment, monkeypatch):
+    """As by a run that trains on meanwhile."""
+
+    def offer(step, loss):
+        pull = Pull()
+        pull.weight.assign([step] * 3)
+        checkpoints.BestCheckpoint(str(tmp_path), pull).offer(step, loss)
+
+    offer(8, 1.0)
+    later = [(12, 0.5)]
+    module = checkpoint_files if moment == "read_whole" else weights
+    original = getattr(module, moment)
+
+    def meanwhile(*arguments):
+        found = None if moment == "read_whole" else original(*arguments)
+        if later:
+            offer(*later.pop())
+        return found or original(*arguments)
+
+    monkeypatch.setattr(module, moment, meanwhile)
+    model = Pull()
+    assert weights.load_weights(str(tmp_path), model, "best") == 12
+    assert model.weight.numpy().tolist() == [12, 12, 12]
+
+
 def test_a_run_without_checkpoints_says_so(tmp_path):
     for kind in ("latest", "best"):
         with pytest.raises(FileNotFoundError, match=f"holds no {kind} checkpoint"):

@@ -68,6 +68,17 @@ def test_replicas_on_the_cpu_are_for_one_machine(monkeypatch):
         devices.make_strategy(num_virtual_devices=2)
 
 
+def test_a_configuration_leaves_the_devices_to_be_settled():
+    """Replicas on the CPU, and what TensorFlow does with memory, come before any tensor."""
+    program = (
+        "from magenta_vae import configuration; from magenta_vae.training import devices;"
+        "configuration.parse(['demo.gin']); configuration.experiment();"
+        "print(devices.make_strategy(2).num_replicas_in_sync)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ran.stdout.strip() == "2", ran.stderr
+
+
 @pytest.mark.parametrize(("worker", "first"), [(0, 0), (1, 4), (2, 8)])
 def test_each_machine_gets_the_rows_of_its_replicas(worker, first):
     rows = [slice(start, start + 2) for start in range(0, 12, 2)]

@@ -101,6 +101,20 @@ def test_nan_before_the_first_checkpoint_says_so(tmp_path):
         run(tmp_path, max_steps=4, model=Pull(breaks_at=0))
 
 
+def test_too_little_memory_is_told_with_what_takes_less(tmp_path, monkeypatch):
+    def make_train_steps(*_):
+        def train_steps(batch):
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor [8,3]")
+
+        return train_steps
+
+    monkeypatch.setattr(loop, "make_train_steps", make_train_steps)
+    with pytest.raises(
+        MemoryError, match=r"after step 0: OOM when.*\[8,3\]. Try.*micro_batch_size"
+    ):
+        run(tmp_path, max_steps=4)
+
+
 def test_summaries_hold_every_metric(tmp_path):
     run(tmp_path, max_steps=4)
     names = {}

@@ -54,6 +54,15 @@ def test_a_run_starts_from_another_and_goes_on_when_that_is_gone(data_dirs, tmp_
     assert checkpoint_files.list_steps(f"{second}/checkpoints/best") == [best]
 
 
+def test_a_run_that_another_process_trains_is_refused_and_left_alone(data_dirs, tmp_path):
+    configuration.parse(FILES)
+    run_dir = tmp_path / "run"
+    with runs.locked(str(run_dir)):
+        with pytest.raises(FileExistsError, match=f"Another process trains the run in {run_dir}"):
+            training.train(str(run_dir), data_dirs["mel_2bar"], max_steps=2)
+        assert [path.name for path in run_dir.iterdir()] == [runs.LOCK_FILE]
+
+
 def test_workers_that_differ_have_different_digests():
     configuration.parse(FILES)
     record = {"data": {"counts": 1}, "origin": None, "data_dir": "/here"}
