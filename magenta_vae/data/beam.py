@@ -6,15 +6,15 @@ what that does with parts and worker processes. The windows are the same, in sha
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from magenta_vae.data import records, sources
+from magenta_vae.data import descriptions, parts, records, sources
 from magenta_vae.data.settings import Settings
 from magenta_vae.data.shards import SPLITS
 from magenta_vae.data.verdicts import Verdict, count_verdicts, examine
+from magenta_vae.music.files import require_new_folder
 
 
 def build(
@@ -47,41 +47,32 @@ def build(
             "--runner needs Apache Beam: pip install 'magenta_vae[beam]'. Without --runner the "
             "data set is built on this machine."
         ) from error
-    from magenta_vae.data import builder
-
-    if os.path.isdir(output_dir) and os.listdir(output_dir) or os.path.isfile(output_dir):
-        raise FileExistsError(
-            f"--output_dir={output_dir} is not an empty folder: a data set is never overwritten. "
-            "Remove it or choose another folder."
-        )
-    work_dir = output_dir.rstrip(os.sep) + ".beam"
-    shutil.rmtree(work_dir, ignore_errors=True)  # Of a build that was killed.
-    os.makedirs(work_dir)
+    output_dir = os.path.realpath(output_dir)
+    require_new_folder("--output_dir", output_dir)
     options = PipelineOptions([f"--runner={runner}", *flags], save_main_session=False)
-    with beam.Pipeline(options=options) as pipeline:
-        _lay_out(pipeline, list(files), work_dir, settings)
-    verdicts = [Verdict(*each) for each in _read_lines(work_dir, "verdicts")]
-    for verdict in sorted(verdicts):
-        if explain is not None:
-            explain(str(verdict))
-    counted = dict(_read_lines(work_dir, "counts"))
-    kept = [counted.get(split, 0) for split in SPLITS]
-    counts = count_verdicts(verdicts)
-    counts["windows_duplicate"] = (
-        counts["windows_cut"] - counts["windows_dropped_rests"] - sum(kept)
-    )
-    counts |= {f"windows_kept_{split}": each for split, each in zip(SPLITS, kept, strict=True)}
-    if not sum(kept):
-        raise ValueError(
-            f"No window is left of {len(files)} files.\n{builder.format_counts(counts)}"
-        )
-    description = {
-        "settings": settings.describe(),
-        "counts": counts,
-        "shards": _collect_shards(work_dir),
-    }
-    builder.write_description(work_dir, description)
-    os.replace(work_dir, output_dir)
+    work = parts.Work(output_dir, settings.token_dtype, settings.row_size)
+    with work.locked():
+        if work.is_begun:
+            raise FileExistsError(
+                f"{work.directory} holds what a build without --runner has done. Give its command "
+                "again to go on, or remove the folder."
+            )
+        work.clear_data()
+        with beam.Pipeline(options=options) as pipeline:
+            _lay_out(pipeline, list(files), work.data_dir, settings)
+        verdicts = [Verdict(*each) for each in _read_lines(work.data_dir, "verdicts")]
+        for verdict in sorted(verdicts):
+            if explain is not None:
+                explain(str(verdict))
+        shards = _collect_shards(work.data_dir)
+        try:
+            description = descriptions.describe(settings, count_verdicts(verdicts), shards)
+        except ValueError:
+            work.remove()
+            raise
+        descriptions.write(work.data_dir, description)
+        os.replace(work.data_dir, output_dir)
+        work.remove()
     return description
 
 
@@ -106,13 +97,6 @@ def _lay_out(pipeline, files: list[str], work_dir: str, settings: Settings) -> N
         verdicts
         | "verdict lines" >> beam.Map(lambda verdict: json.dumps(list(verdict[:-1])))
         | "write verdicts" >> beam.io.WriteToText(os.path.join(work_dir, "verdicts"))
-    )
-    (
-        unique
-        | "splits" >> beam.Map(lambda pair: (SPLITS[pair[1]], 1))
-        | "count" >> beam.CombinePerKey(sum)
-        | "count lines" >> beam.Map(json.dumps)
-        | "write counts" >> beam.io.WriteToText(os.path.join(work_dir, "counts"))
     )
     for index, split in enumerate(SPLITS):
         (

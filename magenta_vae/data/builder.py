@@ -10,22 +10,21 @@ moment and begun again, a build goes on from its last part.
 import contextlib
 import errno
 import itertools
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from tqdm import tqdm
 
-from magenta_vae.data import parts, records, shards, sources, workers
+from magenta_vae.data import descriptions, parts, records, shards, sources, workers
 from magenta_vae.data.settings import Settings, num_steps, settings_of
 from magenta_vae.data.shards import NUM_BUCKETS, SPLITS
 from magenta_vae.data.sources import find_files
 from magenta_vae.data.verdicts import Verdict, count_verdicts, examine, failed
-from magenta_vae.music.files import read_json, write_text
+from magenta_vae.music.files import require_new_folder
 
 __all__ = [
-    "Settings", "build", "examine", "find_files", "format_counts", "num_steps", "settings_of",
+    "Settings", "build", "examine", "find_files", "num_steps", "settings_of",
 ]  # fmt: skip
 
 SECONDS_PER_FILE = 60.0  # Of 1,500 real songs tried none takes one.
@@ -72,53 +71,27 @@ def build(
         "seconds_per_file": seconds_per_file,
         "memory_mb_per_file": memory_mb_per_file,
     }
+    output_dir = os.path.realpath(output_dir)
     work = parts.Work(output_dir, settings.token_dtype, settings.row_size)
-    if os.path.isfile(output_dir) or (os.path.isdir(output_dir) and os.listdir(output_dir)):
-        if os.path.isfile(os.path.join(output_dir, "dataset.json")) and work.is_of(job):
-            work.remove()  # It was all done but for this.
-            return _read_description(output_dir)
-        raise FileExistsError(
-            f"--output_dir={output_dir} is not an empty folder: a data set is never overwritten. "
-            "Remove it or choose another folder."
-        )
+    if descriptions.is_data_set(output_dir) and work.is_of(job):
+        work.remove()  # It was all done but for this.
+        return descriptions.read(output_dir)
+    require_new_folder("--output_dir", output_dir)
     options = seconds_per_file, memory_mb_per_file * 2**20, prepare
-    with work.locked(), _explaining_a_full_disk(work.directory):
+    with work.locked(), _explaining_how_to_go_on(work.directory):
         num_done = work.begin(job, map(_stat, files))
-        with workers.Workers(num_workers or os.cpu_count(), *options) as pool:
+        with workers.Workers(num_workers or _num_cores(), *options) as pool:
             counts = _examine_all(files, work, settings, pool, num_done, explain)
             counted_shards = _merge(work, settings, pool)
-        kept = [sum(counted_shards[split].values()) for split in SPLITS]
-        cut, dropped = counts["windows_cut"], counts["windows_dropped_rests"]
-        counts["windows_duplicate"] = cut - dropped - sum(kept)
-        counts |= {f"windows_kept_{split}": each for split, each in zip(SPLITS, kept, strict=True)}
-        if not sum(kept):
-            work.remove()
-            raise ValueError(f"No window is left of {len(files)} files.\n{format_counts(counts)}")
-        description = {"settings": settings.describe(), "counts": counts, "shards": counted_shards}
-        write_description(work.data_dir, description)
+        try:
+            description = descriptions.describe(settings, counts, counted_shards)
+        except ValueError:
+            work.remove()  # There is nothing to go on with.
+            raise
+        descriptions.write(work.data_dir, description)
         os.replace(work.data_dir, output_dir)
         work.remove()
     return description
-
-
-def format_counts(counts: dict) -> str:
-    """Returns the counts of a data set as a table for people."""
-    rows = [("files read", counts["files_read"])]
-    for reason, number in counts["files_dropped"].items():
-        rows.append((f"  dropped: {reason}", number))
-    rows += [
-        ("windows cut", counts["windows_cut"]),
-        ("  dropped by the rests rule", counts["windows_dropped_rests"]),
-        ("  duplicates", counts["windows_duplicate"]),
-        ("  kept for train", counts["windows_kept_train"]),
-        ("  kept for eval", counts["windows_kept_eval"]),
-    ]
-    return "\n".join(f"{name:<36}{number:>12,}" for name, number in rows)
-
-
-def write_description(data_dir: str, description: dict) -> None:
-    """Writes `dataset.json`, the last of a data set's files: without it there is none."""
-    write_text(os.path.join(data_dir, "dataset.json"), json.dumps(description, indent=2) + "\n")
 
 
 def _examine_all(files, work, settings: Settings, pool, num_done: int, explain) -> dict:
@@ -172,9 +145,7 @@ def _written(verdicts: Iterable[Verdict], work) -> Iterator[Verdict]:
 
 def _merge(work, settings: Settings, pool) -> dict:
     """Writes the unique windows as shards; returns the windows in each, by split and name."""
-    os.makedirs(work.data_dir, exist_ok=True)
-    for name in os.listdir(work.data_dir):  # Of a build that was killed here.
-        os.unlink(os.path.join(work.data_dir, name))
+    work.clear_data()
     ranges = _ranges(work.bucket_sizes(), settings.row_size * settings.token_dtype.itemsize)
     tasks = ((work.describe_range(*each), settings) for each in ranges)
     writers = {split: shards.ShardWriter(work.data_dir, split) for split in SPLITS}
@@ -205,6 +176,13 @@ def _merge_range(described: list, settings: Settings) -> dict[str, list[bytes]]:
     return {split: list(map(records.frame, each)) for split, each in merged.items()}
 
 
+def _num_cores() -> int:
+    """Returns how many cores this process may use, which a container may bound."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _stat(path: str) -> tuple[str, int | None, int | None]:
     try:
         found = os.stat(path)
@@ -213,14 +191,15 @@ def _stat(path: str) -> tuple[str, int | None, int | None]:
     return path, found.st_size, found.st_mtime_ns
 
 
-def _read_description(data_dir: str) -> dict:
-    return read_json(os.path.join(data_dir, "dataset.json"))
-
-
 @contextlib.contextmanager
-def _explaining_a_full_disk(directory: str) -> Iterator[None]:
+def _explaining_how_to_go_on(directory: str) -> Iterator[None]:
     try:
         yield
+    except workers.WorkerError as error:
+        raise workers.WorkerError(
+            f"{error}. What is done is kept in {directory}; give the same command again to go on, "
+            "with a lower --num_workers where memory is short."
+        ) from error
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise

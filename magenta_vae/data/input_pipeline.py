@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from magenta_vae.data.builder import Settings
+from magenta_vae.data import descriptions
 from magenta_vae.data.decoding import tokenize_records
 from magenta_vae.data.records import read_sound_records
-from magenta_vae.music import files
+from magenta_vae.data.settings import Settings
 from magenta_vae.music import tokens as music_tokens
 
 RECORDS_PER_READ, BYTES_PER_READ = 1024, 2**20
@@ -39,7 +39,7 @@ def load_tokens(
         FileNotFoundError: where the data set or one of its shards is missing.
         ValueError: where it holds other windows, no windows, or damaged ones.
     """
-    description = read_description(data_dir)
+    description = descriptions.read(data_dir)
     _check_settings(data_dir, description["settings"], settings.describe())
     shards = description["shards"].get(split, {})
     if not sum(shards.values()):
@@ -59,7 +59,8 @@ def load_tokens(
         num_found = sum(map(len, shard))
         if num_found != num_windows:
             says = (
-                f"{path} must hold {num_windows} windows, as dataset.json says. Found {num_found}"
+                f"{path} must hold {num_windows} windows, as {descriptions.FILE} says. "
+                f"Found {num_found}"
             )
             if not skip_corrupt:
                 raise ValueError(f"{says}.")
@@ -68,24 +69,6 @@ def load_tokens(
     if not parts:
         raise ValueError(f"No window of the {split} split of {data_dir} is left undamaged.")
     return np.concatenate(parts)
-
-
-def read_description(data_dir: str) -> dict:
-    """Returns the `dataset.json` of a data set.
-
-    Raises:
-        FileNotFoundError: where there is none.
-        ValueError: where it is not what the builder writes.
-    """
-    path = os.path.join(data_dir, "dataset.json")
-    if not os.path.isfile(path):
-        raise FileNotFoundError(
-            f"--data_dir={data_dir} holds no dataset.json: it is not a folder written by "
-            "scripts/build_dataset."
-        )
-    names = ("settings", "counts", "shards")
-    description = files.read_json(path, names)
-    return {name: description[name] for name in names}
 
 
 def training_batches(
@@ -178,8 +161,9 @@ class Transposition:
                 "The interval of transposition must hold 0. "
                 f"Received: min_shift={min_shift}, max_shift={max_shift}."
             )
-        self._first = tf.constant([track.pitch_tokens.start for track in tracks])  # [K]
-        self._last = tf.constant([track.pitch_tokens.stop - 1 for track in tracks])
+        # No tensors: with the first one TensorFlow's devices are settled.
+        self._first = np.array([track.pitch_tokens.start for track in tracks], np.int32)  # [K]
+        self._last = np.array([track.pitch_tokens.stop - 1 for track in tracks], np.int32)
         self._min_shift = min_shift
         self._max_shift = max_shift
 
@@ -201,7 +185,7 @@ def _load_shard(
     path: str, tokenize: Callable, dtype: np.dtype, skip_corrupt: bool
 ) -> list[np.ndarray]:
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"{path} is missing: dataset.json names it.")
+        raise FileNotFoundError(f"{path} is missing: {descriptions.FILE} names it.")
 
     def load(dataset):
         batches = (

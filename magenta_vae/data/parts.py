@@ -38,16 +38,8 @@ class Work:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keeps other builds out of the folder, which it makes."""
-        import fcntl
-
-        os.makedirs(self.directory, exist_ok=True)
-        with open(os.path.join(self.directory, LOCK), "w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise FileExistsError(
-                    f"Another build is at work in {self.directory}: wait for it or end it."
-                ) from error
+        busy = f"Another build is at work in {self.directory}: wait for it or end it."
+        with files.locked(os.path.join(self.directory, LOCK), busy):
             yield
 
     def begin(self, job: dict, inputs: Iterable[tuple]) -> int:
@@ -62,12 +54,11 @@ class Work:
         """
         lines = (json.dumps(each) + "\n" for each in inputs)
         path = os.path.join(self.directory, JOB)
-        if os.path.exists(path):
+        if self.is_begun:
             self._check_job(path, job)
             self._check_inputs(lines)
             return self._read_parts()
-        with open(os.path.join(self.directory, INPUTS), "w") as file:
-            file.writelines(lines)
+        files.write_lines(os.path.join(self.directory, INPUTS), lines)
         files.write_text(path, json.dumps(job, indent=2))
         return 0
 
@@ -79,8 +70,7 @@ class Work:
     def is_of(self, job: dict) -> bool:
         """Says whether the folder was begun with this job."""
         try:
-            with open(os.path.join(self.directory, JOB)) as file:
-                return json.load(file) == job
+            return files.read_json(os.path.join(self.directory, JOB)) == job
         except (OSError, ValueError):
             return False
 
@@ -126,6 +116,16 @@ class Work:
             described.append((self._path(index) + ".rows", spans))
         return described
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether the folder holds what `begin` writes."""
+        return os.path.exists(os.path.join(self.directory, JOB))
+
+    def clear_data(self) -> None:
+        """Makes `data_dir` an empty folder, whatever a build that was killed left in it."""
+        shutil.rmtree(self.data_dir, ignore_errors=True)
+        os.makedirs(self.data_dir)
+
     def remove(self) -> None:
         """Removes the folder."""
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -144,12 +144,10 @@ class Work:
         return num_songs
 
     def _read_part(self, index: int) -> dict:
-        with open(self._path(index) + ".json") as file:
-            return json.load(file)
+        return files.read_json(self._path(index) + ".json", ("offsets", "verdicts"))
 
     def _check_job(self, path: str, job: dict) -> None:
-        with open(path) as file:
-            begun = json.load(file)
+        begun = files.read_json(path)
         if begun != job:
             differing = [
                 f"{name}={begun.get(name)}, now {job.get(name)}"

@@ -130,8 +130,8 @@ def _open_zip(path: str) -> Iterator[Source]:
             try:
                 with archive.open(member) as file:
                     data = file.read(min(MAX_FILE_BYTES, left) + 1)
-            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-                # Another member may be sound; NotImplementedError is a RuntimeError.
+            except Exception as error:  # Each way of packing has errors of its own.
+                # Another member may be sound.
                 yield Source(name, error=SongError("damaged archive", str(error)))
                 continue
             left -= len(data)

@@ -17,7 +17,7 @@ READY = -1  # The number of a process's first answer: its imports are done.
 DIED = "its process died"
 
 
-class WorkerError(RuntimeError):
+class WorkerError(ChildProcessError):
     """A task killed its process or took too long, and nobody expected that."""
 
 

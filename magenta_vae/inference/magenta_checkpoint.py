@@ -6,12 +6,14 @@ own; the small index first, the weights only when the first of them is read.
 """
 
 import contextlib
+import gzip
 import os
 import posixpath
 import re
 import shutil
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
@@ -117,7 +119,7 @@ def _open_tar(path: str) -> Iterator[Checkpoint]:
             yield Checkpoint(
                 path, os.path.join(folder, NAME), posixpath.basename(prefix), lambda: unpack(shards)
             )
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
 
 

@@ -64,10 +64,10 @@ def parse_musicxml(data: bytes) -> Song:
         return _song(root)
     except SongError:
         raise
-    # An attribute, child or number that is not there, or is no number.
     except (ElementTree.ParseError, zipfile.BadZipFile, ArithmeticError, EOFError) as error:
         raise SongError("damaged MusicXML", str(error)) from error
-    except (ValueError, KeyError, AttributeError, TypeError, NotImplementedError) as error:
+    # An attribute, child or number that is not there, or is no number; an unknown encoding.
+    except (ValueError, LookupError, AttributeError, TypeError) as error:
         raise SongError("damaged MusicXML", f"{type(error).__name__}: {error}") from error
 
 
@@ -84,8 +84,13 @@ def _score_text(data: bytes) -> bytes:
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    with archive.open(name) as file:
-        data = file.read(MAX_FILE_BYTES + 1)
+    try:
+        with archive.open(name) as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except MemoryError:
+        raise
+    except Exception as error:  # Each way of packing has errors of its own.
+        raise SongError("damaged MusicXML", f"{name}: {error}") from error
     if len(data) > MAX_FILE_BYTES:
         raise SongError("file too large", f"at most {MAX_FILE_BYTES:,} bytes in {name}")
     return data

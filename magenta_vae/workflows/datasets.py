@@ -73,7 +73,9 @@ def find_data(
         )
     data_dir = os.path.join(run_dir, "data")
     if not os.path.isdir(data_dir):
-        if "TF_CONFIG" in os.environ:
+        from magenta_vae.training import devices
+
+        if devices.count_workers() > 1:
             raise ValueError("With TF_CONFIG, --data_dir is needed: workers do not build one.")
         midi = midi if os.path.exists(midi) else str(configuration.bundled(midi))
         report(f"building a data set of the songs in {midi}")
@@ -83,6 +85,6 @@ def find_data(
 
 def format_counts(counts: dict) -> str:
     """Returns the counts of a data set as a table."""
-    from magenta_vae.data import builder
+    from magenta_vae.data import descriptions
 
-    return builder.format_counts(counts)
+    return descriptions.table(counts)

@@ -41,14 +41,15 @@ def import_checkpoint(
         ValueError: where the configuration is unknown, or the checkpoint another's or damaged.
     """
     from magenta_vae.inference import magenta_checkpoint, magenta_import
+    from magenta_vae.music import files
     from magenta_vae.training import weights
 
     if config not in configurations():
         raise ValueError(
             f"--config must be one of {', '.join(configurations())}. Received: {config}."
         )
-    if os.path.isfile(run_dir) or (os.path.isdir(run_dir) and os.listdir(run_dir)):
-        raise FileExistsError(f"--run_dir={run_dir} holds something already: choose another.")
+    run_dir = os.path.realpath(run_dir)
+    files.require_new_folder("--run_dir", run_dir)
     with magenta_checkpoint.open_checkpoint(checkpoint) as source:
         widths = _parse(config, source)
         report(f"{config}, " + ", ".join(f"{name} = {value}" for name, value in widths.items()))
@@ -113,7 +114,7 @@ def _write_run(run_dir: str, model, step: int, imported: dict) -> None:
     optimizer = configuration.experiment().make_optimizer()
     optimizer.build(model.trainable_variables)
     optimizer.iterations.assign(step)
-    partial_dir = run_dir.rstrip(os.sep) + ".incomplete"
+    partial_dir = run_dir + ".incomplete"
     shutil.rmtree(partial_dir, ignore_errors=True)
     try:
         checkpoints.Checkpoints(partial_dir, model, optimizer).save()

@@ -107,8 +107,10 @@ class Study:
         return os.path.join(self.output_dir, "runs", str(cell))
 
     def _find_data(self, model: str) -> str:
+        from magenta_vae.data import descriptions  # Late: `--help` needs none of what it imports.
+
         data_dir = os.path.join(self._data_dir, model)
-        if not os.path.isfile(os.path.join(data_dir, "dataset.json")):
+        if not descriptions.is_data_set(data_dir):
             raise FileNotFoundError(
                 f"--data_dir={self._data_dir} holds no data set {model}. Build it first:\n"
                 f"  {configuration.command('build_dataset')} --input=MIDI_FOLDER"

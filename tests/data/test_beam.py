@@ -25,8 +25,8 @@ def test_beam_gives_the_windows_of_the_local_builder(tmp_path, in_process, kind)
         for path in SONGS[:4]:  # Two of them again.
             archive.write(path, Path(path).name)
     (tmp_path / "bad.mid").write_bytes(b"not MIDI")
-    (tmp_path / "beam.beam").mkdir()  # Of a build that was killed.
-    (tmp_path / "beam.beam" / "train-00000-of-00002.tfrecord").write_bytes(b"half")
+    (tmp_path / "beam.incomplete" / "data").mkdir(parents=True)  # Of a build that was killed.
+    (tmp_path / "beam.incomplete" / "data" / "train-00000-of-00002").write_bytes(b"half")
     files = [*SONGS[2:8], str(tmp_path / "more.zip"), str(tmp_path / "bad.mid")]
     lines = {"local": [], "beam": []}
     local = builder.build(
@@ -47,6 +47,15 @@ def test_beam_gives_the_windows_of_the_local_builder(tmp_path, in_process, kind)
     assert sorted(lines["beam"]) == sorted(lines["local"])
     names = {path.name for path in (tmp_path / "beam").iterdir()}
     assert names == {"dataset.json", *made["shards"]["train"], *made["shards"]["eval"]}
+    assert not (tmp_path / "beam.incomplete").exists()
+
+
+def test_what_a_local_build_has_done_is_left_alone(tmp_path):
+    (tmp_path / "out.incomplete").mkdir()
+    (tmp_path / "out.incomplete" / "job.json").write_text("{}")
+    with pytest.raises(FileExistsError, match="out.incomplete holds what a build without --runner"):
+        beam.build(SONGS[:1], str(tmp_path / "out"), SETTINGS["melody"], "DirectRunner")
+    assert (tmp_path / "out.incomplete" / "job.json").exists()
 
 
 def test_nothing_is_overwritten(tmp_path):

@@ -12,7 +12,7 @@ from corpora import SETTINGS, SONGS, die
 from musical import DRUMS, MELODY, TRIO, midi, play, time_signature, track
 from note_seq.protobuf import music_pb2
 
-from magenta_vae.data import builder, shards
+from magenta_vae.data import builder, descriptions, shards
 from magenta_vae.data.builder import Settings, build, examine, find_files
 from magenta_vae.data.verdicts import split_of
 from magenta_vae.music import readers, songs, tokens, windows
@@ -138,7 +138,7 @@ def test_small_numbers_by_hand(tmp_path, in_process):
     assert lines[0].endswith("used for train, 3 windows cut, 0 of them dropped by the rests rule")
     assert lines[2].endswith("dropped, not 4/4: found a 3/4 time signature")
     assert lines[7].endswith("dropped, cannot be opened: No such file or directory")
-    table = builder.format_counts(counts)
+    table = descriptions.table(counts)
     assert "dropped: too short" in table and "kept for train" in table
 
 
@@ -189,6 +189,27 @@ def test_a_folder_that_holds_something_is_refused(tmp_path, in_process):
     (tmp_path / "empty").mkdir()
     build(files, str(tmp_path / "empty") + "/", MELODY_2)
     assert "dataset.json" in os.listdir(tmp_path / "empty")
+
+
+def test_a_link_to_an_empty_folder_and_the_folder_one_is_in(tmp_path, in_process, monkeypatch):
+    files = write(tmp_path, a=tune(TWO_BARS))
+    (tmp_path / "disk" / "linked").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "linked")
+    build(files, str(tmp_path / "link"), MELODY_2)
+    assert "dataset.json" in os.listdir(tmp_path / "link")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    build(files, ".", MELODY_2)
+    assert "dataset.json" in os.listdir(tmp_path / "here")
+
+
+def test_where_a_disk_is_mounted_is_refused_before_the_work(tmp_path, in_process, monkeypatch):
+    files = write(tmp_path, a=tune(TWO_BARS))
+    (tmp_path / "disk").mkdir()
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == str(tmp_path / "disk"))
+    with pytest.raises(FileExistsError, match="--output_dir=.*disk is where a disk is mounted"):
+        build(files, str(tmp_path / "disk"), MELODY_2)
+    build(files, str(tmp_path / "disk" / "songs"), MELODY_2)
 
 
 def test_nothing_left(tmp_path, in_process):

@@ -112,6 +112,16 @@ def test_what_is_damaged_costs_what_is_damaged(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("packing", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_damage_within_every_way_of_packing(tmp_path, packing):
+    good = write_zip(tmp_path / "good.zip", {"a.mid": TUNE, "b.mid": TUNE * 9}, packing)
+    data = bytearray(Path(good).read_bytes())
+    start = data.index(b"a.mid") + len("a.mid")
+    data[start : start + 40] = bytes(40)
+    (tmp_path / "damaged.zip").write_bytes(data)
+    assert reasons(str(tmp_path / "damaged.zip")) == [("a.mid", "damaged archive"), ("b.mid", "")]
+
+
 def test_a_locked_archive(tmp_path):
     data = bytearray(Path(write_zip(tmp_path / "a.zip", {"a.mid": TUNE})).read_bytes())
     for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):

@@ -165,6 +165,11 @@ def test_a_compressed_score():
     assert reason(compressed(a=tune)) == "not MusicXML"
     assert reason(compressed(container=CONTAINER, b=tune)) == "damaged MusicXML"
     assert reason(data[:-30]) == "damaged MusicXML"
+    damaged = bytearray(data)
+    start = damaged.rindex(b"a.xml", 0, damaged.index(b"PK\x01\x02")) + len("a.xml")
+    damaged[start : start + 8] = b"\xff" * 8  # Of the compressed bytes.
+    assert reason(bytes(damaged)) == "damaged MusicXML"
+    assert reason(b"<?xml version='1.0' encoding='morse'?><a/>") == "damaged MusicXML"
 
 
 def test_a_bomb_is_not_unpacked(monkeypatch):
