@@ -20,6 +20,7 @@ from absl import flags
 from sides import alternate, widths
 
 from magenta_vae import commands, configuration
+from magenta_vae.workflows import runs
 
 PEER_PYTHON = flags.DEFINE_string("peer_python", None, "Python with Magenta 2.1.4 installed.")
 MODELS = flags.DEFINE_list("models", ["mel_2bar", "hierdec_trio_16bar"], "Models to measure.")
@@ -62,8 +63,7 @@ def make_run(model, run_dir):
     network, optimizer = parts.make_model(), parts.make_optimizer()
     optimizer.build(network.trainable_variables)
     Checkpoints(run_dir, network, optimizer).save()
-    Path(run_dir, "config.gin").write_text(configuration.config_text())
-    Path(run_dir, "run.json").write_text("{}")
+    runs.start_imported_run(run_dir, {})
 
 
 def compare(model, batch_size, run_dir, peer_dir):

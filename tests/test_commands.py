@@ -231,6 +231,27 @@ def test_attributes_are_learned_and_applied(run_dir, tmp_path):
     [
         (["train"], "--gin_file is needed"),
         (["build_dataset", "--input=x", "--output_dir=y", "--", "--region=z"], "--region=z: flags"),
+        (
+            ["build_dataset", "--input=x", "--output_dir=y", "--runner=z", "--num_workers=2"],
+            "--num_workers: a --runner has workers",
+        ),
+        (
+            ["attributes", "--run_dir=nowhere", "--vectors=x", "--track=lead"],
+            "--track: of learning alone",
+        ),
+        (["evaluate", "--run_dir=nowhere", "--seed=1"], "--seed: of --samples alone"),
+        (
+            ["evaluate", "--run_dir=nowhere", "--samples", "--temperature=0"],
+            "temperature must be above 0 and finite",
+        ),
+        (
+            ["export", "--run_dir=x", "--output_dir=x", "--evaluate", "--figures=y"],
+            "The model card takes either",
+        ),
+        (
+            ["sample", "--run_dir=x", "--output_dir=x", "--soundfont=y"],
+            "--soundfont is what plays --audio",
+        ),
         (["inspect_dataset", "--data_dir=nowhere"], "--data_dir=nowhere holds no dataset.json"),
         (["train", "--gin_file=mel_3bar.gin"], "--gin_file=mel_3bar.gin is neither"),
         (["train", "--gin_file=mel_2bar.gin"], "--output_dir=data/mel_2bar"),

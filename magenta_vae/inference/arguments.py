@@ -18,6 +18,14 @@ def as_points(z, z_size: int) -> np.ndarray:
     return z
 
 
+def check_temperature(temperature: float) -> None:
+    """Raises `ValueError` for a temperature that a softmax cannot have."""
+    if not 0 < temperature < np.inf:
+        raise ValueError(
+            f"temperature must be above 0 and finite. Received: temperature={temperature}."
+        )
+
+
 def positions(num_steps: int) -> np.ndarray:
     """Returns equal intervals from 0 to 1, both included: float64 [num_steps]."""
     if num_steps < 2:

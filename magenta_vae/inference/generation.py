@@ -120,8 +120,7 @@ class TrainedModel:
         self, z: np.ndarray, temperature: float = TEMPERATURE, seed: int = 0
     ) -> np.ndarray:
         """Returns int32 [points, steps, tracks] tokens of each point; see `decode`."""
-        if not temperature > 0:
-            raise ValueError(f"temperature must be above 0. Received: temperature={temperature}.")
+        arguments.check_temperature(temperature)
         z = arguments.as_points(z, self.z_size)
         return self._batched(
             lambda points, seeds: self._decode_graph(points, temperature, seeds),

@@ -138,8 +138,7 @@ class Client:
     def _generate(
         self, signature: str, num_rows: int, temperature: float, seed: int, **inputs
     ) -> NoteSequences:
-        if not 0 < temperature < np.inf:
-            raise ValueError(f"temperature must be above 0. Received: temperature={temperature}.")
+        arguments.check_temperature(temperature)
         inputs["temperature"] = np.full(num_rows, temperature, np.float32)
         inputs["seed"] = row_seeds(seed, num_rows)
         windows = self._batched(signature, "tokens", **inputs).astype(np.int32)

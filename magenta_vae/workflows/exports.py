@@ -35,6 +35,11 @@ def export(
     """
     from magenta_vae.inference import export as exporting
 
+    if figures_file and evaluate:
+        raise ValueError(
+            "The model card takes either the figures of --figures or those of --evaluate. "
+            f"Received: --figures={figures_file} --evaluate."
+        )
     record = runs.open_run(run_dir)
     parts = configuration.experiment()
     model, step = runs.restore_model(run_dir, checkpoint)
