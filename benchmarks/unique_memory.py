@@ -10,6 +10,7 @@ line is the arithmetic for the paper's 28 million.
 
 import multiprocessing
 import resource
+import sys
 import tempfile
 
 from absl import flags
@@ -25,7 +26,7 @@ def peak_bytes():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Kilobytes on Linux.
 
 
-def measure(num_windows, results):
+def measure(num_windows, pipe):
     """Puts (bytes before, peak bytes, bytes on disk, unique windows, parts)."""
     import os
 
@@ -54,7 +55,7 @@ def measure(num_windows, results):
             described = work.describe_range(first, last)
             rows = parts.read_range(described, settings.token_dtype, settings.row_size)["train"]
             unique += len(shards.unique_rows(rows)[0])
-        results.put((before, peak_bytes(), on_disk, unique, len(work._offsets)))
+        pipe.send((before, peak_bytes(), on_disk, unique, len(work._offsets)))
 
 
 def main(_):
@@ -62,10 +63,14 @@ def main(_):
     header = ("windows", "unique", "parts", "memory MB", "of it modules", "disk bytes a window")
     commands.report("".join(f"{name:>21}" for name in header))
     for number in map(int, NUM_WINDOWS.value):
-        results = spawn.Queue()
-        process = spawn.Process(target=measure, args=(number, results))
+        pipe, theirs = spawn.Pipe()
+        process = spawn.Process(target=measure, args=(number, theirs))
         process.start()
-        before, peak, on_disk, unique, num_parts = results.get()
+        theirs.close()
+        try:
+            before, peak, on_disk, unique, num_parts = pipe.recv()
+        except EOFError:
+            sys.exit(f"{number:,} windows did not end well: memory may have run out")
         process.join()
         row = (f"{number:,}", f"{unique:,}", num_parts, f"{peak / 2**20:.0f}",
                f"{before / 2**20:.0f}", f"{on_disk / number:.1f}")  # fmt: skip

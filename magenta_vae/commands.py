@@ -1,8 +1,10 @@
 """What every command shares: its flags, and errors that fit on a line."""
 
+import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
 
 from absl import app, flags, logging
 
@@ -108,6 +110,21 @@ def define_skip_corrupt_flag() -> flags.FlagHolder:
 def values(holders: Mapping[str, flags.FlagHolder]) -> dict:
     """Returns the flags' values, once they are parsed."""
     return {name: holder.value for name, holder in holders.items()}
+
+
+def describe_call(step: int, *holders: flags.FlagHolder) -> dict:
+    """Returns how music was made, as JSON values: the same call makes the same music.
+
+    Args:
+        step: of the weights.
+        holders: the flags that say what is made.
+    """
+    return {
+        "command": os.path.basename(sys.argv[0]),
+        "version": metadata.version("magenta_vae"),
+        "step": step,
+        **{holder.name: holder.value for holder in holders},
+    }
 
 
 def run(main: Callable[[Sequence[str]], None], takes_arguments: bool = False) -> None:

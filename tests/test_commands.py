@@ -165,7 +165,14 @@ def test_music_is_written_with_pictures_and_sound(run_dir, tmp_path):
     )  # fmt: skip
     assert "plays" in out  # which synthesizer
     names = sorted(path.name for path in first.iterdir())
-    assert names == [f"sample-seed0-00{n}.{kind}" for n in (0, 1) for kind in ("mid", "png", "wav")]
+    files = [f"sample-seed0-00{n}.{kind}" for n in (0, 1) for kind in ("mid", "png", "wav")]
+    assert names == [*files, "sample-seed0.json"]
+    made_by = json.loads((first / "sample-seed0.json").read_text())
+    assert made_by.pop("version")
+    assert made_by == {
+        "command": "sample", "run_dir": str(run_dir), "step": 4, "num_samples": 2,
+        "temperature": 1.0, "seed": 0, "files": ["sample-seed0-000.mid", "sample-seed0-001.mid"],
+    }  # fmt: skip
     between = tmp_path / "between"
     run(
         "interpolate", f"--run_dir={run_dir}", f"--output_dir={between}", "--num_steps=3", "--plot",
@@ -173,6 +180,8 @@ def test_music_is_written_with_pictures_and_sound(run_dir, tmp_path):
     )  # fmt: skip
     assert (between / "interpolation.png").is_file()
     assert (between / "interpolation.mid").is_file()
+    made_by = json.loads((between / "interpolation.json").read_text())
+    assert (made_by["start"], made_by["step"], len(made_by["files"])) == (str(SONG), 4, 4)
     assert len(list(between.glob("*-*.mid"))) == 3
     out = run(
         "figures", f"--run_dir={run_dir}", f"--output_dir={tmp_path / 'figures'}", "--picture=png",
@@ -220,6 +229,7 @@ def test_attributes_are_learned_and_applied(run_dir, tmp_path):
     assert "where reconstructed" in out
     assert "note:" not in out  # the vectors are this run's
     assert (folder / "note_density-2-000.mid").is_file()
+    assert json.loads((folder / "note_density-2.json").read_text())["strength"] == -2
     assert len(list(folder.glob("*.png"))) == len(list(folder.glob("*.mid"))) > 1
     error = run("attributes", *apply, "--attribute=x", f"--output_dir={folder}", expect=1)
     assert "Received: x" in error

@@ -1,9 +1,10 @@
 """Generated music -> files: MIDI, pictures and sound."""
 
+import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from magenta_vae.music import note_sequences
+from magenta_vae.music import files, note_sequences
 
 # Pictures and sound are imported where they are asked for: matplotlib alone takes half a second.
 
@@ -17,6 +18,7 @@ def write_music(
     audio: bool = False,
     soundfont: str | None = None,
     report: Callable[[str], None] = lambda line: None,
+    made_by: Mapping | None = None,
 ) -> list[str]:
     """Writes NoteSequences as numbered MIDI files and returns their paths.
 
@@ -29,6 +31,8 @@ def write_music(
         audio: whether to write sound beside each MIDI file.
         soundfont: what plays it; one that is found, or the built-in synthesizer, by default.
         report: is told what plays it.
+        made_by: how it was made, as JSON values: written beside as `name`.json, with the names of
+            the MIDI files.
     """
     write = _piece_writer(audio, soundfont, report)
     paths = []
@@ -44,6 +48,10 @@ def write_music(
         whole = note_sequences.concatenate(sequences)
         paths.append(write(whole, os.path.join(output_dir, name)))
         report(f"wrote them one after another: {paths[-1]}")
+    if made_by is not None:
+        record = {**made_by, "files": [os.path.basename(path) for path in paths]}
+        text = json.dumps(record, indent=2) + "\n"
+        files.write_text(os.path.join(output_dir, f"{name}.json"), text)
     return paths
 
 

@@ -129,7 +129,8 @@ def train(
         except tf.errors.ResourceExhaustedError as error:
             raise MemoryError(
                 f"Memory ran out after step {step:,}: {disk.reason(error)}. Try a smaller "
-                "micro_batch_size, recompute=True or a smaller batch_size; the README says how."
+                "micro_batch_size, recompute=True or a smaller batch_size, in an evaluation a "
+                "smaller eval_batch_size."
             ) from error
     devices.require_agreement(strategy, step, "step to end at")  # The chief may still evaluate.
     return step

@@ -66,8 +66,10 @@ def apply(
     checkpoint: str = "latest",
     report: Callable[[str], None] = lambda line: None,
     **reading,
-) -> list:
-    """Returns music with an attribute changed, as `NoteSequence`s, one for each window.
+) -> tuple[list, int]:
+    """Returns music with an attribute changed, and the step of the weights that changed it.
+
+    The music is `NoteSequence`s, one for each window.
 
     Args:
         run_dir: the run.
@@ -102,4 +104,4 @@ def apply(
         f"{attribute} of {len(changed)} windows' {learned.track}, in {unit}: "
         f"{means[0]:.3f} where reconstructed, {means[1]:.3f} after adding {strength:g} times"
     )
-    return changed
+    return changed, step

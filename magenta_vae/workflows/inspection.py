@@ -19,19 +19,20 @@ def inspect_dataset(
         seed: of the windows that are drawn.
         report: is given the lines.
     """
-    from magenta_vae.data import descriptions, input_pipeline, settings
+    from magenta_vae.data import descriptions, input_pipeline
+    from magenta_vae.data.settings import settings_of
     from magenta_vae.music import contents
     from magenta_vae.music.tokens import in_paper_classes
 
     description = descriptions.read(data_dir)
-    found = settings.settings_of(description["settings"])
+    settings = settings_of(description["settings"])
     report(descriptions.table(description["counts"]))
     figures = {}
     for split, shards in description["shards"].items():
         if not sum(shards.values()):
             continue
         tokens, tracks = in_paper_classes(
-            input_pipeline.load_tokens(data_dir, split, found), found.tracks
+            input_pipeline.load_tokens(data_dir, split, settings), settings.tracks
         )
         described = {
             track.name: contents.describe_track(tokens[:, :, index], track)
