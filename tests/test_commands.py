@@ -252,7 +252,7 @@ def test_attributes_are_learned_and_applied(run_dir, tmp_path):
         (["evaluate", "--run_dir=nowhere", "--seed=1"], "--seed: of --samples alone"),
         (
             ["evaluate", "--run_dir=nowhere", "--samples", "--temperature=0"],
-            "temperature must be above 0 and finite",
+            "temperature must be finite and above 0",
         ),
         (
             ["export", "--run_dir=x", "--output_dir=x", "--evaluate", "--figures=y"],

@@ -22,7 +22,7 @@ def check_temperature(temperature: float) -> None:
     """Raises `ValueError` for a temperature that a softmax cannot have."""
     if not 0 < temperature < np.inf:
         raise ValueError(
-            f"temperature must be above 0 and finite. Received: temperature={temperature}."
+            f"temperature must be finite and above 0. Received: temperature={temperature}."
         )
 
 

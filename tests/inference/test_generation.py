@@ -180,7 +180,9 @@ def test_music_that_does_not_fit_is_refused_with_its_rule_and_name(model, trio, 
 
 
 def test_wrong_arguments_are_refused_with_what_was_received(model):
-    with pytest.raises(ValueError, match="temperature must be above 0. Received: temperature=0"):
+    with pytest.raises(
+        ValueError, match="temperature must be finite and above 0. Received: temperature=0"
+    ):
         model.sample(1, temperature=0)
     with pytest.raises(ValueError, match="num_samples must be at least 1"):
         model.sample(0)

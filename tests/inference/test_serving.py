@@ -79,7 +79,9 @@ def test_more_rows_than_one_request_holds(client):
 
 
 def test_wrong_arguments_are_refused_before_anything_is_sent(client, windows):
-    with pytest.raises(ValueError, match="temperature must be above 0. Received: temperature=0"):
+    with pytest.raises(
+        ValueError, match="temperature must be finite and above 0. Received: temperature=0"
+    ):
         client.sample(1, temperature=0)
     with pytest.raises(ValueError, match="seed must be in 0 to 2.32 - 1. Received: seed=-1"):
         client.sample(1, seed=-1)
