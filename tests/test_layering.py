@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "data": {"music"},
     "model": set(),
     "training": {"music"},
-    "inference": {"music", "model", "training"},
+    "inference": {"music", "model"},
     "workflows": {"", "music", "data", "model", "training", "inference"},
 }
 TENSORFLOW = {"tensorflow", "tensorflow_probability", "keras", "tf_keras"}

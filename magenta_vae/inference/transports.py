@@ -8,8 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-# Messages of a gRPC server name a status beside what they say; these are the ones to explain.
-MAX_MESSAGE = 2000
+MAX_MESSAGE = 2000  # Characters of what a server says that are shown.
 
 Values = dict[str, np.ndarray]
 

@@ -1,4 +1,4 @@
-"""Per-example losses and accuracies, in nats; float [batch] each, no state."""
+"""Losses, in nats, and accuracies of each example; no state."""
 
 import math
 from collections.abc import Sequence

@@ -33,8 +33,8 @@ def describe_track(tokens: np.ndarray, track: Vocabulary) -> dict:
         "onsets_per_step": onsets.tolist(),
     }
     if track.is_drum:
-        kinds = np.arange(track.num_classes)[:, None] >> np.arange(len(track.hit_pitches)) & 1
-        described["hits_per_kind"] = (counts[:, None] * kinds).sum(axis=0).tolist()
+        hits = track.hits(np.arange(track.num_classes))
+        described["hits_per_kind"] = (counts[:, None] * hits).sum(axis=0).tolist()
     else:
         pitches = np.flatnonzero(counts[:NUM_PITCHES])
         described["lowest_pitch"] = int(pitches[0]) if len(pitches) else None
@@ -74,6 +74,6 @@ def _name(token: int, track: Vocabulary) -> str:
     if token == track.rest:
         return "rest"
     if isinstance(track, Drums):
-        hits = [str(kind + 1) for kind in range(len(track.hit_pitches)) if token >> kind & 1]
-        return "hits " + "+".join(hits)
+        kinds = np.flatnonzero(track.hits(np.array(token))) + 1
+        return "hits " + "+".join(map(str, kinds))
     return "hold" if token == track.sustain else f"pitch {token}"

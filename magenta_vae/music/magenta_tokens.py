@@ -59,5 +59,4 @@ def hit_rolls(tracks: Sequence[Vocabulary]) -> tuple[np.ndarray, ...]:
 
 def _hit_roll(track: Drums) -> np.ndarray:
     classes = np.arange(track.num_classes)
-    hits = classes[:, None] >> np.arange(len(track.hit_pitches)) & 1
-    return np.concatenate([hits, classes[:, None] == 0], axis=-1).astype(np.float32)
+    return np.concatenate([track.hits(classes), classes[:, None] == 0], axis=-1).astype(np.float32)

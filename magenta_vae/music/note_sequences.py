@@ -12,7 +12,6 @@ from note_seq.protobuf import music_pb2
 
 from magenta_vae.music import files
 from magenta_vae.music.songs import (
-    MAX_NOTES,
     STEPS_PER_BAR,
     STEPS_PER_QUARTER,
     Instrument,
@@ -20,6 +19,7 @@ from magenta_vae.music.songs import (
     SongError,
     bare_midi,
     check_bars,
+    check_num_notes,
     quantize,
     read_song,
 )
@@ -99,10 +99,7 @@ def note_sequence_to_song(sequence: music_pb2.NoteSequence) -> Song:
 
     Raises `SongError` where it holds no notes, too many, or one that no MIDI file can hold.
     """
-    if not sequence.notes:
-        raise SongError("no notes")
-    if len(sequence.notes) > MAX_NOTES:
-        raise SongError("too many notes", f"at most {MAX_NOTES:,}, found {len(sequence.notes):,}")
+    check_num_notes(len(sequence.notes))
     starts, ends = _note_steps(sequence)
     parts: dict[tuple, list[int]] = {}
     for index, note in enumerate(sequence.notes):
@@ -153,7 +150,7 @@ def add_notes(
     program: int = 0,
     is_drum: bool = False,
 ) -> None:
-    """Appends one instrument's notes, given in steps. The one function that changes its argument.
+    """Appends one instrument's notes, given in steps, to the sequence itself.
 
     Args:
         sequence: a quantized NoteSequence.

@@ -15,12 +15,12 @@ import numpy as np
 
 from magenta_vae.music.songs import (
     MAX_FILE_BYTES,
-    MAX_NOTES,
     STEPS_PER_QUARTER,
     Instrument,
     Song,
     SongError,
     check_bars,
+    check_num_notes,
     quantize,
 )
 
@@ -101,10 +101,7 @@ def _song(root: ElementTree.Element) -> Song:
     parts = [_Part(score_part) for score_part, _ in scored]
     pick_up = _read_measures(parts, [measures for _, measures in scored])
     notes = [note for part in parts for note in part.notes]
-    if not notes:
-        raise SongError("no notes")
-    if len(notes) > MAX_NOTES:
-        raise SongError("too many notes", f"at most {MAX_NOTES:,}, found {len(notes):,}")
+    check_num_notes(len(notes))
     signatures = [signature for part in parts for signature in part.time_signatures]
     # A pick-up is shorter than its bar: what is missing goes before it.
     shift = 4 - pick_up if 0 < pick_up < 4 and set(signatures) <= {COMMON_TIME} else 0

@@ -96,10 +96,7 @@ def parse_song(midi: bytes) -> Song:
     except Exception as error:  # symusic raises whatever its parser met, RuntimeError most of all.
         raise SongError("damaged MIDI", " ".join(str(error).split())) from error
     num_notes = sum(len(track.notes) for track in score.tracks)
-    if num_notes == 0:
-        raise SongError("no notes")
-    if num_notes > MAX_NOTES:
-        raise SongError("too many notes", f"at most {MAX_NOTES:,}, found {num_notes:,}")
+    check_num_notes(num_notes)
     tracks = [(track, track.notes.numpy()) for track in score.tracks if len(track.notes)]
     # A tick beyond 32 bits comes back negative.
     first_tick = min(int(n["time"].min()) for _, n in tracks)
@@ -154,6 +151,14 @@ def _check_header(midi: bytes) -> None:
         raise SongError("no beats", "expected a time division above 0, found 0")
     if midi_format == 2 and num_tracks > 1:
         raise SongError("format 2", "independent songs in one file, without a common time line")
+
+
+def check_num_notes(num_notes: int) -> None:
+    """Raises `SongError` for a song without notes, or with more than any music has."""
+    if num_notes == 0:
+        raise SongError("no notes")
+    if num_notes > MAX_NOTES:
+        raise SongError("too many notes", f"at most {MAX_NOTES:,}, found {num_notes:,}")
 
 
 def check_bars(first: float, last: float) -> None:

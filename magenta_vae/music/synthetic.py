@@ -10,7 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from note_seq.protobuf import music_pb2
 
-STEPS_PER_BAR = 16
+from magenta_vae.music.note_sequences import seconds_per_step
+from magenta_vae.music.songs import STEPS_PER_BAR
+
 BARS_PER_PHRASE = 4  # a section is two phrases: an antecedent and a consequent
 STEPS_PER_PHRASE = BARS_PER_PHRASE * STEPS_PER_BAR
 
@@ -287,10 +289,10 @@ def _nearest_tone(step, degrees):
 def _add_note(sequence, rng, phrase_start, note, instrument, program):
     start, end, pitch, velocity = note
     accent = 14 if start % 16 == 0 else 9 if start % 8 == 0 else 4 if start % 4 == 0 else 0
-    seconds_per_step = 60 / sequence.tempos[0].qpm / 4
+    scale = seconds_per_step(sequence.tempos[0].qpm)
     sequence.notes.add(
-        start_time=(phrase_start + start) * seconds_per_step,
-        end_time=(phrase_start + end) * seconds_per_step,
+        start_time=(phrase_start + start) * scale,
+        end_time=(phrase_start + end) * scale,
         pitch=pitch,
         velocity=velocity + accent + int(rng.integers(-5, 6)),
         instrument=instrument,

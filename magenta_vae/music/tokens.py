@@ -142,9 +142,13 @@ class Drums:
         kinds = np.log2(np.maximum(hits[:, 1], 1)).astype(int)
         return Notes(hits[:, 0], hits[:, 0] + 1, self._first_pitches[kinds])
 
+    def hits(self, tokens: np.ndarray) -> np.ndarray:
+        """Returns which kinds of hit tokens combine: [...] -> 0 or 1 [..., kinds]."""
+        return tokens[..., None] >> np.arange(len(self.hit_pitches)) & 1
+
     def detokenize(self, tokens: np.ndarray) -> Notes:
         """Returns the hits of int [steps] tokens."""
-        steps, kinds = np.nonzero(tokens[:, None] >> np.arange(len(self.hit_pitches)) & 1)
+        steps, kinds = np.nonzero(self.hits(tokens))
         steps = steps.astype(np.int32)
         return Notes(steps, steps + 1, self._first_pitches[kinds])
 

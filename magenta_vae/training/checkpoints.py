@@ -1,4 +1,4 @@
-"""Saving and resuming: the weights, the optimizer with its step, and nothing else."""
+"""Saving and resuming: weights, optimizer and step; the best weights apart, with their loss."""
 
 import os
 from collections.abc import Callable

@@ -25,6 +25,7 @@ COLUMNS = {  # The paper's; a decoder to measure the hierarchical one against; w
 PAPER_COLUMNS = ("baseline", "vae", "scheduled")
 SCALES = ("full", "small", "tiny")
 RESULT_FILE, SECONDS_FILE = "result.json", "seconds.json"
+RESULT_KEYS = ("cell", "seconds", "figures", "data")
 NUM_SAMPLES = 8
 NO_PICTURES = "loop.train.show_every = 0"  # Nobody watches dozens of runs; samples come at the end.
 
@@ -95,12 +96,12 @@ class Study:
     def result(self, cell: Cell) -> dict | None:
         """Returns what `result.json` says of a cell, None for one that is not done."""
         path = Path(self.run_dir(cell), RESULT_FILE)
-        return _read(path) if path.is_file() else None
+        return _read(path, RESULT_KEYS) if path.is_file() else None
 
     def done(self) -> Iterator[Cell]:
         """Yields all cells that are done, of whichever call."""
         for path in sorted(Path(self.output_dir, "runs").glob(f"*/{RESULT_FILE}")):
-            yield Cell(*_read(path)["cell"])
+            yield Cell(*_read(path, RESULT_KEYS)["cell"])
 
     def run_dir(self, cell: Cell) -> str:
         """Returns the run's folder."""
@@ -192,10 +193,10 @@ def _counted(path: str) -> Iterator[None]:
             files.write_text(path, json.dumps(total) + "\n")
 
 
-def _read(path: str | os.PathLike):
+def _read(path: str | os.PathLike, keys: Sequence[str] = ()):
     from magenta_vae.music import files  # Late: see above.
 
-    return files.read_json(path)
+    return files.read_json(path, keys)
 
 
 def _read_seconds(path: str) -> float:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from magenta_vae.music import files
 from magenta_vae.training import table1
+from magenta_vae.workflows.runs import CONFIG_FILE
 from magenta_vae.workflows.study import COLUMNS, Study
 
 CURVES = ("next_accuracy", "reconstruction_accuracy", "kl")
@@ -107,7 +108,7 @@ def write(study: Study) -> str:
     for cell in cells:
         path = os.path.join(output_dir, "configs", f"{cell}.gin")
         with files.replacing(path) as beside:
-            shutil.copyfile(os.path.join(study.run_dir(cell), "config.gin"), beside)
+            shutil.copyfile(os.path.join(study.run_dir(cell), CONFIG_FILE), beside)
     write_curves(study)
     return text
 

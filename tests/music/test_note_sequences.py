@@ -21,7 +21,7 @@ from musical import (
     track,
 )
 
-from magenta_vae.music import note_sequences, synthetic, windows
+from magenta_vae.music import songs, synthetic, windows
 from magenta_vae.music.note_sequences import (
     add_notes,
     concatenate,
@@ -202,7 +202,7 @@ def test_what_no_midi_file_holds_is_refused(name):
 
 
 def test_too_many_notes(monkeypatch):
-    monkeypatch.setattr(note_sequences, "MAX_NOTES", 3)
+    monkeypatch.setattr(songs, "MAX_NOTES", 3)
     assert reason(sequence("C4 D4 E4 F4")) == "too many notes"
 
 
