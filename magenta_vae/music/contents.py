@@ -62,6 +62,16 @@ def format_tracks(described: dict[str, dict], tracks: Sequence[Vocabulary]) -> s
     return "\n".join("".join(f"{value:<17}" for value in row).rstrip() for row in rows)
 
 
+def format_hits(described: dict, track: Drums) -> str:
+    """Returns which pitches of a file are each kind of hit of drums, and how many there are."""
+    lines = [f"{track.name}: hits, and the pitches read as each; the first is written"]
+    for kind, (pitches, count) in enumerate(
+        zip(track.hit_pitches, described["hits_per_kind"], strict=True)
+    ):
+        lines.append(f"  {kind + 1}: {count:>9,}  pitches {', '.join(map(str, pitches))}")
+    return "\n".join(lines)
+
+
 def most_frequent(described: dict, track: Vocabulary, number: int = 8) -> str:
     """Returns the most frequent tokens of a track with their shares, as a line."""
     counts = np.array(described["tokens_per_class"])

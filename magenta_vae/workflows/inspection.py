@@ -43,6 +43,8 @@ def inspect_dataset(
         report(contents.format_tracks(described, tracks))
         for track in tracks:
             report(contents.most_frequent(described[track.name], track))
+            if track.is_drum:
+                report(contents.format_hits(described[track.name], track))
         if output_dir is not None:
             for path in _draw(tokens, tracks, described, os.path.join(output_dir, split), seed):
                 report(f"wrote {path}")

@@ -29,6 +29,9 @@ def test_drums():
     assert found["rest_share"] == 10 / 16 and found["hold_share"] == 0
     assert found["onsets_per_window"] == 6.0 and found["classes_used"] == 6
     assert contents.most_frequent(found, DRUMS[0], 2) == "drums: rest 62.5%, hits 3 12.5%"
+    hits = contents.format_hits(found, DRUMS[0]).splitlines()
+    assert len(hits) == 10 and hits[1].endswith("pitches 36, 35")
+    assert [int(line.split()[1]) for line in hits[1:]] == found["hits_per_kind"]
 
 
 def test_a_silent_track_has_no_pitches():
