@@ -13,7 +13,6 @@ with the tokens that numpy makes of every record.
 """
 
 import glob
-import json
 import os
 import subprocess
 import tempfile
@@ -74,9 +73,9 @@ def check_tokens(settings, tokens):
 
 def write_large(data_dir):
     """Writes the data set with its train split in one shard, as often as fills it."""
-    from magenta_vae.data import input_pipeline, shards
+    from magenta_vae.data import descriptions, shards
 
-    description = input_pipeline.read_description(DATA_DIR.value)
+    description = descriptions.read(DATA_DIR.value)
     train = description["shards"]["train"]
     times = max(shards.WINDOWS_PER_SHARD // sum(train.values()), 1)
     with open(os.path.join(data_dir, "train.tfrecord"), "wb") as file:
@@ -84,8 +83,7 @@ def write_large(data_dir):
             with open(os.path.join(DATA_DIR.value, name), "rb") as shard:
                 file.write(shard.read())
     description["shards"]["train"] = {"train.tfrecord": times * sum(train.values())}
-    with open(os.path.join(data_dir, "dataset.json"), "w") as file:
-        json.dump(description, file)
+    descriptions.write(data_dir, description)
 
 
 def load(data_dir, settings):
