@@ -97,7 +97,9 @@ def _train(
         return _go_on(strategy, run_dir, record, splits, max_steps, report)
 
 
-def _go_on(strategy, run_dir: str, record: dict, splits: dict, max_steps: int | None, report):
+def _go_on(
+    strategy, run_dir: str, record: dict, splits: dict, max_steps: int | None, report
+) -> dict:
     """Trains a run that is started, from where it stands."""
     import keras
 
