@@ -157,6 +157,18 @@ def test_a_batch_larger_than_the_data_is_refused_with_the_numbers(data_dir, tmp_
     assert "Traceback" not in error
 
 
+def test_a_study_goes_on_with_the_seeds_that_are_asked_for(data_dir, tmp_path):
+    command = [
+        "table1", f"--data_dir={data_dir.parent}", f"--output_dir={tmp_path}", "--scale=tiny",
+        "--models=mel_2bar", "--columns=baseline", "--max_steps=1",
+    ]  # fmt: skip
+    for first, num_seeds in ((3, 1), (2, 2)):
+        run(*command, f"--first_seed={first}", f"--seeds={num_seeds}")
+    names = sorted(os.listdir(tmp_path / "runs"))
+    assert names == ["mel_2bar-baseline-seed2", "mel_2bar-baseline-seed3"]
+    assert "| Baseline | 2 |" in (tmp_path / "table1.md").read_text()
+
+
 def test_music_is_written_with_pictures_and_sound(run_dir, tmp_path):
     first = tmp_path / "first"
     out = run(
