@@ -104,7 +104,7 @@ def test_the_saved_configuration_reads_back_as_itself():
 
 def test_later_files_win():
     configuration.parse(["mel_2bar.gin", "scale/small.gin"])
-    assert query("encoders.BidirectionalLSTM.num_units") == 256
+    assert query("encoders.BidirectionalLSTM.num_units") == 128
 
 
 @pytest.mark.parametrize("binding", ["MusicVEA.free_bits = 3", "music_vae.MusicVAE.freebits = 3"])

@@ -12,9 +12,13 @@ from typing import NamedTuple
 from magenta_vae.music import files
 from magenta_vae.training import table1
 from magenta_vae.workflows.runs import CONFIG_FILE
-from magenta_vae.workflows.study import COLUMNS, Study
+from magenta_vae.workflows.study import COLUMNS, Cell, Study
 
-CURVES = ("next_accuracy", "reconstruction_accuracy", "kl")
+CURVES = {  # As TensorBoard names them, for each track where there are several, and titles.
+    "next_accuracy": "next-step accuracy",
+    "reconstruction_accuracy": "reconstruction accuracy",
+    "kl": "KL (nats)",
+}
 # (metric, column, column that it is compared with): what the paper says of Table 1.
 CLAIMS = (
     ("recon", table1.SCHEDULED, table1.VAE),
@@ -78,6 +82,25 @@ class Row(NamedTuple):
         return self._replace(values=values, paper=paper, seeds=common)
 
 
+class Point(NamedTuple):
+    """The held-out figures of a run after some of its steps.
+
+    Attributes:
+        model, column, seed: the run.
+        step: after which.
+        next_accuracy, reconstruction_accuracy: means over tracks.
+        kl: in nats, None of a baseline, which has no z.
+    """
+
+    model: str
+    column: str
+    seed: int
+    step: int
+    next_accuracy: float
+    reconstruction_accuracy: float
+    kl: float | None
+
+
 def collect(study: Study) -> list[Row]:
     """Returns all numbers of the runs that are done."""
     results: dict[tuple[str, str], dict[int, dict]] = {}
@@ -101,10 +124,13 @@ def write(study: Study) -> str:
     text = f"{format_table(rows)}\n\n{format_claims(rows)}"
     runs = [{**study.result(cell), "run_dir": study.run_dir(cell)} for cell in cells]
     files.write_text(os.path.join(output_dir, "table1.md"), f"{text}\n\n{_describe_data(runs)}\n")
-    table = [{**row._asdict(), "mean": row.mean, "deviation": row.deviation} for row in rows]
+    summary = ("mean", "deviation")
+    table = [row._asdict() | {name: getattr(row, name) for name in summary} for row in rows]
     described = json.dumps({"table": table, "runs": runs}, indent=2)
     files.write_text(os.path.join(output_dir, "table1.json"), described + "\n")
-    files.write_text(os.path.join(output_dir, "table1.csv"), _format_csv(table))
+    files.write_text(
+        os.path.join(output_dir, "table1.csv"), _format_csv(table, [*Row._fields, *summary])
+    )
     for cell in cells:
         path = os.path.join(output_dir, "configs", f"{cell}.gin")
         with files.replacing(path) as beside:
@@ -146,33 +172,14 @@ def format_claims(rows: list[Row]) -> str:
 
 
 def write_curves(study: Study) -> None:
-    """Writes `curves-<model>.png`: held-out accuracy and KL of each run by step."""
-    from matplotlib.figure import Figure
-
-    cells = list(study.done())
-    colors = {column: f"C{index}" for index, column in enumerate(COLUMNS)}
-    for model in dict.fromkeys(cell.model for cell in cells):
-        figure = Figure(figsize=(12, 3.5), layout="constrained")
-        panels = figure.subplots(1, 3)
-        for cell in (cell for cell in cells if cell.model == model):
-            curves = read_curves(study.run_dir(cell))
-            for axes, prefix in zip(panels, CURVES, strict=True):
-                curve = _mean_curve(curves, prefix)
-                has_none = prefix == "kl" and cell.column == "baseline"  # Without z it is 0.
-                if curve and not has_none:
-                    axes.plot(
-                        *zip(*curve, strict=True), color=colors[cell.column], label=cell.column
-                    )
-        titles = ("next-step accuracy", "reconstruction accuracy", "KL (nats)")
-        for axes, title in zip(panels, titles, strict=True):
-            axes.set(title=title, xlabel="step")
-            axes.grid(alpha=0.3)
-        handles, labels = panels[0].get_legend_handles_labels()
-        by_label = dict(zip(labels, handles, strict=True))  # One of each column's.
-        panels[0].legend(by_label.values(), by_label.keys())
-        figure.suptitle(f"{model}, held-out split, one line a run")
-        with files.replacing(os.path.join(study.output_dir, f"curves-{model}.png")) as beside:
-            figure.savefig(beside, format="png", dpi=150)
+    """Writes each run's held-out accuracies and KL by step: `curves.csv`, `curves-<model>.png`."""
+    runs = [list(_read_points(study, cell)) for cell in study.done()]
+    points = [point._asdict() for run in runs for point in run]
+    text = _format_csv(points, list(Point._fields))
+    files.write_text(os.path.join(study.output_dir, "curves.csv"), text)
+    for model in dict.fromkeys(point["model"] for point in points):
+        own = [run for run in runs if run and run[0].model == model]
+        _draw_curves(own, os.path.join(study.output_dir, f"curves-{model}.png"))
 
 
 def read_curves(run_dir: str) -> dict[str, list[tuple[int, float]]]:
@@ -210,13 +217,46 @@ def _rows(model: str, column: str, of_seeds: dict[int, dict]) -> Iterator[Row]:
             yield Row(model, track, name, metric, values, paper, seeds)
 
 
-def _format_csv(table: list[dict]) -> str:
-    """Returns the table with one line a number; values and seeds stand in one field each."""
+def _read_points(study: Study, cell: Cell) -> Iterator[Point]:
+    curves = read_curves(study.run_dir(cell))
+    of_steps = [dict(_mean_curve(curves, name)) for name in CURVES]
+    for step in sorted(of_steps[0]):
+        values = [of_step.get(step) for of_step in of_steps]
+        if cell.column == "baseline":
+            values[-1] = None
+        yield Point(*cell, step, *values)
+
+
+def _draw_curves(runs: list[list[Point]], path: str) -> None:
+    from matplotlib.figure import Figure
+
+    colors = {column: f"C{index}" for index, column in enumerate(COLUMNS)}
+    figure = Figure(figsize=(12, 3.5), layout="constrained")
+    panels = figure.subplots(1, len(CURVES))
+    for axes, (name, title) in zip(panels, CURVES.items(), strict=True):
+        for run in runs:
+            column = run[0].column
+            steps = [point.step for point in run]
+            values = [getattr(point, name) for point in run]
+            if values[0] is not None:
+                axes.plot(steps, values, color=colors[column], label=column)
+        axes.set(title=title, xlabel="step")
+        axes.grid(alpha=0.3)
+    handles, labels = panels[0].get_legend_handles_labels()
+    by_label = dict(zip(labels, handles, strict=True))  # One of each column's.
+    panels[0].legend(by_label.values(), by_label.keys())
+    figure.suptitle(f"{runs[0][0].model}, held-out split, one line a run")
+    with files.replacing(path) as beside:
+        figure.savefig(beside, format="png", dpi=150)
+
+
+def _format_csv(rows: list[dict], fields: list[str]) -> str:
+    """Returns rows with a line each; a list's values stand in one field."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(table[0]) if table else [], lineterminator="\n")
+    writer = csv.DictWriter(text, fields, lineterminator="\n")
     writer.writeheader()
-    for row in table:
-        lists = {name: " ".join(map(str, row[name])) for name in ("values", "seeds")}
+    for row in rows:
+        lists = {name: " ".join(map(str, row[name])) for name in fields if type(row[name]) is list}
         writer.writerow({**row, **lists})
     return text.getvalue()
 

@@ -164,6 +164,22 @@ def test_curves_are_those_of_the_evaluations(melodies):
     assert "next_accuracy/melody" in curves
 
 
+def test_curves_are_written_as_numbers_too(melodies):
+    own, cells, _, _ = melodies
+    with open(os.path.join(own.output_dir, "curves.csv")) as file:
+        rows = list(csv.DictReader(file))
+    for cell in cells:
+        curve = [row for row in rows if (row["column"], int(row["seed"])) == cell[1:]]
+        figures = own.result(cell)["figures"]
+        last, accuracy = curve[-1], figures["tracks"]["melody"]["next_accuracy"]
+        assert int(last["step"]) == figures["step"]
+        assert float(last["next_accuracy"]) == pytest.approx(accuracy, rel=1e-5)
+        if cell.column == "baseline":
+            assert all(row["kl"] == "" for row in curve)
+        else:
+            assert float(last["kl"]) == pytest.approx(figures["kl_nats"], rel=1e-5)
+
+
 def test_a_missing_data_set_is_named_before_anything_is_trained(tmp_path):
     own = study.Study(str(tmp_path / "study"), str(tmp_path), "tiny")
     with pytest.raises(FileNotFoundError, match="no data set mel_2bar.*\n.*build_dataset"):
