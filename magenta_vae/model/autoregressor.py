@@ -111,8 +111,8 @@ class Autoregressor(keras.layers.Layer):
         context: tf.Tensor,
         first: tf.Tensor,
         tokens: tf.Tensor,
-        is_own: tf.Tensor,
         uniform: tf.Tensor,
+        is_own: tf.Tensor,
     ) -> list[tf.Tensor]:
         """Predicts every step, reading the model's own sample in the place of some tokens.
 
@@ -120,8 +120,8 @@ class Autoregressor(keras.layers.Layer):
             context: float [rows, context_size].
             first: int32 [rows, tracks], the token before the first step.
             tokens: int32 [steps, rows, tracks], the true tokens.
-            is_own: bool [steps, rows, tracks]: whether the next step reads the own sample.
             uniform: float [steps, rows, tracks] in (0, 1), the draws for the samples.
+            is_own: bool [steps, rows, 1]: whether the next step reads the own samples.
 
         Returns:
             Logits of each track, float [rows, steps, classes].
@@ -189,21 +189,22 @@ def predict_scheduled(
         context: float [rows, context_size].
         first: int32 [rows, tracks], the token before the first step.
         tokens: int32 [rows, steps, tracks], the true tokens.
-        probability: of reading the model's own sample, drawn for each step, row and track.
+        probability: of reading the model's own samples, drawn for each step and row: those of all
+            tracks, or of none.
         noise: for the samples, and for the choice between them and the truth.
 
     Returns:
         float [rows, steps, classes] for each track.
     """
     num_steps, num_tracks = tokens.shape[1:]
-    is_own = noise.uniform(FEEDBACK, num_steps, num_tracks) < probability
+    is_own = noise.uniform(FEEDBACK, num_steps, 1) < probability
     uniform = noise.uniform(TOKEN, num_steps, num_tracks)
     tokens = tf.transpose(tokens, [1, 0, 2])
-    each = (_split_tracks(parts, value) for value in (first, tokens, is_own, uniform))
+    each = (_split_tracks(parts, value) for value in (first, tokens, uniform))
     return [
         logits
         for part, *own in zip(parts, *each, strict=True)
-        for logits in part.predict_scheduled(context, *own)
+        for logits in part.predict_scheduled(context, *own, is_own)
     ]
 
 

@@ -119,7 +119,7 @@ def test_scheduled_sampling_always_reads_only_own_samples(decoder, z, tokens):
 
 def reference_scheduled(decoder, z, tokens, probability):
     """Returns what each step reads, by the definition: int32 [batch, steps, tracks]."""
-    is_own = NOISE.uniform(FEEDBACK, STEPS, len(NUM_CLASSES)) < probability
+    is_own = NOISE.uniform(FEEDBACK, STEPS, 1) < probability
     sample = sampler(1.0, NOISE)
     previous = shift(tokens)
     for t in range(STEPS - 1):  # A step's logits need only what was read before it.

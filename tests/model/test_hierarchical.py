@@ -94,7 +94,7 @@ def scheduled(tokens, probability, num_classes):
             return tokens[:, step]
         noise = tf.unstack(draws(TOKEN, step, len(num_classes)), axis=-1)
         own = [categorical(x, y) for x, y in zip(logits, noise, strict=True)]
-        is_own = draws(FEEDBACK, step, len(num_classes)) < probability
+        is_own = draws(FEEDBACK, step, 1) < probability
         return tf.where(is_own, tf.stack(own, axis=-1), tokens[:, step])
 
     return choose
