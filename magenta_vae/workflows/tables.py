@@ -12,30 +12,38 @@ def evaluate(
     skip_corrupt: bool = False,
 ) -> dict:
     """Returns the figures of a run on a whole split; see `evaluation.Evaluation`."""
-    from magenta_vae.training import evaluation
+    return figures_of(*load(run_dir, data_dir, split, checkpoint, skip_corrupt))
 
+
+def load(
+    run_dir: str, data_dir: str | None, split: str, checkpoint: str, skip_corrupt: bool
+) -> tuple:
+    """Opens a run; returns its model, the step of its weights, and the windows of a split."""
     runs.open_run(run_dir)
     tokens = runs.load_windows(run_dir, data_dir, split, skip_corrupt)
-    model, step = runs.restore_model(run_dir, checkpoint)
+    return *runs.restore_model(run_dir, checkpoint), tokens
+
+
+def figures_of(model, step: int, tokens) -> dict:
+    """Returns the figures of what `load` returns."""
+    from magenta_vae.training import evaluation
+
     batch_size = configuration.experiment().eval_batch_size
     return evaluation.Evaluation(model, tokens, batch_size)(step)
 
 
-def compare_samples(
-    run_dir: str,
-    data_dir: str | None,
-    split: str,
-    checkpoint: str = "latest",
-    skip_corrupt: bool = False,
-    **options,
-) -> dict:
-    """Returns how a run's samples differ from the windows of a split; see `samples.compare`."""
-    from magenta_vae.inference import samples
+def compare_samples(model, tokens, **options) -> dict:
+    """Returns how samples of a model that `load` returns differ from its windows.
 
-    runs.open_run(run_dir)
-    tokens = runs.load_windows(run_dir, data_dir, split, skip_corrupt)
-    model, _ = runs.load_opened(run_dir, checkpoint)
-    return samples.compare(model, tokens, **options)
+    Args:
+        model, tokens: that `load` returned.
+        **options: of `samples.compare`.
+    """
+    from magenta_vae.inference import generation, samples
+
+    settings = configuration.experiment().settings
+    trained_model = generation.TrainedModel(model, settings.tracks, settings.num_bars)
+    return samples.compare(trained_model, tokens, **options)
 
 
 def format_comparison(comparison: dict) -> str:
