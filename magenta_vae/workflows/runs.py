@@ -118,11 +118,16 @@ def load(run_dir: str, checkpoint: str | int = "latest", **options):
 
 def load_opened(run_dir: str, checkpoint: str | int = "latest", **options):
     """Returns the `TrainedModel` of an opened run, and the step of its weights; see `load`."""
+    model, step = restore_model(run_dir, checkpoint)
+    return trained(model, **options), step
+
+
+def trained(model, **options):
+    """Returns a model of the parsed configuration as a `TrainedModel`, with options of that."""
     from magenta_vae.inference import generation
 
-    model, step = restore_model(run_dir, checkpoint)
     settings = configuration.experiment().settings
-    return generation.TrainedModel(model, settings.tracks, settings.num_bars, **options), step
+    return generation.TrainedModel(model, settings.tracks, settings.num_bars, **options)
 
 
 def restore_model(run_dir: str, checkpoint: str | int = "latest"):

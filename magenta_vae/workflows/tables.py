@@ -39,11 +39,9 @@ def compare_samples(model, tokens, **options) -> dict:
         model, tokens: that `load` returned.
         **options: of `samples.compare`.
     """
-    from magenta_vae.inference import generation, samples
+    from magenta_vae.inference import samples
 
-    settings = configuration.experiment().settings
-    trained_model = generation.TrainedModel(model, settings.tracks, settings.num_bars)
-    return samples.compare(trained_model, tokens, **options)
+    return samples.compare(runs.trained(model), tokens, **options)
 
 
 def format_comparison(comparison: dict) -> str:
