@@ -53,6 +53,8 @@ class Study:
         scale: `full`, or a file under `gin_configs/scale`.
         gin_params: further bindings, for every run.
         max_steps: instead of the configurations'.
+        init_from: the folder of another study: a new run starts from the weights of the same
+            model, column and seed there.
         report: is given lines about the progress.
     """
 
@@ -63,6 +65,7 @@ class Study:
         scale: str = "small",
         gin_params: Sequence[str] = (),
         max_steps: int | None = None,
+        init_from: str | None = None,
         report: Callable[[str], None] = lambda line: None,
     ):
         self.output_dir = output_dir
@@ -70,6 +73,7 @@ class Study:
         self._scale = scale
         self._gin_params = list(gin_params)
         self._max_steps = max_steps
+        self._init_from = init_from
         self._report = report
 
     def run(self, cells: Sequence[Cell]) -> Iterator[Cell]:
@@ -105,7 +109,11 @@ class Study:
 
     def run_dir(self, cell: Cell) -> str:
         """Returns the run's folder."""
-        return os.path.join(self.output_dir, "runs", str(cell))
+        return _run_dir(self.output_dir, cell)
+
+    def _origin(self, cell: Cell) -> runs.Origin | None:
+        """Returns what a cell starts from, None where that is chance."""
+        return runs.Origin(_run_dir(self._init_from, cell)) if self._init_from else None
 
     def _find_data(self, model: str) -> str:
         from magenta_vae.data import descriptions  # Late: `--help` needs none of what it imports.
@@ -129,7 +137,8 @@ class Study:
     def _is_whole(self, cell: Cell) -> bool:
         """Says whether a cell that has a result has all its steps; they may have become more."""
         self._configure(cell)
-        runs.start_run(self.run_dir(cell), self._find_data(cell.model), is_writer=False)
+        data_dir = self._find_data(cell.model)
+        runs.start_run(self.run_dir(cell), data_dir, self._origin(cell), is_writer=False)
         max_steps = self._max_steps or configuration.experiment().max_steps
         step = self.result(cell)["figures"]["step"]
         if step > max_steps:
@@ -152,7 +161,9 @@ class Study:
         self._configure(cell)
         data_dir = self._find_data(cell.model)
         with _counted(os.path.join(run_dir, SECONDS_FILE)):
-            training.train(run_dir, data_dir, self._max_steps, report=self._report)
+            training.train(
+                run_dir, data_dir, self._max_steps, report=self._report, origin=self._origin(cell)
+            )
         figures = tables.evaluate(run_dir, data_dir, "eval")
         samples_dir = os.path.join(run_dir, "samples")
         shutil.rmtree(samples_dir, ignore_errors=True)
@@ -177,6 +188,10 @@ class Study:
         total = sum(sum(seconds[cell.model]) / len(seconds[cell.model]) for cell in known)
         of = "" if len(known) == len(cells) else f" for {len(known)} of them"
         return f", about {total / 3600:.1f} hours{of}"
+
+
+def _run_dir(study_dir: str, cell: Cell) -> str:
+    return os.path.join(study_dir, "runs", str(cell))
 
 
 @contextlib.contextmanager

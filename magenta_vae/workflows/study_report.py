@@ -19,13 +19,16 @@ CURVES = {  # As TensorBoard names them, for each track where there are several,
     "reconstruction_accuracy": "reconstruction accuracy",
     "kl": "KL (nats)",
 }
-# (metric, column, column that it is compared with): what the paper says of Table 1.
+# (metric, column, column that it is compared with): what the paper says of Table 1, and its
+# hierarchical decoder beside a flat one.
 CLAIMS = (
     ("recon", table1.SCHEDULED, table1.VAE),
     ("next", table1.SCHEDULED, table1.VAE),
     ("KL", table1.SCHEDULED, table1.VAE),
     ("recon", table1.VAE, table1.BASELINE),
     ("next", table1.VAE, table1.BASELINE),
+    ("recon", table1.SCHEDULED, COLUMNS["flat"][0]),
+    ("next", table1.SCHEDULED, COLUMNS["flat"][0]),
 )
 METRICS = {"next": "next_accuracy", "recon": "reconstruction_accuracy", "KL": "kl_nats"}
 
@@ -106,14 +109,14 @@ def collect(study: Study) -> list[Row]:
     results: dict[tuple[str, str], dict[int, dict]] = {}
     for cell in study.done():
         of_seeds = results.setdefault((cell.model, cell.column), {})
-        of_seeds[cell.seed] = study.result(cell)["figures"]
+        of_seeds[cell.seed] = study.result(cell)
     order = list(COLUMNS)
     return [
         row
-        for (model, column), figures in sorted(
+        for (model, column), of_seeds in sorted(
             results.items(), key=lambda item: (item[0][0], order.index(item[0][1]))
         )
-        for row in _rows(model, column, figures)
+        for row in _rows(model, column, of_seeds)
     ]
 
 
@@ -202,10 +205,11 @@ def read_curves(run_dir: str) -> dict[str, list[tuple[int, float]]]:
 
 def _rows(model: str, column: str, of_seeds: dict[int, dict]) -> Iterator[Row]:
     name = COLUMNS[column][0]
-    seeds, figures = list(of_seeds), list(of_seeds.values())
+    seeds, results = list(of_seeds), list(of_seeds.values())
+    figures = [result["figures"] for result in results]
     tracks = figures[0]["tracks"]
+    num_bars = results[0]["data"]["settings"]["num_bars"]  # A binding may have changed them.
     for index, track in enumerate(tracks):
-        num_bars = int(model.rsplit("_", 1)[1].removesuffix("bar"))
         cells = table1.PAPER.get((track, len(tracks), num_bars), {}).get(name, (None, None, None))
         for (metric, key), paper in zip(METRICS.items(), cells, strict=True):
             if metric != "KL":

@@ -6,9 +6,10 @@ import os
 import statistics
 import time
 
+import numpy as np
 import pytest
 
-from magenta_vae.workflows import study, study_report, training
+from magenta_vae.workflows import runs, study, study_report, training
 
 pytestmark = pytest.mark.usefixtures("forget_configuration")
 
@@ -81,6 +82,37 @@ def test_more_steps_lengthen_what_is_done(data_dirs, tmp_path):
         own = make_study(str(tmp_path), data_dirs, max_steps=steps)
         assert list(own.run(cells)) == cells
         assert own.result(cells[0])["figures"]["step"] == steps
+
+
+def weights_of(run_dir):
+    runs.open_run(run_dir)
+    return runs.restore_model(run_dir)[0].get_weights()
+
+
+def test_runs_start_from_the_same_cells_of_another_study(melodies, data_dirs, tmp_path):
+    other, cells, _, _ = melodies
+    own = make_study(str(tmp_path), data_dirs, max_steps=1, init_from=other.output_dir)
+    assert list(own.run(cells[:1])) == cells[:1]
+    origin = runs.read_record(own.run_dir(cells[0]))["origin"]
+    assert origin["run_dir"] == os.path.abspath(other.run_dir(cells[0]))
+    before, after = (weights_of(each.run_dir(cells[0])) for each in (other, own))
+    # One step at a rate of some 1e-3: near the weights it starts from, not those of its seed.
+    difference = max(np.abs(a - b).max() for a, b in zip(before, after, strict=True))
+    assert 0 < difference < 0.01
+    missing = study.make_cells(["mel_2bar"], ["scheduled"], [0])
+    with pytest.raises(FileNotFoundError, match="mel_2bar-scheduled-seed0"):
+        list(own.run(missing))
+    without = make_study(str(tmp_path), data_dirs, max_steps=1, init_from=own.output_dir)
+    with pytest.raises(ValueError, match="Choose another"):
+        list(without.run(cells[:1]))
+
+
+def test_windows_of_another_length_are_not_set_beside_the_papers(melodies, monkeypatch):
+    own, cells, _, _ = melodies
+    result = own.result(cells[0])
+    result["data"]["settings"]["num_bars"] = 8
+    monkeypatch.setattr(own, "result", lambda cell: result)
+    assert {row.paper for row in study_report.collect(own)} == {None}
 
 
 def test_the_table_has_mean_spread_and_the_papers_number(melodies):
@@ -205,5 +237,5 @@ def test_the_whole_table(data_dirs, tmp_path):
     table, differences = study_report.write(own).split("\n\n")
     num_tracks = 1 + 1 + 1 + 3  # Three tracks of the trio.
     assert len(table.splitlines()) == 2 + 4 * num_tracks
-    # Four of accuracies for each track, and of the KL one for each model.
-    assert len(differences.splitlines()) == 2 + 4 * num_tracks + len(study.MODELS)
+    # Six of accuracies for each track, and of the KL one for each model.
+    assert len(differences.splitlines()) == 2 + 6 * num_tracks + len(study.MODELS)
