@@ -160,11 +160,11 @@ def test_a_gpus_graph_has_cudnns_kernels(make_decoder, options, policy, expected
         vae, optimizer, tf.distribute.get_strategy(), BATCH, 3, 1.0
     )
     graph = train_steps.get_concrete_function(make_chunk()).graph.as_graph_def()
-    kinds = [each.op for function in graph.library.function for each in function.node_def]
+    nodes = [node.op for function in graph.library.function for node in function.node_def]
     # Two directions of the encoder, and two layers of each autoregressor; and their gradients.
     num_parts = 1 if make_decoder is flat else len(CLASSES)
     num_layers = (2 + 2 * num_parts) * expected
-    assert kinds.count("CudnnRNNV3") == kinds.count("CudnnRNNBackpropV3") == num_layers
+    assert nodes.count("CudnnRNNV3") == nodes.count("CudnnRNNBackpropV3") == num_layers
 
 
 @DECODERS

@@ -102,9 +102,9 @@ def test_runs_start_from_the_same_cells_of_another_study(melodies, data_dirs, tm
     missing = study.make_cells(["mel_2bar"], ["scheduled"], [0])
     with pytest.raises(FileNotFoundError, match="mel_2bar-scheduled-seed0"):
         list(own.run(missing))
-    without = make_study(str(tmp_path), data_dirs, max_steps=1, init_from=own.output_dir)
+    another = make_study(str(tmp_path), data_dirs, max_steps=1, init_from=own.output_dir)
     with pytest.raises(ValueError, match="Choose another"):
-        list(without.run(cells[:1]))
+        list(another.run(cells[:1]))
 
 
 def test_windows_of_another_length_are_not_set_beside_the_papers(melodies, monkeypatch):
