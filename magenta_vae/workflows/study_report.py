@@ -124,7 +124,7 @@ def write(study: Study) -> str:
     """Writes `table1.md`, `.csv`, `.json`, configurations and curves; returns the table."""
     output_dir = study.output_dir
     rows, cells = collect(study), list(study.done())
-    text = f"{format_table(rows)}\n\n{format_claims(rows)}"
+    text = "\n\n".join(filter(None, (format_table(rows), format_claims(rows))))
     runs = [{**study.result(cell), "run_dir": study.run_dir(cell)} for cell in cells]
     files.write_text(os.path.join(output_dir, "table1.md"), f"{text}\n\n{_describe_data(runs)}\n")
     summary = ("mean", "deviation")
@@ -160,9 +160,11 @@ def format_table(rows: list[Row]) -> str:
 def format_claims(rows: list[Row]) -> str:
     """Returns how columns differ, the mean and spread over seeds, as a Markdown table.
 
-    The difference is taken seed by seed; the paper's stands in brackets.
+    The difference is taken seed by seed; the paper's stands in brackets. Without a row the text is
+    empty.
     """
-    lines = ["| model | track | difference | seeds | |", "|---|---|---|---|---|"]
+    heading = ["| model | track | difference | seeds | |", "|---|---|---|---|---|"]
+    lines = []
     for metric, column, other in CLAIMS:
         for row in (row for row in rows if (row.metric, row.column) == (metric, column)):
             found = [each for each in rows if each[:4] == (*row[:2], other, metric)]
@@ -171,7 +173,7 @@ def format_claims(rows: list[Row]) -> str:
                 name = f"{metric}: {column} - {other}"
                 seeds = len(difference.seeds)
                 lines.append(f"| {row.model} | {row.track} | {name} | {seeds} | {difference} |")
-    return "\n".join(lines)
+    return "\n".join(heading + lines) if lines else ""
 
 
 def write_curves(study: Study) -> None:

@@ -143,6 +143,13 @@ def test_the_differences_of_columns_are_of_the_seeds_that_both_have(melodies):
     assert "scheduled" not in table  # No such run is done.
 
 
+def test_a_column_alone_has_no_table_of_differences(melodies):
+    rows = study_report.collect(melodies[0])
+    alone = [row for row in rows if row.column == rows[0].column]
+    assert study_report.format_claims(rows)
+    assert study_report.format_claims(alone) == ""
+
+
 def test_differences_have_the_spread_of_the_seeds():
     parts = ("mel_2bar", "melody", "VAE", "KL")
     row = study_report.Row(*parts, [40.0, 44.0, 45.0], 76.2, [0, 1, 2])
