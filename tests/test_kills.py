@@ -83,9 +83,8 @@ def whole(data_dirs, tmp_path_factory):
 
 def test_ten_kills_at_random_moments_leave_the_same_bits(whole, data_dirs, tmp_path):
     draw = random.Random(0)
-    # From its first steps to its end a run takes some 12 seconds of a processor, a third of them
-    # for the graph of the evaluation at step 4; it writes 60 checkpoints, of 5 files or folders
-    # each.
+    # From its first steps to its end a run takes some 11 seconds of a processor, one of them for
+    # the graph of the evaluation at step 4; it writes 60 checkpoints, of 5 files or folders each.
     kills = [["start", draw.uniform(0, 10)] for _ in range(2)]
     kills += [["steps", draw.uniform(0, 5)] for _ in range(4)]
     kills += [["writing", draw.randint(1, 15)] for _ in range(4)]
