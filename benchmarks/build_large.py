@@ -32,9 +32,10 @@ from magenta_vae import configuration, quick_start
 from magenta_vae.workflows import datasets
 if __name__ == "__main__":
     quick_start.install()  # As commands do.
-    configuration.parse([sys.argv[3]])
+    experiment = configuration.parse([sys.argv[3]]).experiment
     number = int(sys.argv[4])
-    counts = datasets.build_dataset([sys.argv[1]], sys.argv[2], num_workers=number)["counts"]
+    built = datasets.build_dataset(experiment, [sys.argv[1]], sys.argv[2], num_workers=number)
+    counts = built["counts"]
     kept = counts["windows_kept_train"] + counts["windows_kept_eval"]
     peaks = [resource.getrusage(who).ru_maxrss / 1024
              for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]

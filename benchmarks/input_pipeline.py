@@ -20,9 +20,9 @@ import time
 
 from absl import flags
 
-from magenta_vae import commands, configuration
+from magenta_vae import commands
 
-GIN_FILE, GIN_PARAM = commands.define_gin_flags()
+GIN = commands.define_gin_flags()
 DATA_DIR = flags.DEFINE_string("data_dir", None, "A data set of 2-bar melodies.", required=True)
 PEER_PYTHON = flags.DEFINE_string("peer_python", None, "The Python that Magenta 2.1.4 is in.")
 TURNS = flags.DEFINE_integer("turns", 4, "Turns of each.")
@@ -138,9 +138,7 @@ def peer(path):
 
 
 def main(_):
-    configuration.require_gin_file(GIN_FILE.value)
-    configuration.parse(GIN_FILE.value, GIN_PARAM.value)
-    parts = configuration.experiment()
+    parts = GIN.configure().experiment
     folder = tempfile.TemporaryDirectory()
     for_peer = os.path.join(folder.name, "windows.tfrecord")
     write_for_peer(for_peer)

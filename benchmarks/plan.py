@@ -25,9 +25,8 @@ def plan(name):
 
     from magenta_vae.music.tokens import num_classes
 
-    configuration.parse([f"{name}.gin"])
+    parts = configuration.parse([f"{name}.gin"]).experiment
     with tf.Graph().as_default():
-        parts = configuration.experiment()
         classes = num_classes(parts.settings.tracks)
         model = parts.make_model()
         operations = count_flops(model, classes, parts.settings.num_steps, parts.batch_size)

@@ -20,7 +20,7 @@ from absl import flags
 from sides import alternate, widths
 
 from magenta_vae import commands, configuration
-from magenta_vae.workflows import runs
+from magenta_vae.workflows import run_files
 
 PEER_PYTHON = flags.DEFINE_string("peer_python", None, "Python with Magenta 2.1.4 installed.")
 MODELS = flags.DEFINE_list("models", ["mel_2bar", "hierdec_trio_16bar"], "Models to measure.")
@@ -58,12 +58,12 @@ def make_run(model, run_dir):
     """Writes a run whose model was never trained."""
     from magenta_vae.training.checkpoints import Checkpoints
 
-    configuration.parse([f"{model}.gin"], widths(model))
-    parts = configuration.experiment()
+    configured = configuration.parse([f"{model}.gin"], widths(model))
+    parts = configured.experiment
     network, optimizer = parts.make_model(), parts.make_optimizer()
     optimizer.build(network.trainable_variables)
     Checkpoints(run_dir, network, optimizer).save()
-    runs.start_imported_run(run_dir, {})
+    run_files.start_imported(configured, run_dir, {})
 
 
 def compare(model, batch_size, run_dir, peer_dir):

@@ -8,9 +8,11 @@ told, and how long the exported decode takes beside `TrainedModel`'s. The server
 `prediction_service.py`: TensorFlow Serving itself is faster. Ends by itself.
 """
 
+import json
 import multiprocessing
 import tempfile
 import time
+from pathlib import Path
 
 from absl import flags
 
@@ -153,15 +155,15 @@ def measure_decode(model_dir, trained):
 
 
 def main(_):
-    from magenta_vae.inference import export
     from magenta_vae.workflows import exports, runs
 
     spawn = multiprocessing.get_context("spawn")
     addresses, stop = spawn.Queue(), spawn.Event()
     with tempfile.TemporaryDirectory() as model_dir:
-        exports.export(RUN_DIR.value, model_dir)
-        trained = runs.load(RUN_DIR.value)
-        description = export.describe(trained._model, trained.tracks, trained.num_bars)
+        run = runs.open(RUN_DIR.value)
+        path = exports.export(run, model_dir)
+        trained = run.model()
+        description = json.loads(Path(path, "assets", "model.json").read_text())
         measure_decode(model_dir, trained)
         server = spawn.Process(target=serve, args=(model_dir, addresses, stop), daemon=True)
         server.start()

@@ -15,10 +15,10 @@ import time
 
 from absl import flags
 
-from magenta_vae import commands, configuration
+from magenta_vae import commands
 from magenta_vae.workflows import runs, training
 
-GIN_FILE, GIN_PARAM = commands.define_gin_flags()
+GIN = commands.define_gin_flags()
 RUN_DIR = flags.DEFINE_string("run_dir", None, "A run whose weights are shown, instead.")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "A data set; the run's own by default.")
 ROUNDS = flags.DEFINE_integer("rounds", 3, "Evaluations and shows.", lower_bound=1)
@@ -35,16 +35,16 @@ def main(_):
     from magenta_vae.training import evaluation, summaries
 
     if RUN_DIR.value:
-        data_dir = DATA_DIR.value or runs.open_run(RUN_DIR.value)["data_dir"]
-        model, _ = runs.restore_model(RUN_DIR.value)
+        run = runs.open(RUN_DIR.value)
+        configured, model = run.configured, run.network
+        data_dir = DATA_DIR.value or run.data_dir()
     else:
-        configuration.require_gin_file(GIN_FILE.value)
-        configuration.parse(GIN_FILE.value, GIN_PARAM.value)
-        data_dir, model = DATA_DIR.value, configuration.experiment().make_model()
-    parts = configuration.experiment()
+        configured = GIN.configure()
+        data_dir, model = DATA_DIR.value, configured.experiment.make_model()
+    parts = configured.experiment
     tokens = input_pipeline.load_tokens(data_dir, "eval", parts.settings)[: parts.eval_examples]
     evaluate = evaluation.Evaluation(model, tokens, parts.eval_batch_size)
-    show = training.make_show(parts, model, tokens)
+    show = training.make_show(configured, model, tokens)
     commands.report(f"{len(tokens):,} held-out windows")
     commands.report(f"{'evaluation':>12}{'show':>8}{'kilobytes':>12}")
     with tempfile.TemporaryDirectory() as folder:

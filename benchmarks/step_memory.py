@@ -18,7 +18,7 @@ from absl import flags
 
 from magenta_vae import commands, configuration
 
-GIN_FILE, GIN_PARAM = commands.define_gin_flags()
+GIN = commands.define_gin_flags()
 BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["4", "8", "16"], "Examples of the step.")
 EVALUATE = flags.DEFINE_bool("evaluate", False, "Measure evaluations instead.")
 
@@ -31,8 +31,7 @@ def measure(gin_files, gin_params, batch_size, is_evaluation, pipe):
     from magenta_vae.training import devices, precision
 
     strategy = devices.make_strategy()  # Which also says how memory is kept, as in training.
-    configuration.parse(gin_files, gin_params)
-    parts = configuration.experiment()
+    parts = configuration.parse(gin_files, gin_params).experiment
     with precision.dtype_policy(parts.dtype_policy):
         model = parts.make_model()
     shape = [batch_size, parts.settings.num_steps]
@@ -81,14 +80,14 @@ def make_evaluation(parts, model, strategy, tokens):
 
 
 def main(_):
-    configuration.require_gin_file(GIN_FILE.value)
+    configuration.require_gin_file(GIN.gin_file.value)
     spawn = multiprocessing.get_context("spawn")
     seconds_of = "seconds" if EVALUATE.value else "seconds a step"
     commands.report(f"{'batch':>6}{'peak GB':>10}{'GB an example more':>20}{seconds_of:>16}")
     previous = None
     for batch_size in map(int, BATCH_SIZES.value):
         pipe, theirs = spawn.Pipe()
-        arguments = GIN_FILE.value, GIN_PARAM.value, batch_size, EVALUATE.value, theirs
+        arguments = GIN.gin_file.value, GIN.gin_param.value, batch_size, EVALUATE.value, theirs
         process = spawn.Process(target=measure, args=arguments)
         process.start()
         theirs.close()

@@ -41,8 +41,7 @@ def serve(model_name, batch_size):
     from magenta_vae.music.tokens import num_classes
     from magenta_vae.training import devices, steps
 
-    configuration.parse([f"{model_name}.gin"], widths(model_name))
-    parts = configuration.experiment()
+    parts = configuration.parse([f"{model_name}.gin"], widths(model_name)).experiment
     strategy = devices.make_strategy()
     model, optimizer = parts.make_model(), parts.make_optimizer()
     optimizer.build(model.trainable_variables)

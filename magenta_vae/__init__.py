@@ -1,10 +1,8 @@
 """Hierarchical Variational Autoencoders for Music (Roberts, Engel, Eck, 2017) on Keras 3."""
 
-import threading
+from collections.abc import Collection
 
 __version__ = "0.1.0"
-
-_LOADING = threading.Lock()  # gin's configuration is one for the whole process.
 
 
 def load(
@@ -13,8 +11,12 @@ def load(
     polyphony: str = "refuse",
     pad: bool = False,
     jit_compile: bool = False,
+    modules: Collection[str] = (),
 ):
     """Returns a trained run's model, ready to make music: an `inference.generation.TrainedModel`.
+
+    A run may be anybody's: its configuration is data, of which nothing is run. Threads may load and
+    use models side by side.
 
     Args:
         run_dir: a folder written by `scripts/train`.
@@ -24,6 +26,8 @@ def load(
         pad: whether bars and tracks that music lacks are read as rests instead of being refused.
         jit_compile: whether XLA compiles decoding, for a program that decodes more than once: the
             first batch of each size takes seconds more, each further one a fraction of the time.
+        modules: of parts that the run has beside this package's. They are imported, so that their
+            code is run: name those that you trust.
 
     Example:
         >>> model = magenta_vae.load("runs/mel_2bar")
@@ -31,6 +35,5 @@ def load(
     """
     from magenta_vae.workflows import runs
 
-    with _LOADING:
-        options = {"polyphony": polyphony, "pad": pad, "jit_compile": jit_compile}
-        return runs.load(run_dir, checkpoint, **options)
+    run = runs.open(run_dir, checkpoint, modules)
+    return run.model(polyphony=polyphony, pad=pad, jit_compile=jit_compile)

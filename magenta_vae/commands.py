@@ -5,17 +5,50 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
+from typing import NamedTuple
 
 from absl import app, flags, logging
 
-from magenta_vae import quick_start
+from magenta_vae import configuration, quick_start
 
 flags.disclaim_key_flags()  # The flags below are the command's own: its --help shows them.
 
 
-def define_gin_flags() -> tuple[flags.FlagHolder, flags.FlagHolder]:
-    """Defines --gin_file and --gin_param and returns them."""
-    return (
+class GinFlags(NamedTuple):
+    """The flags that give a configuration."""
+
+    gin_file: flags.FlagHolder
+    gin_param: flags.FlagHolder
+    allow_module: flags.FlagHolder
+
+    def configure(self):
+        """Returns the configuration that they give; see `runs.configure`."""
+        from magenta_vae.workflows import runs
+
+        configuration.require_gin_file(self.gin_file.value)
+        _find_own_modules()
+        return runs.configure(self.gin_file.value, self.gin_param.value, self.allow_module.value)
+
+
+class RunFlags(NamedTuple):
+    """The flags that say whose weights to use."""
+
+    run_dir: flags.FlagHolder
+    checkpoint: flags.FlagHolder
+    allow_module: flags.FlagHolder
+
+    def open(self):
+        """Returns the run that they name; see `runs.open`."""
+        from magenta_vae.workflows import runs
+
+        if self.allow_module.value:
+            _find_own_modules()
+        return runs.open(self.run_dir.value, self.checkpoint.value, self.allow_module.value)
+
+
+def define_gin_flags() -> GinFlags:
+    """Defines --gin_file, --gin_param and --allow_module and returns them."""
+    return GinFlags(
         flags.DEFINE_multi_string(
             "gin_file",
             [],
@@ -26,11 +59,12 @@ def define_gin_flags() -> tuple[flags.FlagHolder, flags.FlagHolder]:
             [],
             "One binding, as in 'music_vae.MusicVAE.free_bits=10'. May be repeated.",
         ),
+        _define_allow_module(),
     )
 
 
-def define_run_flags() -> tuple[flags.FlagHolder, flags.FlagHolder]:
-    """Defines --run_dir and --checkpoint, which say whose weights to use, and returns them."""
+def define_run_flags() -> RunFlags:
+    """Defines --run_dir and --checkpoint, which say whose weights to use, and --allow_module."""
     checkpoint = flags.DEFINE_string(
         "checkpoint", "latest", "Which weights of the run: latest, best (held-out loss) or a step."
     )
@@ -39,7 +73,17 @@ def define_run_flags() -> tuple[flags.FlagHolder, flags.FlagHolder]:
         lambda value: value in ("latest", "best") or value.isdecimal(),
         message="must be latest, best or a step",
     )
-    return flags.DEFINE_string("run_dir", None, "Folder of the run.", required=True), checkpoint
+    run_dir = flags.DEFINE_string("run_dir", None, "Folder of the run.", required=True)
+    return RunFlags(run_dir, checkpoint, _define_allow_module())
+
+
+def _define_allow_module() -> flags.FlagHolder:
+    return flags.DEFINE_multi_string(
+        "allow_module",
+        [],
+        "A module of your own whose parts the configuration of a run may name: its code is run. "
+        "May be repeated. Without, a run names parts of this package alone.",
+    )
 
 
 def define_output_flags(required: bool = True) -> dict[str, flags.FlagHolder]:
@@ -68,7 +112,7 @@ def define_sound_flags() -> dict[str, flags.FlagHolder]:
 
 
 def define_reading_flags() -> dict[str, flags.FlagHolder]:
-    """Defines what commands that read music take, by the names `runs.load` uses."""
+    """Defines what commands that read music take, by the names of `TrainedModel`."""
     return {
         "polyphony": flags.DEFINE_enum(
             "polyphony",
@@ -125,6 +169,12 @@ def describe_call(step: int, *holders: flags.FlagHolder) -> dict:
         "step": step,
         **{holder.name: holder.value for holder in holders},
     }
+
+
+def _find_own_modules() -> None:
+    """Lets modules of one's own be found in the working folder too, after all others."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
 
 
 def run(main: Callable[[Sequence[str]], None], takes_arguments: bool = False) -> None:

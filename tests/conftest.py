@@ -10,15 +10,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # A core for each of the tests' process
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-@pytest.fixture
-def forget_configuration():
-    """Leaves no parsed gin file behind."""
-    yield
-    import gin
-
-    gin.clear_config()
-
-
 @pytest.fixture(scope="session")
 def data_dirs(tmp_path_factory):
     """Data sets of twelve of the bundled songs, by configuration."""
@@ -33,7 +24,7 @@ def data_dirs(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workers, "Workers", InProcess)
         for name in ("mel_2bar", "drums_2bar", "hierdec_mel_32bar", "hierdec_trio_16bar"):
-            configuration.parse([f"{name}.gin"])
+            experiment = configuration.parse([f"{name}.gin"]).experiment
             folders[name] = str(tmp_path_factory.mktemp("data") / name)
-            datasets.build_dataset(files, folders[name], num_workers=1)
+            datasets.build_dataset(experiment, files, folders[name], num_workers=1)
     return folders

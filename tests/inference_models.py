@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import gin
 import keras
 
 from magenta_vae import configuration
@@ -30,10 +29,8 @@ class Exported:
 def tiny_model(name, *variants, scale="tiny"):
     """Returns an untrained model of a configuration, and what its windows are."""
     keras.utils.set_random_seed(0)
-    configuration.parse([f"{name}.gin", *variants, f"scale/{scale}.gin"])
-    parts = configuration.experiment()
+    parts = configuration.parse([f"{name}.gin", *variants, f"scale/{scale}.gin"]).experiment
     model = parts.make_model()
-    gin.clear_config()
     for variable in model.variables:
         variable.assign(3 * variable)  # New weights say little of z and of the previous tokens.
     return model, parts.settings

@@ -1,12 +1,11 @@
 """Gin files and runs: what is reproduced, what is saved, and what is refused."""
 
-import gin
 import numpy as np
 import pytest
 import tensorflow as tf
+from bindings import query
 
 from magenta_vae import configuration
-from magenta_vae.data import input_pipeline
 from magenta_vae.inference import outputs
 from magenta_vae.training import posterior
 from magenta_vae.training.weights import load_weights
@@ -14,20 +13,14 @@ from magenta_vae.workflows import datasets, runs, training
 
 TINY = "scale/tiny.gin"
 
-pytestmark = pytest.mark.usefixtures("forget_configuration")
-
-
-def query(name):
-    return gin.query_parameter(name)
-
 
 def test_the_same_seed_samples_the_same_files_whatever_their_number(data_dirs, tmp_path):
     run_dir = str(tmp_path / "run")
-    configuration.parse(["mel_2bar.gin", TINY])
-    training.train(run_dir, data_dirs["mel_2bar"], max_steps=2)
+    configured = configuration.parse(["mel_2bar.gin", TINY])
+    training.train(configured, run_dir, data_dirs["mel_2bar"], max_steps=2)
 
     def sample(folder, number, seed):
-        music = runs.load(run_dir).sample(number, 1.0, seed)
+        music = runs.open(run_dir).model().sample(number, 1.0, seed)
         paths = outputs.write_music(music, str(tmp_path / folder), "sample")
         return [open(path, "rb").read() for path in paths]
 
@@ -53,11 +46,11 @@ XLA = pytest.param(
 def test_a_resumed_run_ends_with_the_same_bits(data_dirs, tmp_path, params):
     def weights(run_dir, *stops):
         for stop in stops:
-            configuration.parse(["mel_2bar.gin", TINY], params)
-            training.train(str(run_dir), data_dirs["mel_2bar"], max_steps=stop)
-        model, step = runs.restore_model(str(run_dir))
-        assert step == stops[-1]
-        return model.get_weights()
+            configured = configuration.parse(["mel_2bar.gin", TINY], params)
+            training.train(configured, str(run_dir), data_dirs["mel_2bar"], max_steps=stop)
+        run = runs.open(str(run_dir))
+        assert run.step == stops[-1]
+        return run.network.get_weights()
 
     whole = weights(tmp_path / "whole", 6)
     parts = weights(tmp_path / "parts", 2, 6)
@@ -68,43 +61,42 @@ def test_a_resumed_run_ends_with_the_same_bits(data_dirs, tmp_path, params):
 def test_a_run_of_another_configuration_is_refused_with_the_difference(data_dirs, tmp_path):
     run_dir = str(tmp_path / "run")
     data_dir = data_dirs["mel_2bar"]
-    configuration.parse(["mel_2bar.gin", TINY])
-    training.train(run_dir, data_dir, max_steps=2)
-    configuration.parse(["mel_2bar.gin", TINY], ["music_vae.MusicVAE.free_bits = 7"])
+    configured = configuration.parse(["mel_2bar.gin", TINY])
+    training.train(configured, run_dir, data_dir, max_steps=2)
+    other = configuration.parse(["mel_2bar.gin", TINY], ["music_vae.MusicVAE.free_bits = 7"])
     with pytest.raises(ValueError, match=r"free_bits = 48\n\+music_vae.MusicVAE.free_bits = 7"):
-        training.train(run_dir, data_dir, max_steps=2)
-    configuration.parse(["mel_2bar.gin", TINY])
-    training.train(run_dir, data_dir, max_steps=2)
+        training.train(other, run_dir, data_dir, max_steps=2)
+    training.train(configured, run_dir, data_dir, max_steps=2)
 
 
 def test_a_data_set_of_another_kind_is_refused(data_dirs, tmp_path):
-    configuration.parse(["drums_2bar.gin", TINY])
+    configured = configuration.parse(["drums_2bar.gin", TINY])
     with pytest.raises(ValueError, match="this configuration expects tracks"):
-        training.train(str(tmp_path / "run"), data_dirs["mel_2bar"])
+        training.train(configured, str(tmp_path / "run"), data_dirs["mel_2bar"])
     assert not (tmp_path / "run").exists()
 
 
 def test_a_checkpoint_of_another_model_is_refused(data_dirs, tmp_path):
     run_dir = tmp_path / "run"
-    configuration.parse(["mel_2bar.gin", TINY])
-    training.train(str(run_dir), data_dirs["mel_2bar"], max_steps=2)
-    configuration.parse(["mel_2bar.gin", TINY], ["z_size = 9"])
+    configured = configuration.parse(["mel_2bar.gin", TINY])
+    training.train(configured, str(run_dir), data_dirs["mel_2bar"], max_steps=2)
+    other = configuration.parse(["mel_2bar.gin", TINY], ["z_size = 9"]).experiment
     with pytest.raises(ValueError, match="does not fit"):
-        load_weights(str(run_dir), configuration.experiment().make_model())
+        load_weights(str(run_dir), other.make_model())
 
 
-def test_the_saved_configuration_reads_back_as_itself():
-    configuration.parse(["mel_2bar.gin", "scale/small.gin"], ["z_size = 33"])
-    text = configuration.config_text()
-    gin.clear_config()
-    gin.parse_config(text)
-    assert configuration.config_text() == text
+def test_the_saved_configuration_reads_back_as_itself(tmp_path):
+    path = tmp_path / "config.gin"
+    text = configuration.parse(["mel_2bar.gin", "scale/small.gin"], ["z_size = 33"]).text
+    path.write_text(text)
+    assert configuration.parse_run(str(path)).text == text
+    assert configuration.parse([str(path)]).text == text
     assert "z_size = 33" in text
 
 
 def test_later_files_win():
-    configuration.parse(["mel_2bar.gin", "scale/small.gin"])
-    assert query("encoders.BidirectionalLSTM.num_units") == 128
+    configured = configuration.parse(["mel_2bar.gin", "scale/small.gin"])
+    assert query(configured, "encoders.BidirectionalLSTM.num_units") == 128
 
 
 @pytest.mark.parametrize("binding", ["MusicVEA.free_bits = 3", "music_vae.MusicVAE.freebits = 3"])
@@ -131,29 +123,28 @@ def test_what_is_no_binding_is_refused(binding):
     ],
 )
 def test_sizes_that_are_none_are_refused_by_name(binding):
-    configuration.parse(["mel_2bar.gin"], [binding])
     name, value = binding.split(".", 2)[-1].split(" = ")
     value = value.replace("1e5", "100000.0")
     with pytest.raises(ValueError, match=f"^{name} must be .*Received: {name}={value}"):
-        configuration.experiment()
+        configuration.parse(["mel_2bar.gin"], [binding])
 
 
 def test_what_training_refuses_is_said_without_gins_words(data_dirs, tmp_path):
     run_dir = str(tmp_path / "run")
-    configuration.parse(["mel_2bar.gin", TINY], ["loop.train.eval_every = 0"])
+    wrong = configuration.parse(["mel_2bar.gin", TINY], ["loop.train.eval_every = 0"])
     with pytest.raises(ValueError, match="eval_every") as caught:
-        training.train(run_dir, data_dirs["mel_2bar"])
+        training.train(wrong, run_dir, data_dirs["mel_2bar"])
     assert "In call to" not in str(caught.value)
     # Nothing was learned: the same folder takes the command as it should have been.
-    configuration.parse(["mel_2bar.gin", TINY])
-    assert training.train(run_dir, data_dirs["mel_2bar"], max_steps=2)["step"] == 2
+    configured = configuration.parse(["mel_2bar.gin", TINY])
+    assert training.train(configured, run_dir, data_dirs["mel_2bar"], max_steps=2)["step"] == 2
 
 
 def test_a_run_beyond_the_steps_asked_for_is_evaluated_and_says_so(data_dirs, tmp_path):
-    configuration.parse(["mel_2bar.gin", TINY])
-    run_dir, lines = str(tmp_path / "run"), []
-    expected = training.train(run_dir, data_dirs["mel_2bar"], max_steps=3)
-    found = training.train(run_dir, data_dirs["mel_2bar"], max_steps=2, report=lines.append)
+    configured = configuration.parse(["mel_2bar.gin", TINY])
+    run_dir, data_dir, lines = str(tmp_path / "run"), data_dirs["mel_2bar"], []
+    expected = training.train(configured, run_dir, data_dir, max_steps=3)
+    found = training.train(configured, run_dir, data_dir, max_steps=2, report=lines.append)
     assert found == expected
     assert "nothing to do: the run stands at step 3, beyond max_steps=2" in lines
     assert lines[-1].startswith("held out: step 3")
@@ -165,33 +156,32 @@ def test_an_unknown_file_is_answered_with_the_known_ones():
 
 
 def test_an_incomplete_configuration_is_named():
-    configuration.parse([])
     with pytest.raises(ValueError, match="incomplete.*settings"):
-        configuration.experiment()
+        configuration.parse([])
 
 
 def test_without_data_the_message_holds_the_commands(tmp_path):
-    configuration.parse(["mel_2bar.gin"])
+    experiment = configuration.parse(["mel_2bar.gin"]).experiment
     with pytest.raises(ValueError, match="scripts/build_dataset --input=MIDI_FOLDER") as caught:
-        datasets.find_data(None, str(tmp_path), ["mel_2bar.gin"], print)
+        datasets.find_data(experiment, None, str(tmp_path), ["mel_2bar.gin"], print)
     assert "scripts/train --gin_file=mel_2bar.gin --data_dir=data/mel_2bar" in str(caught.value)
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no config.gin"):
-        runs.open_run(str(tmp_path))
+        runs.open(str(tmp_path))
 
 
 def test_a_run_is_shown_the_same_whenever_and_learns_the_same_unshown(data_dirs, tmp_path):
     def train(name, *params):
         run_dir = tmp_path / name
-        configuration.parse(["mel_2bar.gin", TINY], params)
-        training.train(str(run_dir), data_dirs["mel_2bar"], max_steps=4)
+        configured = configuration.parse(["mel_2bar.gin", TINY], params)
+        training.train(configured, str(run_dir), data_dirs["mel_2bar"], max_steps=4)
         described, file = sorted((run_dir / "eval").iterdir())
         assert b"config.gin" in described.read_bytes()
         events = tf.compat.v1.train.summary_iterator(str(file))
         values = {v.tag: v for event in events for v in event.summary.value}
-        return values, runs.restore_model(str(run_dir))[0].get_weights()
+        return values, runs.open(str(run_dir)).network.get_weights()
 
     shown, weights = train("a", "loop.train.show_every = 1")
     again, _ = train("b", "loop.train.show_every = 1")
@@ -202,16 +192,14 @@ def test_a_run_is_shown_the_same_whenever_and_learns_the_same_unshown(data_dirs,
     for one, other in zip(weights, same_weights, strict=True):
         np.testing.assert_array_equal(one, other)
     # The bars of its dimensions sum to the curve of the KL.
-    model = runs.load(str(tmp_path / "a"))
-    settings = configuration.experiment().settings
-    tokens = input_pipeline.load_tokens(data_dirs["mel_2bar"], "eval", settings)
-    each = posterior.kl_per_dimension(*model.posterior(tokens))
+    run = runs.open(str(tmp_path / "a"))
+    each = posterior.kl_per_dimension(*run.model().posterior(run.windows("eval")))
     assert each.sum() == pytest.approx(float(tf.make_ndarray(shown["kl"].tensor)), rel=1e-4)
 
 
 def test_hyperparameters_are_flat_and_plain():
-    configuration.parse(["hierdec_mel_32bar.gin", "scale/small.gin"], ["z_size = 33"])
-    found = configuration.hyperparameters()
+    files = ["hierdec_mel_32bar.gin", "scale/small.gin"]
+    found = configuration.parse(files, ["z_size = 33"]).hyperparameters
     assert found["z_size"] == 33
     assert found["batch_size"] == 32  # a macro of a macro
     assert found["decoder"] == "HierarchicalDecoder"
@@ -221,12 +209,12 @@ def test_hyperparameters_are_flat_and_plain():
     assert found["MusicVAE.free_bits"] == 256
     left_out = ("train.eval_every", "Media.num_clips", "Experiment.max_steps", "small_batch_size")
     assert not found.keys() & set(left_out)
-    configuration.parse(["hierdec_mel_32bar.gin", "variants/teacher_forcing.gin"])
-    assert configuration.hyperparameters()["MusicVAE.sampling_probability"] == "None"
+    other = configuration.parse(["hierdec_mel_32bar.gin", "variants/teacher_forcing.gin"])
+    assert other.hyperparameters["MusicVAE.sampling_probability"] == "None"
 
 
 def test_sizes_that_do_not_fit_are_refused_before_a_run_is_made(data_dirs, tmp_path):
-    configuration.parse(["hierdec_mel_32bar.gin"], ["num_segments = 7"])  # at full width
+    configured = configuration.parse(["hierdec_mel_32bar.gin"], ["num_segments = 7"])  # full width
     with pytest.raises(ValueError, match="num_segments=7. Received: num_steps=512"):
-        training.train(str(tmp_path / "run"), data_dirs["hierdec_mel_32bar"])
+        training.train(configured, str(tmp_path / "run"), data_dirs["hierdec_mel_32bar"])
     assert not (tmp_path / "run").exists()

@@ -15,12 +15,10 @@ from in_process import InProcess
 from magenta_vae import configuration
 from magenta_vae.data import builder, input_pipeline, workers
 from magenta_vae.inference import outputs
-from magenta_vae.workflows import datasets, magenta, runs, tables, training
+from magenta_vae.workflows import datasets, magenta, runs, training
 
 FIXTURES = Path(__file__).parent / "fixtures" / "magenta"
 MELODY, TRIO = "cat-mel_2bar_big", "hierdec-trio_16bar"
-
-pytestmark = pytest.mark.usefixtures("forget_configuration")
 
 
 @pytest.fixture(scope="module")
@@ -39,27 +37,27 @@ def data_dir(run_dirs, tmp_path_factory):
     """A data set of the imported melody run's own configuration."""
     folder = str(tmp_path_factory.mktemp("data") / "mine")
     files = builder.find_files([str(configuration.bundled("testdata"))])[:12]
-    configuration.parse([f"{run_dirs[MELODY]}/config.gin"])
+    experiment = configuration.parse([f"{run_dirs[MELODY]}/config.gin"]).experiment
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workers, "Workers", InProcess)
-        datasets.build_dataset(files, folder, num_workers=1)
+        datasets.build_dataset(experiment, files, folder, num_workers=1)
     return folder
 
 
 def test_a_run_says_where_it_comes_from(run_dirs):
-    record = runs.open_run(run_dirs[TRIO])
+    run = runs.open(run_dirs[TRIO])
+    record = run.record
     assert record["imported"]["config"] == TRIO
     assert record["imported"]["step"] == 1000
     assert record["data_dir"] is None
-    text = configuration.config_text()
+    text = run.configured.text
     assert "decoder_units = [6, 4]" in text
     assert Path(run_dirs[TRIO], "config.gin").read_text() == text
-    _, step = runs.restore_model(run_dirs[TRIO])
-    assert step == 1000
+    assert run.step == 1000
 
 
 def test_a_sampled_trio_is_midi_of_three_tracks(run_dirs, tmp_path):
-    music = runs.load(run_dirs[TRIO]).sample(3, temperature=1.0, seed=1)
+    music = runs.open(run_dirs[TRIO]).model().sample(3, temperature=1.0, seed=1)
     for path in outputs.write_music(music, str(tmp_path), "sample"):
         score = symusic.Score(path)  # read by another program than wrote it
         programs = [(track.is_drum, track.program) for track in score.tracks]
@@ -72,7 +70,7 @@ def test_a_sampled_trio_is_midi_of_three_tracks(run_dirs, tmp_path):
 
 @pytest.mark.parametrize("config", [MELODY, TRIO, "cat-drums_2bar_small.hikl"])
 def test_what_is_sampled_can_be_encoded_and_interpolated(config, run_dirs):
-    model = runs.load(run_dirs[config])
+    model = runs.open(run_dirs[config]).model()
     first, second = model.sample(2, temperature=1.0)
     assert model.encode([first, second]).shape == (2, 5)
     assert len(model.reconstruct(first)) == 1
@@ -81,8 +79,8 @@ def test_what_is_sampled_can_be_encoded_and_interpolated(config, run_dirs):
 
 def test_a_song_is_read_as_data_sets_are_built(run_dirs, data_dir):
     """Encoding a MIDI file gives the tokens that the data set of it holds."""
-    model = runs.load(run_dirs[MELODY])
-    settings = configuration.experiment().settings
+    run = runs.open(run_dirs[MELODY])
+    model, settings = run.model(), run.settings
     tokens = input_pipeline.load_tokens(data_dir, "train", settings)
     assert tokens.max() < 90
     assert (tokens == 1).any()
@@ -91,8 +89,8 @@ def test_a_song_is_read_as_data_sets_are_built(run_dirs, data_dir):
 
 def test_without_data_the_message_says_how_to_build_it(run_dirs):
     for call in (
-        lambda: tables.evaluate(run_dirs[MELODY], None, "eval"),
-        lambda: datasets.find_data(None, run_dirs[MELODY], ["x.gin"], print),
+        lambda: runs.open(run_dirs[MELODY]).windows("eval"),
+        lambda: datasets.find_data(None, None, run_dirs[MELODY], ["x.gin"], print),
     ):
         with pytest.raises(ValueError, match="--data_dir is needed: .* imported") as caught:
             call()
@@ -102,16 +100,17 @@ def test_without_data_the_message_says_how_to_build_it(run_dirs):
 def test_evaluation_and_fine_tuning(run_dirs, data_dir, tmp_path):
     run_dir = str(tmp_path / "run")
     shutil.copytree(run_dirs[MELODY], run_dir)
-    before = tables.evaluate(run_dir, data_dir, "eval")
+    run = runs.open(run_dir)
+    before = run.figures(run.windows("eval", data_dir))
     assert before["step"] == 1000
-    configuration.parse([f"{run_dir}/config.gin"], ["batch_size = 8"])
+    other = configuration.parse([f"{run_dir}/config.gin"], ["batch_size = 8"])
     with pytest.raises(ValueError, match="-batch_size = 512\n.*batch_size = 8"):
-        training.train(run_dir, data_dir, max_steps=1001)
+        training.train(other, run_dir, data_dir, max_steps=1001)
     path = Path(run_dir, "config.gin")
     path.write_text(path.read_text().replace("batch_size = 512", "batch_size = 8"))
-    configuration.parse([str(path)])
-    training.train(run_dir, data_dir, max_steps=1100)
-    after = tables.evaluate(run_dir, None, "eval")  # Now it has data of its own.
+    training.train(configuration.parse([str(path)]), run_dir, data_dir, max_steps=1100)
+    run = runs.open(run_dir)
+    after = run.figures(run.windows("eval"))  # Now it has data of its own.
     assert after["step"] == 1100
     assert after["reconstruction_nats"] < before["reconstruction_nats"]
     record = json.loads(Path(run_dir, "run.json").read_text())
@@ -150,7 +149,6 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path):
 
 
 def test_the_optimizer_is_new_and_stands_at_the_step(run_dirs):
-    runs.open_run(run_dirs[MELODY])
     path = tf.train.latest_checkpoint(str(Path(run_dirs[MELODY], "checkpoints")))
     reader = tf.train.load_checkpoint(path)
     names = reader.get_variable_to_shape_map()
@@ -158,5 +156,5 @@ def test_the_optimizer_is_new_and_stands_at_the_step(run_dirs):
     (step,) = (int(value) for value in slots.values() if value.dtype == np.int64)
     assert step == 1000
     moments = [value for value in slots.values() if value.ndim]
-    assert len(moments) == 2 * len(runs.restore_model(run_dirs[MELODY])[0].variables)
+    assert len(moments) == 2 * len(runs.open(run_dirs[MELODY]).network.variables)
     assert not any(moment.any() for moment in moments)

@@ -16,7 +16,8 @@ MAY_IMPORT = {
     "model": set(),
     "training": {"music"},
     "inference": {"music", "model"},
-    "workflows": {"", "music", "data", "model", "training", "inference"},
+    "configuration": set(),
+    "workflows": {"", "configuration", "music", "data", "model", "training", "inference"},
 }
 TENSORFLOW = {"tensorflow", "tensorflow_probability", "keras", "tf_keras"}
 
@@ -88,7 +89,7 @@ def test_only_the_configuration_knows_gin():
         for name in MODULES
         if {found.split(".")[0] for found in imported(name)} & {"gin", "gin_config"}
     }
-    assert knowing == {f"{NAME}.configuration"}
+    assert {room(name) for name in knowing} == {"configuration"}
 
 
 def test_the_scripts_do_not_know_gin():

@@ -2,11 +2,11 @@
 
 import itertools
 
-import gin
 import numpy as np
 import pytest
 import symusic
 import tensorflow as tf
+from bindings import query
 
 from magenta_vae import configuration
 from magenta_vae.data import input_pipeline
@@ -25,27 +25,21 @@ TINY = "scale/tiny.gin"
 WHOLE_ROUNDS = ["mel_2bar", *HIERARCHICAL]  # through `runs`; the other combinations without files
 SEED = tf.constant([1, 2], tf.int64)
 
-pytestmark = pytest.mark.usefixtures("forget_configuration")
-
 
 def parse(model, variant="as_is", *more, params=()):
     variants = [] if variant == "as_is" else [f"variants/{variant}.gin"]
-    configuration.parse([f"{model}.gin", *variants, *more], params)
-    return configuration.experiment()
-
-
-def query(name):
-    return gin.query_parameter(name)
+    return configuration.parse([f"{model}.gin", *variants, *more], params)
 
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_the_papers_training_details(name):
-    parts = parse(name)
+    configured = parse(name)
+    parts = configured.experiment
     max_steps = {"hierdec_mel_32bar": 150_000, "hierdec_trio_16bar": 50_000}
     assert parts.batch_size == 512
     assert parts.max_steps == max_steps.get(name, 100_000)
-    assert query("music_vae.MusicVAE.free_bits") == (48 if name in FLAT else 256)
-    assert query("schedules.InverseSigmoid.rate") == 1000
+    assert query(configured, "music_vae.MusicVAE.free_bits") == (48 if name in FLAT else 256)
+    assert query(configured, "schedules.InverseSigmoid.rate") == 1000
     optimizer = parts.make_optimizer()
     assert float(optimizer._learning_rate(0)) == pytest.approx(1e-3)
     # 1e-5 + (1e-3 - 1e-5) * 0.9999^10000 = 1e-5 + 9.9e-4 * 0.367861
@@ -58,7 +52,7 @@ def test_the_papers_training_details(name):
 @pytest.mark.parametrize("name", CLASSES)
 def test_beta_is_annealed_as_in_the_paper(name):
     with tf.Graph().as_default():
-        beta = parse(name).make_model()._beta
+        beta = parse(name).experiment.make_model()._beta
     if name == "hierdec_mel_32bar":
         assert float(beta(0)) == float(beta(150_000)) == 1.0
         return
@@ -70,14 +64,15 @@ def test_beta_is_annealed_as_in_the_paper(name):
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_only_melodies_are_transposed(name):
-    augment = parse(name).augment
+    configured = parse(name)
+    augment = configured.experiment.augment
     assert isinstance(augment, input_pipeline.Transposition) == ("mel" in name)
-    assert query("input_pipeline.Transposition.min_shift") == -5
-    assert query("input_pipeline.Transposition.max_shift") == 6
+    assert query(configured, "input_pipeline.Transposition.min_shift") == -5
+    assert query(configured, "input_pipeline.Transposition.max_shift") == 6
 
 
 def test_the_tracks_of_a_trio():
-    lead, bass, drums = parse("hierdec_trio_16bar").settings.tracks
+    lead, bass, drums = parse("hierdec_trio_16bar").experiment.settings.tracks
     assert (lead.name, lead.min_program, lead.max_program) == ("lead", 0, 31)
     assert (bass.name, bass.min_program, bass.max_program) == ("bass", 32, 39)
     assert (drums.name, drums.is_drum) == ("drums", True)
@@ -87,7 +82,7 @@ def test_the_tracks_of_a_trio():
 def test_the_papers_hierarchical_architecture(name):
     """Reads the sizes from the weights themselves: [inputs, 4 gates x units] of each kernel."""
     with tf.Graph().as_default():
-        model = parse(name).make_model()
+        model = parse(name).experiment.make_model()
         shapes = {variable.path: tuple(variable.shape) for variable in model.variables}
     # "The one-hot encodings of the lead, bass, and drum labels are concatenated": 772 for a trio
     width = sum(CLASSES[name])
@@ -154,7 +149,7 @@ def parameters_of_the_papers_text(name, variant):
 @pytest.mark.parametrize("name", CLASSES)
 def test_parameter_counts_derived_from_the_papers_text(name, variant):
     with tf.Graph().as_default():  # Variables of a graph are not allocated.
-        model = parse(name, variant).make_model()
+        model = parse(name, variant).experiment.make_model()
         count = sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
     assert count == parameters_of_the_papers_text(name, variant)
 
@@ -163,16 +158,18 @@ def test_parameter_counts_derived_from_the_papers_text(name, variant):
 def test_a_model_trains_evaluates_and_samples_files_at_tiny_scale(name, data_dirs, tmp_path):
     run_dir = str(tmp_path / "run")
     lines = []
-    tracks = parse(name, "as_is", TINY).settings.tracks
-    figures = training.train(run_dir, data_dirs[name], max_steps=2, report=lines.append)
+    configured = parse(name, "as_is", TINY)
+    tracks = configured.experiment.settings.tracks
+    figures = training.train(configured, run_dir, data_dirs[name], 2, report=lines.append)
     assert figures["step"] == 2
     assert "windows to train" in lines[0]
     assert tuple(figures["tracks"]) == tokens.names(tracks)
-    evaluated = tables.evaluate(run_dir, None, "eval")
+    run = runs.open(run_dir)
+    evaluated = run.figures(run.windows("eval"))
     assert evaluated["tracks"] == figures["tracks"]
-    text = tables.format_figures(evaluated)
+    text = tables.format_figures(evaluated, run.experiment)
     assert f"Table 1, VAE w/ scheduled sampling, {NUM_BARS[name]} bars" in text
-    samples = runs.load(run_dir).sample(3, temperature=0.5, seed=1)
+    samples = run.model().sample(3, temperature=0.5, seed=1)
     paths = outputs.write_music(samples, str(tmp_path / "samples"), "sample")
     assert len(paths) == 3
     for path in paths:  # read by another program than wrote it
@@ -193,7 +190,7 @@ def test_a_model_trains_evaluates_and_samples_files_at_tiny_scale(name, data_dir
     ],
 )
 def test_a_variant_trains_evaluates_and_samples_at_tiny_scale(name, variant):
-    parts = parse(name, variant, TINY)
+    parts = parse(name, variant, TINY).experiment
     model, optimizer = parts.make_model(), parts.make_optimizer()
     optimizer.build(model.trainable_variables)
     rng = np.random.default_rng(0)
@@ -233,17 +230,15 @@ def test_a_variant_trains_evaluates_and_samples_at_tiny_scale(name, variant):
 @pytest.mark.parametrize("variant", VARIANTS[1:])
 @pytest.mark.parametrize("name", CLASSES)
 def test_a_variant_is_the_same_before_and_after_the_scale(name, variant):
-    configuration.parse([f"{name}.gin", f"variants/{variant}.gin", TINY])
-    after = configuration.config_text()
-    configuration.parse([f"{name}.gin", TINY, f"variants/{variant}.gin"])
-    assert configuration.config_text() == after
+    after = configuration.parse([f"{name}.gin", f"variants/{variant}.gin", TINY]).text
+    assert configuration.parse([f"{name}.gin", TINY, f"variants/{variant}.gin"]).text == after
 
 
 @pytest.mark.parametrize(("num_bars", "num_segments"), [(4, 4), (8, 2), (16, 8), (64, 32), (3, 12)])
 def test_any_other_length_from_gin_alone(num_bars, num_segments):
     lengths = [f"num_bars = {num_bars}", f"num_segments = {num_segments}"]
     for name in HIERARCHICAL:
-        model = parse(name, "as_is", TINY, params=lengths).make_model()
+        model = parse(name, "as_is", TINY, params=lengths).experiment.make_model()
         music = np.zeros([2, 16 * num_bars, len(CLASSES[name])], np.int32)
         assert [track.shape for track in model(music)] == [
             (2, 16 * num_bars, classes) for classes in CLASSES[name]
@@ -252,7 +247,7 @@ def test_any_other_length_from_gin_alone(num_bars, num_segments):
 
 
 def test_a_length_that_does_not_divide_is_refused_with_both_numbers():
-    parts = parse("hierdec_mel_32bar", params=["num_bars = 5", "num_segments = 7"])
+    parts = parse("hierdec_mel_32bar", params=["num_bars = 5", "num_segments = 7"]).experiment
     with (
         tf.Graph().as_default(),
         pytest.raises(ValueError, match=r"num_segments=7\. Received: num_steps=80"),
@@ -261,12 +256,12 @@ def test_a_length_that_does_not_divide_is_refused_with_both_numbers():
 
 
 def test_class_counts_come_from_the_tokens():
-    model = parse("mel_2bar", "as_is", TINY).make_model()
+    model = parse("mel_2bar", "as_is", TINY).experiment.make_model()
     assert model(np.zeros([2, 32, 1], np.int32))[0].shape == (2, 32, tokens.Melody().num_classes)
 
 
 @pytest.mark.parametrize("name", ["demo", "demo_mel_32bar", "demo_trio_16bar"])
 def test_the_demos_build_on_the_bundled_songs(name):
-    parts = parse(name)
+    parts = parse(name).experiment
     assert parts.make_model().count_params() < 5_000_000
     assert list(configuration.bundled(parts.midi).glob("*.mid"))

@@ -2,13 +2,23 @@
 
 import json
 import os
+import re
 
-from magenta_vae.data.settings import Settings
+from magenta_vae.data.settings import Settings, settings_of
 from magenta_vae.data.shards import SPLITS
 from magenta_vae.music import files
 
 FILE = "dataset.json"
 NAMES = ("settings", "counts", "shards")
+_COUNTS = {
+    "files_read": int,
+    "files_dropped": dict,
+    "windows_cut": int,
+    "windows_dropped_rests": int,
+    "windows_duplicate": int,
+    **{f"windows_kept_{split}": int for split in SPLITS},
+}
+_SHARD = re.compile(r"[a-z]+-\d{5}-of-\d{5}\.tfrecord")  # A plain name: it leads nowhere else.
 
 
 def describe(settings: Settings, counts: dict, shards: dict[str, dict[str, int]]) -> dict:
@@ -69,5 +79,31 @@ def read(data_dir: str) -> dict:
             f"--data_dir={data_dir} holds no {FILE}: it is not a folder written by "
             "scripts/build_dataset."
         )
-    description = files.read_json(os.path.join(data_dir, FILE), NAMES)
+    path = os.path.join(data_dir, FILE)
+    description = files.read_json(path, NAMES)
+    check(path, description)
     return {name: description[name] for name in NAMES}
+
+
+def check(path: str, description: dict) -> None:
+    """Raises `ValueError` where a file that holds a description holds something else there.
+
+    Args:
+        path: of the file, for messages.
+        description: what `describe` returned once.
+    """
+    files.check_types(path, description, dict.fromkeys(NAMES, dict), NAMES)
+    files.check_types(path, description["counts"], _COUNTS, _COUNTS)
+    try:
+        settings_of(description["settings"])
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    for split, shards in description["shards"].items():
+        if split not in SPLITS or not isinstance(shards, dict):
+            raise ValueError(f"{path} is damaged: shards must be of {', '.join(SPLITS)}, by name.")
+        for name, number in shards.items():
+            if not _SHARD.fullmatch(name) or type(number) is not int or number < 0:
+                raise ValueError(
+                    f"{path} is damaged: a shard must be as {split}-00000-of-00001.tfrecord, with "
+                    f"a number of windows. Received: {name}, {number!r}."
+                )

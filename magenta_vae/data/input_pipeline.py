@@ -6,7 +6,9 @@ a function of (seed, step) alone, whatever the number of replicas, so that a run
 reads what it would have read.
 """
 
+import hashlib
 import os
+import re
 import warnings
 from collections.abc import Callable, Sequence
 
@@ -15,9 +17,10 @@ import tensorflow as tf
 
 from magenta_vae.data import descriptions
 from magenta_vae.data.decoding import tokenize_records
-from magenta_vae.data.records import read_sound_records
+from magenta_vae.data.records import read_records, read_sound_records
 from magenta_vae.data.settings import Settings
 from magenta_vae.music import tokens as music_tokens
+from magenta_vae.music.songs import SongError
 
 RECORDS_PER_READ, BYTES_PER_READ = 1024, 2**20
 PARALLEL_CALLS = tf.data.AUTOTUNE
@@ -69,6 +72,12 @@ def load_tokens(
     if not parts:
         raise ValueError(f"No window of the {split} split of {data_dir} is left undamaged.")
     return np.concatenate(parts)
+
+
+def digest_of(tokens: np.ndarray) -> str:
+    """Returns the SHA-256 of windows, [windows, steps, tracks], in hexadecimal digits."""
+    shape = f"{tokens.shape} {tokens.dtype.str} ".encode()
+    return hashlib.sha256(shape + np.ascontiguousarray(tokens).data).hexdigest()
 
 
 def training_batches(
@@ -203,15 +212,35 @@ def _load_shard(
         except tf.errors.DataLossError as error:
             if not skip_corrupt:
                 raise ValueError(
-                    f"{path} holds a damaged record: {error.message}. "
+                    f"{path} holds a damaged record{_first_damage(path)}. "
                     "--skip_corrupt goes on without."
                 ) from error
         sound = read_sound_records(path)
         return load(tf.data.Dataset.from_tensor_slices(sound)) if sound else []
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        raise ValueError(f"{path} holds a record of something else: {error.message}") from error
+        raise ValueError(
+            f"{path} holds a record of something else: expected windows as build_dataset writes "
+            f"them, serialized NoteSequences. Received what cannot be read so: {_plain(error)}."
+        ) from error
     except tf.errors.OpError as error:
         raise OSError(f"{path} could not be read: {error.message}") from error
+
+
+def _first_damage(path: str) -> str:
+    """Returns which record of a file is the first damaged one, in words for people."""
+    try:
+        for _ in read_records(path):
+            pass
+    except SongError as error:
+        return f": {error.detail}"
+    return ""
+
+
+def _plain(error: tf.errors.OpError) -> str:
+    """Returns what TensorFlow says of a record, without where in its graph that was."""
+    text = re.sub(r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*?\]", "", error.message)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 def _check_settings(data_dir: str, found: dict, expected: dict) -> None:

@@ -77,5 +77,7 @@ def settings_of(described: dict) -> Settings:
     try:
         tracks = track_values.from_description(described["tracks"])
         return Settings(**{**described, "tracks": tracks})
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"These are no settings of a data set: {described}.") from error
+    except KeyError as error:
+        raise ValueError(f"The settings of the data set hold no {error}: {described}.") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"These are no settings of a data set: {described}: {error}") from error

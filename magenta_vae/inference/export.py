@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -30,7 +30,7 @@ def write(
     num_bars: int,
     output_dir: str,
     facts: Mapping | None = None,
-    card: str = "",
+    make_card: Callable[[dict], str] = lambda described: "",
     formats: Sequence[str] = (),
     litert_batch_size: int = 1,
 ) -> str:
@@ -44,7 +44,7 @@ def write(
         num_bars: the length of its windows.
         output_dir: the model's folder, whose integer names are versions.
         facts: what else the description should say, as JSON values.
-        card: the model card, Markdown.
+        make_card: the model's description -> the model card, Markdown.
         formats: of `FORMATS`.
         litert_batch_size: rows of a batch in LiteRT, which takes batches of one size only.
 
@@ -53,9 +53,10 @@ def write(
     """
     check(model, formats)
     num_steps = num_bars * songs.STEPS_PER_BAR
-    described = {**describe(model, tracks, num_bars), **(facts or {})}
-    text = json.dumps(described, indent=2)
-    signatures = Signatures(model, music_tokens.num_classes(tracks), num_steps, text)
+    signatures = Signatures(model, music_tokens.num_classes(tracks), num_steps)
+    described = describe(signatures, tracks, num_bars)
+    text = json.dumps({**described, **(facts or {})}, indent=2)
+    signatures.description = text
     # Not an integer, so no server takes it for a version.
     beside = os.path.join(output_dir, f"{uuid.uuid4().hex}.partial")
     os.makedirs(beside)
@@ -68,7 +69,7 @@ def write(
         assets = Path(beside, "assets")
         assets.mkdir(exist_ok=True)
         (assets / DESCRIPTION_FILE).write_text(text + "\n")
-        (assets / CARD_FILE).write_text(card)
+        (assets / CARD_FILE).write_text(make_card(described))
         return _place(beside, output_dir)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
@@ -108,10 +109,10 @@ def write_saved_model(model, signatures: Signatures, path: str) -> None:
     )
 
 
-def describe(model, tracks: Sequence[music_tokens.Vocabulary], num_bars: int) -> dict:
+def describe(
+    signatures: Signatures, tracks: Sequence[music_tokens.Vocabulary], num_bars: int
+) -> dict:
     """Returns what a client must know of a model, as JSON values."""
-    num_steps = num_bars * songs.STEPS_PER_BAR
-    signatures = Signatures(model, music_tokens.num_classes(tracks), num_steps)
     return {
         "tracks": [
             {
@@ -122,12 +123,12 @@ def describe(model, tracks: Sequence[music_tokens.Vocabulary], num_bars: int) ->
             for described, track in zip(track_values.describe(tracks), tracks, strict=True)
         ],
         "num_bars": num_bars,
-        "num_steps": num_steps,
+        "num_steps": num_bars * songs.STEPS_PER_BAR,
         "steps_per_bar": songs.STEPS_PER_BAR,
         "steps_per_quarter": songs.STEPS_PER_QUARTER,
         "time_signature": "4/4",
         "quarters_per_minute": DEFAULT_QPM,
-        "z_size": model.z_size,
+        "z_size": signatures.z_size,
         "seed": f"row number x 2^{SEED_BITS} + seed of the call",
         "signatures": {
             name: {field: _describe_field(signatures.fields[field]) for field in inputs}

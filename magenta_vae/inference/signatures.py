@@ -39,7 +39,8 @@ class Signatures:
         self._encode = tf.function(model.encode, autograph=False)
         self._decode = tf.function(functools.partial(graphs.decode_rows, model), autograph=False)
         self._num_classes = list(num_classes)
-        self._description = description
+        self.description = description
+        self.z_size = model.z_size
         window = checks.integers((num_steps, len(num_classes)), num_classes)
         self.fields = {
             "tokens": window,
@@ -120,7 +121,7 @@ class Signatures:
 
     def describe(self, row):
         """Returns the description of the model as `json`, string [rows]."""
-        return {"json": tf.fill(tf.shape(row), self._description)}
+        return {"json": tf.fill(tf.shape(row), self.description)}
 
     def _named(self, name: str, values) -> dict[str, tf.Tensor]:
         return dict(zip(INPUTS[name], values, strict=True))

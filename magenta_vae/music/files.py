@@ -5,7 +5,7 @@ import errno
 import json
 import os
 import uuid
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 def write_lines(path: str | os.PathLike, lines: Iterable[str]) -> None:
     """Writes lines, each with its end, as a text file, whole or not at all."""
-    with replacing(path) as beside, open(beside, "w") as file:
+    with replacing(path) as beside, open(beside, "w", encoding="utf-8") as file:
         file.writelines(lines)
         file.flush()
         os.fsync(file.fileno())  # Else a power cut may leave the new name with nothing in it.
@@ -102,10 +102,44 @@ def read_json(path: str | os.PathLike, keys: Collection[str] = ()) -> Any:
         ValueError: where it is damaged, with its name.
     """
     try:
-        values = json.loads(Path(path).read_text())
-    except ValueError as error:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{os.fspath(path)} is damaged, it holds no JSON: {error}.") from error
     found = values if isinstance(values, dict) else ()
     if missing := [key for key in keys if key not in found]:
         raise ValueError(f"{os.fspath(path)} is damaged, it holds no {', '.join(missing)}.")
     return values
+
+
+def check_types(
+    path: str | os.PathLike, values: Any, types: Mapping[str, Any], keys: Collection[str] = ()
+) -> None:
+    """Raises `ValueError` where values of a JSON file are of other types than they must be.
+
+    Args:
+        path: the file, for messages.
+        values: of the object that it holds.
+        types: by the keys that the object may have, as `isinstance` takes them; the values of
+            other keys may be anything.
+        keys: that it must have.
+    """
+    if not isinstance(values, dict):
+        raise ValueError(
+            f"{os.fspath(path)} is damaged: expected an object, found {_kind(values)}."
+        )
+    if missing := [key for key in keys if key not in values]:
+        raise ValueError(f"{os.fspath(path)} is damaged, it holds no {', '.join(missing)}.")
+    for key, kind in types.items():
+        # JSON's true is no number, though Python's is.
+        is_flag = isinstance(values.get(key), bool) and kind is not bool
+        if key in values and (is_flag or not isinstance(values[key], kind)):
+            expected = getattr(kind, "__name__", str(kind))
+            raise ValueError(
+                f"{os.fspath(path)} is damaged: {key} must be {expected}. "
+                f"Received: {_kind(values[key])}."
+            )
+
+
+def _kind(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:60]} ..."

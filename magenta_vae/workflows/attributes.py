@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 
-from magenta_vae.workflows import runs
+from magenta_vae.workflows.runs import Run
 
 # TensorFlow is imported within functions: `--help` must be instant.
 
@@ -12,39 +12,36 @@ NUM_SHOWN = 256
 
 
 def learn(
-    run_dir: str,
+    run: Run,
     data_dir: str | None,
     output: str,
     track: str | None = None,
     num_windows: int = NUM_WINDOWS,
     temperature: float = 0.5,
     seed: int = 0,
-    checkpoint: str = "latest",
     report: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Learns a run's attribute vectors, writes them, and reports what each does.
 
     Args:
-        run_dir: the run.
+        run: an opened run.
         data_dir: a data set; the run's own for None.
         output: the JSON file.
         track: whose attributes; the first melody's for None, or the first track's.
         num_windows: of the train split, at most.
         temperature: of the held-out windows that show the effect.
         seed: of which windows are drawn, and of what is decoded.
-        checkpoint: whose weights; see `runs.load`.
         report: is given lines about the result.
     """
     from magenta_vae.inference import attributes, samples
 
-    runs.open_run(run_dir)
-    model, step = runs.load_opened(run_dir, checkpoint)
+    model = run.model()
     train, held_out = (
-        samples.draw_windows(runs.load_windows(run_dir, data_dir, split), most, seed)
+        samples.draw_windows(run.windows(split, data_dir), most, seed)
         for split, most in (("train", num_windows), ("eval", NUM_SHOWN))
     )
-    run_dir = os.path.abspath(run_dir)
-    learned = attributes.learn(model, train, track, run_dir=run_dir, step=step)
+    run_dir = os.path.abspath(run.folder)
+    learned = attributes.learn(model, train, track, run_dir=run_dir, step=run.step)
     attributes.write(output, learned)
     effects = attributes.measure_effects(model, learned, held_out, temperature, seed)
     report(
@@ -56,29 +53,25 @@ def learn(
 
 
 def apply(
-    run_dir: str,
+    run: Run,
     vectors: str,
     attribute: str,
     music: Sequence[str],
     strength: float = 1.0,
     temperature: float = 0.5,
     seed: int = 0,
-    checkpoint: str = "latest",
     report: Callable[[str], None] = lambda line: None,
     **reading,
-) -> tuple[list, int]:
-    """Returns music with an attribute changed, and the step of the weights that changed it.
-
-    The music is `NoteSequence`s, one for each window.
+) -> list:
+    """Returns music with an attribute changed: a `NoteSequence` for each window.
 
     Args:
-        run_dir: the run.
+        run: an opened run.
         vectors: a file that `learn` wrote.
         attribute: the name of the attribute.
         music: paths of MIDI files.
         strength: how many times the vector is added.
         temperature, seed: of what is decoded.
-        checkpoint: whose weights; see `runs.load`.
         report: is given lines about the result.
         **reading: how music is read; see `inference.reading.WindowReader`.
     """
@@ -86,14 +79,14 @@ def apply(
     from magenta_vae.music import attributes as musical
     from magenta_vae.music import statistics
 
-    runs.open_run(run_dir)
-    model, step = runs.load_opened(run_dir, checkpoint, **reading)
+    model = run.model(**reading)
     learned = attributes.read(vectors, model.z_size)
     changed = model.apply_attribute(music, learned[attribute], strength, temperature, seed)
-    if (learned.run_dir, learned.step) != (os.path.abspath(run_dir), step):
+    run_dir = os.path.abspath(run.folder)
+    if (learned.run_dir, learned.step) != (run_dir, run.step):
         report(
             f"note: {vectors} was learned from {learned.run_dir} at step {learned.step:,}; "
-            f"this is {os.path.abspath(run_dir)} at step {step:,}"
+            f"this is {run_dir} at step {run.step:,}"
         )
     means = [
         statistics.mean(musical.measure(windows, model.tracks, learned.track)[attribute])
@@ -104,4 +97,4 @@ def apply(
         f"{attribute} of {len(changed)} windows' {learned.track}, in {unit}: "
         f"{means[0]:.3f} where reconstructed, {means[1]:.3f} after adding {strength:g} times"
     )
-    return changed, step
+    return changed

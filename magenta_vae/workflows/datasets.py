@@ -1,4 +1,4 @@
-"""Data sets of the parsed configuration."""
+"""Data sets of an experiment."""
 
 import dataclasses
 import os
@@ -6,10 +6,12 @@ import shlex
 from collections.abc import Callable, Sequence
 
 from magenta_vae import configuration, quick_start
-from magenta_vae.workflows import runs
+from magenta_vae.configuration import Experiment
+from magenta_vae.workflows import run_files, runs
 
 
 def build_dataset(
+    experiment: Experiment,
     inputs: Sequence[str],
     output_dir: str,
     reader: str | None = None,
@@ -18,9 +20,10 @@ def build_dataset(
     explain: Callable[[str], None] | None = None,
     **options,
 ) -> dict:
-    """Builds the data set that the parsed configuration describes.
+    """Builds the data set that an experiment is trained on.
 
     Args:
+        experiment: what says what a window is.
         inputs: folders, globs and files.
         output_dir: the data set's folder.
         reader: what reads MIDI, instead of the configuration's.
@@ -30,7 +33,7 @@ def build_dataset(
     """
     from magenta_vae.data import builder
 
-    settings = configuration.experiment().settings
+    settings = experiment.settings
     if reader:
         settings = dataclasses.replace(settings, reader=reader)
     files = builder.find_files(inputs)
@@ -44,6 +47,7 @@ def build_dataset(
 
 
 def find_data(
+    experiment: Experiment,
     data_dir: str | None,
     run_dir: str,
     gin_files: Sequence[str],
@@ -57,9 +61,9 @@ def find_data(
     """
     if data_dir:
         return data_dir
-    if os.path.isfile(os.path.join(run_dir, runs.RUN_FILE)):
-        return runs.data_dir_of(run_dir)
-    midi = configuration.experiment().midi
+    if os.path.isfile(os.path.join(run_dir, configuration.RUN_FILE)):
+        return run_files.data_dir_of(run_dir, run_files.read_record(run_dir))
+    midi = experiment.midi
     if midi is None:
         name = runs.name_of(gin_files)
         options = [f"--gin_file={file}" for file in gin_files]
@@ -71,7 +75,7 @@ def find_data(
             f" --output_dir=data/{name} {given}"
             f"\n  {configuration.command('train')} {given} --data_dir=data/{name}"
         )
-    data_dir = os.path.join(run_dir, "data")
+    data_dir = os.path.join(run_dir, run_files.DATA_FOLDER)
     if not os.path.isdir(data_dir):
         from magenta_vae.training import devices
 
@@ -79,7 +83,7 @@ def find_data(
             raise ValueError("With TF_CONFIG, --data_dir is needed: workers do not build one.")
         midi = midi if os.path.exists(midi) else str(configuration.bundled(midi))
         report(f"building a data set of the songs in {midi}")
-        report(format_counts(build_dataset([midi], data_dir)["counts"]))
+        report(format_counts(build_dataset(experiment, [midi], data_dir)["counts"]))
     return data_dir
 
 

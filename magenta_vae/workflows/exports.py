@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from magenta_vae import configuration
-from magenta_vae.workflows import runs, tables
+from magenta_vae.configuration import Configuration
+from magenta_vae.workflows import tables
+from magenta_vae.workflows.runs import Run
 
 LICENCE = (
     "The software that made this model is under the Apache License 2.0, which says nothing of the "
@@ -14,9 +15,8 @@ LICENCE = (
 
 
 def export(
-    run_dir: str,
+    run: Run,
     output_dir: str,
-    checkpoint: str | int = "latest",
     formats: Sequence[str] = (),
     litert_batch_size: int = 1,
     figures_file: str | None = None,
@@ -25,9 +25,8 @@ def export(
     """Writes the model of a run as the next version under a folder and returns its path.
 
     Args:
-        run_dir: the run.
+        run: an opened run.
         output_dir: the folder of versions.
-        checkpoint: `latest`, `best` (by held-out loss) or a step.
         formats: what it is written as beside a SavedModel; see `export.FORMATS`.
         litert_batch_size: rows of a batch in LiteRT.
         figures_file: what `evaluate --json` wrote, for the model card.
@@ -40,31 +39,25 @@ def export(
             "The model card takes either the figures of --figures or those of --evaluate. "
             f"Received: --figures={figures_file} --evaluate."
         )
-    record = runs.open_run(run_dir)
-    parts = configuration.experiment()
-    model, step = runs.restore_model(run_dir, checkpoint)
-    exporting.check(model, formats)
+    exporting.check(run.network, formats)
     figures = _read_figures(figures_file) if figures_file else None
     if evaluate:
-        figures = tables.evaluate(run_dir, None, "eval", checkpoint)
-    name = Path(run_dir).resolve().name
+        figures = run.figures(run.windows("eval"))
     facts = {
-        "name": name,
-        "step": step,
-        "data": record["data"],
-        "packages": record["packages"],
+        "name": Path(run.folder).resolve().name,
+        "step": run.step,
+        "data": run.record["data"],
+        "packages": run.record["packages"],
         "figures": figures,
         "licence": LICENCE,
     }
     return exporting.write(
-        model,
-        parts.settings.tracks,
-        parts.settings.num_bars,
+        run.network,
+        run.settings.tracks,
+        run.settings.num_bars,
         output_dir,
         facts,
-        model_card(
-            facts, exporting.describe(model, parts.settings.tracks, parts.settings.num_bars)
-        ),
+        lambda described: model_card(facts, described, run.configured),
         formats,
         litert_batch_size,
     )
@@ -80,12 +73,13 @@ def _read_figures(path: str) -> dict:
     return figures
 
 
-def model_card(facts: dict, described: dict) -> str:
-    """Returns the model card of the parsed configuration's model, in Markdown.
+def model_card(facts: dict, described: dict, configured: Configuration) -> str:
+    """Returns the model card of a run, in Markdown.
 
     Args:
         facts: name, step, data, packages, figures or None, licence.
         described: see `inference.export.describe`.
+        configured: what the run is.
     """
     tracks = ", ".join(f"{t['name']} ({t['num_classes']} classes)" for t in described["tracks"])
     sections = {
@@ -95,10 +89,10 @@ def model_card(facts: dict, described: dict) -> str:
         f"It was trained for {facts['step']:,} steps.",
         "What it takes and gives": _format_signatures(described),
         "Data": _format_data(facts["data"]),
-        "Evaluation": _format_figures(facts["figures"]),
+        "Evaluation": _format_figures(facts["figures"], configured),
         "Licence": facts["licence"],
         "Made with": ", ".join(f"{name} {version}" for name, version in facts["packages"].items()),
-        "Configuration": f"```\n{configuration.config_text().strip()}\n```",
+        "Configuration": f"```\n{configured.text.strip()}\n```",
     }
     lines = [f"# {facts['name']}"]
     for title, text in sections.items():
@@ -129,7 +123,7 @@ def _format_data(data: dict | None) -> str:
     return "\n".join(f"- {name.replace('_', ' ')}: {count:,}" for name, count in counts.items())
 
 
-def _format_figures(figures: dict | None) -> str:
+def _format_figures(figures: dict | None, configured: Configuration) -> str:
     if figures is None:
         return "Not evaluated."
-    return f"```\n{tables.format_figures(figures)}\n```"
+    return f"```\n{tables.format_figures(figures, configured.experiment)}\n```"

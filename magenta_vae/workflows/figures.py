@@ -4,8 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from magenta_vae import configuration
-from magenta_vae.workflows import runs
+from magenta_vae.workflows.runs import Run
 
 EXAMPLES, RECONSTRUCTIONS = "examples", "reconstructions"  # What an interpolation's sound ends on.
 
@@ -36,7 +35,7 @@ FIGURES = {  # paper, Supplemental Figures
 
 
 def write_figure(
-    run_dir: str,
+    run: Run,
     output_dir: str,
     figure: int | None = None,
     data_dir: str | None = None,
@@ -45,7 +44,6 @@ def write_figure(
     end_points: str = RECONSTRUCTIONS,
     temperature: float = 0.5,
     seed: int = 0,
-    checkpoint: str = "latest",
     report: Callable[[str], None] = lambda line: None,
     **sound,
 ) -> list[str]:
@@ -55,7 +53,7 @@ def write_figure(
     the model's reconstruction of them, or the examples themselves.
 
     Args:
-        run_dir: the run.
+        run: an opened run.
         output_dir: made where it is missing.
         figure: 2 to 5; the one that fits the run if not given.
         data_dir: the data set of an interpolation's examples; the run's own if not given.
@@ -64,7 +62,6 @@ def write_figure(
         end_points: what an interpolation's MIDI begins and ends with, `EXAMPLES` or
             `RECONSTRUCTIONS`.
         temperature, seed: of the samples; the seed also chooses the examples.
-        checkpoint: whose weights; see `runs.load`.
         report: is given lines about what is drawn and written.
         sound: `audio` and `soundfont`, as `outputs.write_piece` takes them.
 
@@ -74,15 +71,14 @@ def write_figure(
     from magenta_vae.inference import outputs
     from magenta_vae.music import note_sequences, plots
 
-    runs.open_run(run_dir)
-    settings = configuration.experiment().settings
-    figure = choose_figure(run_dir, settings, figure)
-    model, step = runs.load_opened(run_dir, checkpoint)
+    settings = run.settings
+    figure = choose_figure(run.folder, settings, figure)
+    model = run.model()
     if not model.z_size:
-        raise ValueError(f"A figure needs a latent space. --run_dir={run_dir} is a baseline.")
+        raise ValueError(f"A figure needs a latent space. --run_dir={run.folder} is a baseline.")
     num_steps = FIGURES[figure].num_steps
     if num_steps:
-        ends = _choose_examples(data_dir or runs.data_dir_of(run_dir), settings, seed, report)
+        ends = _choose_examples(run, data_dir, seed, report)
         music = model.interpolate(*ends, num_steps, temperature, seed)
         shown = [ends[0], *music[1:-1], ends[1]]
         drawing = plots.draw_interpolation(shown)
@@ -95,7 +91,7 @@ def write_figure(
         plots.write_picture(drawing, path, dots_per_inch)
     heard = note_sequences.concatenate(shown if end_points == EXAMPLES else music)
     paths.append(outputs.write_piece(heard, base, report=report, **sound))
-    report(f"figure {figure}, by the weights of step {step:,}: wrote {', '.join(paths)}")
+    report(f"figure {figure}, by the weights of step {run.step:,}: wrote {', '.join(paths)}")
     return paths
 
 
@@ -115,19 +111,19 @@ def choose_figure(run_dir: str, settings, figure: int | None = None) -> int:
     raise ValueError(f"{expected}. --run_dir={run_dir} is a run of {found}.")
 
 
-def _choose_examples(data_dir: str, settings, seed: int, report: Callable) -> list:
+def _choose_examples(run: Run, data_dir: str | None, seed: int, report: Callable) -> list:
     """Returns two windows of the evaluation split, drawn by a seed, as NoteSequences."""
     import numpy as np
 
-    from magenta_vae.data import input_pipeline
     from magenta_vae.music import tokens as music_tokens
 
-    tokens = input_pipeline.load_tokens(data_dir, "eval", settings)
+    tokens = run.windows("eval", data_dir)
     if len(tokens) < 2:
         raise ValueError(
-            f"An interpolation is between two evaluation examples. --data_dir={data_dir} holds "
-            f"{len(tokens)}."
+            "An interpolation is between two evaluation examples. "
+            f"--data_dir={data_dir or run.data_dir()} holds {len(tokens)}."
         )
     chosen = np.random.default_rng(seed).choice(len(tokens), 2, replace=False)
     report(f"between the evaluation examples {chosen[0]} and {chosen[1]} of {len(tokens):,}")
-    return [music_tokens.detokenize(tokens[index], settings.tracks) for index in chosen]
+    tracks = run.settings.tracks
+    return [music_tokens.detokenize(tokens[index], tracks) for index in chosen]

@@ -5,7 +5,8 @@ import shutil
 from collections.abc import Callable
 
 from magenta_vae import configuration
-from magenta_vae.workflows import runs
+from magenta_vae.configuration import Configuration
+from magenta_vae.workflows import run_files, runs
 
 FOLDER = "magenta"  # under gin_configs/
 SHARED = ("shared", "flat", "hierdec", "mel")  # Included by the others, no configurations.
@@ -51,20 +52,20 @@ def import_checkpoint(
     run_dir = os.path.realpath(run_dir)
     files.require_new_folder("--run_dir", run_dir)
     with magenta_checkpoint.open_checkpoint(checkpoint) as source:
-        widths = _parse(config, source)
+        widths, configured = _fit(config, source)
         report(f"{config}, " + ", ".join(f"{name} = {value}" for name, value in widths.items()))
-        model = weights.make_empty(configuration.experiment().make_model)
+        model = weights.make_empty(configured.experiment.make_model)
         magenta_import.load_weights(magenta_import.model_layers(model), source)
         step = source.step
     imported = {"checkpoint": os.path.abspath(checkpoint), "config": config, "step": step}
-    _write_run(run_dir, model, step, imported)
+    _write_run(configured, run_dir, model, step, imported)
     report(f"wrote {run_dir}: {model.count_params():,} parameters of step {step:,}")
 
 
 def describe_next_steps(run_dir: str) -> str:
     """Returns what can be done with an imported run, as commands to type."""
-    config = os.path.join(run_dir, runs.CONFIG_FILE)
-    step = runs.read_record(run_dir)["imported"]["step"]
+    config = os.path.join(run_dir, configuration.CONFIG_FILE)
+    step = run_files.read_record(run_dir)["imported"]["step"]
     command = configuration.command
     return "\n".join(
         [
@@ -81,8 +82,8 @@ def describe_next_steps(run_dir: str) -> str:
     )
 
 
-def _parse(config: str, source) -> dict:
-    """Parses a configuration with a checkpoint's widths, and returns those.
+def _fit(config: str, source) -> tuple[dict, Configuration]:
+    """Returns a checkpoint's widths, and the configuration with them.
 
     Raises:
         ValueError: where the checkpoint is of another configuration.
@@ -90,35 +91,35 @@ def _parse(config: str, source) -> dict:
     from magenta_vae.inference import magenta_import
 
     gin_file = f"{FOLDER}/{config}.gin"
-    configuration.parse([gin_file])
-    widths = magenta_import.find_widths(_sketch(), source.shapes)
-    configuration.parse([gin_file], [f"{name} = {value}" for name, value in widths.items()])
-    magenta_import.check_shapes(_sketch(), source)
-    return widths
+    widths = magenta_import.find_widths(_sketch(runs.configure([gin_file])), source.shapes)
+    params = [f"{name} = {value}" for name, value in widths.items()]
+    configured = runs.configure([gin_file], params)
+    magenta_import.check_shapes(_sketch(configured), source)
+    return widths, configured
 
 
-def _sketch() -> list:
-    """Returns the layers of the parsed configuration, whose weights are not made."""
+def _sketch(configured: Configuration) -> list:
+    """Returns the layers of a configuration's model, whose weights are not made."""
     import tensorflow as tf
 
     from magenta_vae.inference import magenta_import
 
     with tf.Graph().as_default():
-        return magenta_import.model_layers(configuration.experiment().make_model())
+        return magenta_import.model_layers(configured.experiment.make_model())
 
 
-def _write_run(run_dir: str, model, step: int, imported: dict) -> None:
+def _write_run(configured: Configuration, run_dir: str, model, step: int, imported: dict) -> None:
     """Writes a run whole or not at all."""
     from magenta_vae.training import checkpoints
 
-    optimizer = configuration.experiment().make_optimizer()
+    optimizer = configured.experiment.make_optimizer()
     optimizer.build(model.trainable_variables)
     optimizer.iterations.assign(step)
     partial_dir = run_dir + ".incomplete"
     shutil.rmtree(partial_dir, ignore_errors=True)
     try:
         checkpoints.Checkpoints(partial_dir, model, optimizer).save()
-        runs.start_imported_run(partial_dir, imported)
+        run_files.start_imported(configured, partial_dir, imported)
         os.replace(partial_dir, run_dir)
     except BaseException:
         shutil.rmtree(partial_dir, ignore_errors=True)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from magenta_vae import configuration
 from magenta_vae.training import table1
-from magenta_vae.workflows import runs, training
+from magenta_vae.workflows import run_files, runs, training
 
 MODELS = ("drums_2bar", "mel_2bar", "hierdec_mel_32bar", "hierdec_trio_16bar")
 COLUMNS = {  # The paper's; a decoder to measure the hierarchical one against; what it leaves open.
@@ -111,9 +111,9 @@ class Study:
         """Returns the run's folder."""
         return _run_dir(self.output_dir, cell)
 
-    def _origin(self, cell: Cell) -> runs.Origin | None:
+    def _origin(self, cell: Cell) -> run_files.Origin | None:
         """Returns what a cell starts from, None where that is chance."""
-        return runs.Origin(_run_dir(self._init_from, cell)) if self._init_from else None
+        return run_files.Origin(_run_dir(self._init_from, cell)) if self._init_from else None
 
     def _find_data(self, model: str) -> str:
         from magenta_vae.data import descriptions  # Late: `--help` needs none of what it imports.
@@ -127,19 +127,20 @@ class Study:
             )
         return data_dir
 
-    def _configure(self, cell: Cell) -> None:
-        """Parses the configuration of a cell."""
+    def _configure(self, cell: Cell) -> configuration.Configuration:
+        """Returns the configuration of a cell."""
         scale = [] if self._scale == "full" else [f"scale/{self._scale}.gin"]
         gin_files = [f"{cell.model}.gin", *scale, *COLUMNS[cell.column][1]]
         seed = f"configuration.Experiment.seed = {cell.seed}"
-        configuration.parse(gin_files, [NO_PICTURES, *self._gin_params, seed])
+        return runs.configure(gin_files, [NO_PICTURES, *self._gin_params, seed])
 
     def _is_whole(self, cell: Cell) -> bool:
         """Says whether a cell that has a result has all its steps; they may have become more."""
-        self._configure(cell)
+        configured = self._configure(cell)
         data_dir = self._find_data(cell.model)
-        runs.start_run(self.run_dir(cell), data_dir, self._origin(cell), is_writer=False)
-        max_steps = self._max_steps or configuration.experiment().max_steps
+        origin = self._origin(cell)
+        run_files.start(configured, self.run_dir(cell), data_dir, origin, is_writer=False)
+        max_steps = self._max_steps or configured.experiment.max_steps
         step = self.result(cell)["figures"]["step"]
         if step > max_steps:
             raise ValueError(
@@ -154,26 +155,24 @@ class Study:
 
         from magenta_vae.inference import outputs
         from magenta_vae.music import files
-        from magenta_vae.workflows import tables
 
         keras.backend.clear_session()  # Of the run before.
-        run_dir = self.run_dir(cell)
-        self._configure(cell)
+        run_dir, configured = self.run_dir(cell), self._configure(cell)
         data_dir = self._find_data(cell.model)
         with _counted(os.path.join(run_dir, SECONDS_FILE)):
-            training.train(
-                run_dir, data_dir, self._max_steps, report=self._report, origin=self._origin(cell)
-            )
-        figures = tables.evaluate(run_dir, data_dir, "eval")
+            options = {"report": self._report, "origin": self._origin(cell)}
+            training.train(configured, run_dir, data_dir, self._max_steps, **options)
+        run = runs.open(run_dir)
+        figures = run.figures(run.windows("eval", data_dir))
         samples_dir = os.path.join(run_dir, "samples")
         shutil.rmtree(samples_dir, ignore_errors=True)
-        music = runs.load(run_dir).sample(NUM_SAMPLES, seed=cell.seed)
+        music = run.model().sample(NUM_SAMPLES, seed=cell.seed)
         outputs.write_music(music, samples_dir, name="sample", plot=True)
         result = {
             "cell": cell,
             "seconds": _read_seconds(os.path.join(run_dir, SECONDS_FILE)),
             "figures": figures,
-            "data": runs.read_record(run_dir)["data"],
+            "data": run.record["data"],
         }
         files.write_text(os.path.join(run_dir, RESULT_FILE), json.dumps(result, indent=2) + "\n")
 

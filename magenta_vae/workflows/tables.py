@@ -1,47 +1,20 @@
-"""The figures of a run."""
+"""The figures of a run, as tables for people."""
 
-from magenta_vae import configuration
-from magenta_vae.workflows import runs
-
-
-def evaluate(
-    run_dir: str,
-    data_dir: str | None,
-    split: str,
-    checkpoint: str = "latest",
-    skip_corrupt: bool = False,
-) -> dict:
-    """Returns the figures of a run on a whole split; see `evaluation.Evaluation`."""
-    return figures_of(*load(run_dir, data_dir, split, checkpoint, skip_corrupt))
+from magenta_vae.configuration import Experiment
+from magenta_vae.workflows.runs import Run
 
 
-def load(
-    run_dir: str, data_dir: str | None, split: str, checkpoint: str, skip_corrupt: bool
-) -> tuple:
-    """Opens a run; returns its model, the step of its weights, and the windows of a split."""
-    runs.open_run(run_dir)
-    tokens = runs.load_windows(run_dir, data_dir, split, skip_corrupt)
-    return *runs.restore_model(run_dir, checkpoint), tokens
-
-
-def figures_of(model, step: int, tokens) -> dict:
-    """Returns the figures of what `load` returns."""
-    from magenta_vae.training import evaluation
-
-    batch_size = configuration.experiment().eval_batch_size
-    return evaluation.Evaluation(model, tokens, batch_size)(step)
-
-
-def compare_samples(model, tokens, **options) -> dict:
-    """Returns how samples of a model that `load` returns differ from its windows.
+def compare_samples(run: Run, tokens, **options) -> dict:
+    """Returns how samples of a run differ from windows of its data.
 
     Args:
-        model, tokens: that `load` returned.
+        run: an opened run.
+        tokens: windows, as `Run.windows` returns them.
         **options: of `samples.compare`.
     """
     from magenta_vae.inference import samples
 
-    return samples.compare(runs.trained(model), tokens, **options)
+    return samples.compare(run.model(), tokens, **options)
 
 
 def format_comparison(comparison: dict) -> str:
@@ -51,10 +24,14 @@ def format_comparison(comparison: dict) -> str:
     return samples.format_table(comparison)
 
 
-def format_figures(figures: dict) -> str:
-    """Returns the figures of `evaluate` as a table, and the paper's beside them."""
+def format_figures(figures: dict, experiment: Experiment) -> str:
+    """Returns the figures of `Run.figures` as a table, and the paper's beside them.
+
+    Args:
+        figures: of a run.
+        experiment: what the run is.
+    """
     from magenta_vae.training import evaluation, table1
 
-    parts = configuration.experiment()
-    cells = table1.format_cells(figures, parts.settings.num_bars, parts.table1_column)
+    cells = table1.format_cells(figures, experiment.settings.num_bars, experiment.table1_column)
     return evaluation.format_table(figures) + (f"\n\n{cells}" if cells else "")

@@ -1,26 +1,30 @@
-"""Runs of the parsed configuration."""
+"""Trainings: a configuration and a data set -> a run."""
 
 import contextlib
+import functools
 import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 
 from magenta_vae import configuration
-from magenta_vae.workflows import runs
+from magenta_vae.configuration import Configuration
+from magenta_vae.workflows import run_files
 
 
 def train(
+    configured: Configuration,
     run_dir: str,
     data_dir: str,
     max_steps: int | None = None,
     num_virtual_devices: int = 0,
     report: Callable[[str], None] = lambda line: None,
-    origin: runs.Origin | None = None,
+    origin: run_files.Origin | None = None,
     skip_corrupt: bool = False,
 ) -> dict:
-    """Trains the experiment of the parsed configuration and returns its last figures.
+    """Trains what a configuration describes and returns its last figures.
 
     Args:
+        configured: what the run is; see `runs.configure`.
         run_dir: the run's folder, new or to go on from.
         data_dir: a data set of the same settings.
         max_steps: overrides the configuration's.
@@ -42,15 +46,17 @@ def train(
         if not devices.is_chief(strategy):
             report = _say_nothing
         options = {"origin": origin, "skip_corrupt": skip_corrupt}
-        return _train(strategy, run_dir, data_dir, max_steps, report, **options)
+        return _train(configured, strategy, run_dir, data_dir, max_steps, report, **options)
 
 
-def make_show(parts: configuration.Experiment, model, tokens) -> Callable[[], None]:
+def make_show(configured: Configuration, model, tokens) -> Callable[[], None]:
     """Returns what writes pictures and sound of held-out windows; see `media.Media`."""
     from magenta_vae.inference import generation
+    from magenta_vae.training import media
 
-    trained_model = generation.TrainedModel(model, parts.settings.tracks, parts.settings.num_bars)
-    return configuration.make_media()(trained_model, tokens)
+    settings = configured.experiment.settings
+    trained_model = generation.TrainedModel(model, settings.tracks, settings.num_bars)
+    return media.Media(trained_model, tokens, **configured.media_options)
 
 
 def describe_next_steps(run_dir: str) -> str:
@@ -76,7 +82,14 @@ def describe_next_steps(run_dir: str) -> str:
 
 
 def _train(
-    strategy, run_dir: str, data_dir: str, max_steps: int | None, report, origin, skip_corrupt
+    configured: Configuration,
+    strategy,
+    run_dir: str,
+    data_dir: str,
+    max_steps: int | None,
+    report,
+    origin,
+    skip_corrupt,
 ) -> dict:
     import tensorflow as tf
 
@@ -84,32 +97,48 @@ def _train(
     from magenta_vae.training import devices, precision
 
     is_chief = devices.is_chief(strategy)
-    parts = configuration.experiment()
+    parts = configured.experiment
     splits = {
         split: input_pipeline.load_tokens(data_dir, split, parts.settings, skip_corrupt)
         for split in ("train", "eval")
     }
     # Refuses what does not fit before anything is made.
     with tf.Graph().as_default(), precision.dtype_policy(parts.dtype_policy):
-        make_show(parts, parts.make_model(), splits["eval"][: parts.eval_examples])
-    with runs.locked(run_dir) if is_chief else contextlib.nullcontext():
-        record = runs.start_run(run_dir, data_dir, origin, is_chief)
-        return _go_on(strategy, run_dir, record, splits, max_steps, report)
+        make_show(configured, parts.make_model(), splits["eval"][: parts.eval_examples])
+    # Without its damaged records a data set is not what it was.
+    digests = None if skip_corrupt else _digests(splits)
+    with run_files.locked(run_dir) if is_chief else contextlib.nullcontext():
+        record = run_files.start(configured, run_dir, data_dir, origin, is_chief, digests)
+        return _go_on(configured, strategy, run_dir, record, splits, max_steps, report)
 
 
 def _go_on(
-    strategy, run_dir: str, record: dict, splits: dict, max_steps: int | None, report
+    configured: Configuration,
+    strategy,
+    run_dir: str,
+    record: dict,
+    splits: dict,
+    max_steps: int | None,
+    report,
 ) -> dict:
     """Trains a run that is started, from where it stands."""
     import keras
 
     from magenta_vae.data import input_pipeline
-    from magenta_vae.training import checkpoint_files, devices, evaluation, precision, summaries
+    from magenta_vae.training import (
+        checkpoint_files,
+        devices,
+        evaluation,
+        loop,
+        precision,
+        summaries,
+    )
 
     is_chief = devices.is_chief(strategy)
-    parts = configuration.experiment()
+    parts = configured.experiment
     held_out_tokens = splits["eval"][: parts.eval_examples]
-    devices.require_agreement(strategy, _digest(record, splits), "configuration, data and origin")
+    digest = _digest(configured, record, splits)
+    devices.require_agreement(strategy, digest, "configuration, data and origin")
     keras.utils.set_random_seed(parts.seed)
     with strategy.scope(), precision.dtype_policy(parts.dtype_policy):
         model = parts.make_model()
@@ -121,9 +150,8 @@ def _go_on(
     )
     held_out = evaluation.Evaluation(model, held_out_tokens, parts.eval_batch_size)
     if is_chief:
-        config, hyperparameters = configuration.config_text(), configuration.hyperparameters()
         is_new = not checkpoint_files.is_begun(run_dir)
-        summaries.describe_run(run_dir, config, hyperparameters, is_new)
+        summaries.describe_run(run_dir, configured.text, configured.hyperparameters, is_new)
     figures = {}
 
     def evaluate_step(step: int) -> dict[str, float]:
@@ -132,7 +160,7 @@ def _go_on(
         return evaluation.scalars(figures)
 
     max_steps = max_steps or parts.max_steps
-    step = configuration.make_train()(
+    step = functools.partial(loop.train, **configured.loop_options)(
         model,
         optimizer,
         strategy,
@@ -148,7 +176,7 @@ def _go_on(
         micro_batch_size=parts.micro_batch_size,
         jit_compile=parts.jit_compile,
         report=report,
-        show=make_show(parts, model, held_out_tokens),
+        show=make_show(configured, model, held_out_tokens),
     )
     if is_chief and not figures:
         report(f"nothing to do: the run stands at step {step:,}, beyond max_steps={max_steps:,}")
@@ -164,10 +192,17 @@ def _start_from(origin: dict | None, run_dir: str, model, report: Callable[[str]
         weights.initialize(model, origin["checkpoint"], origin["partial"], report)
 
 
-def _digest(record: dict, splits: Mapping[str, Sequence]) -> int:
+def _digest(configured: Configuration, record: dict, splits: Mapping[str, Sequence]) -> int:
     """Returns a number that is the same where workers do the same."""
     what = [record["data"], record["origin"], *map(len, splits.values())]
-    return zlib.crc32((configuration.config_text() + json.dumps(what)).encode())
+    return zlib.crc32((configured.text + json.dumps(what)).encode())
+
+
+def _digests(splits: Mapping) -> dict[str, str]:
+    """Returns what tells the windows of each split from any others."""
+    from magenta_vae.data import input_pipeline
+
+    return {split: input_pipeline.digest_of(tokens) for split, tokens in splits.items()}
 
 
 def _say_nothing(line: str) -> None:

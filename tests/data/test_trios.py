@@ -1,6 +1,5 @@
 """The data set of `hierdec_trio_16bar.gin`: every combination of tracks, and the rests rule."""
 
-import gin
 import numpy as np
 import pytest
 from corpora import SONGS
@@ -19,9 +18,7 @@ KITS = ["K . S . " * 4 * BARS, "K*16 " * BARS]
 
 @pytest.fixture
 def settings():
-    configuration.parse(["hierdec_trio_16bar.gin"])
-    yield configuration.experiment().settings
-    gin.clear_config()
+    return configuration.parse(["hierdec_trio_16bar.gin"]).experiment.settings
 
 
 def band(leads=LEADS, basses=BASSES, kits=KITS, others=()):
@@ -84,7 +81,6 @@ def test_the_bundled_songs_hold_trios_and_long_melodies(settings):
     ]
     assert len(trios) == 8  # Each has one lead, one bass, one kit, and perhaps a pad above.
     assert all(len(each.tokens) for each in trios)
-    configuration.parse(["hierdec_mel_32bar.gin"])
-    melody = configuration.experiment().settings
+    melody = configuration.parse(["hierdec_mel_32bar.gin"]).experiment.settings
     found = windows.song_windows(songs.read_song(SONGS[0]), melody.tracks, melody.num_bars)
     assert sum(len(each.tokens) for each in found) > 0

@@ -27,38 +27,32 @@ WIDTHS = {
 }  # fmt: skip
 STRUCTURES = [*WIDTHS, f"{DRUMS}.lokl", f"{DRUMS}.hikl"]
 
-pytestmark = pytest.mark.usefixtures("forget_configuration")
-
 
 def folder_of(config):
     return FIXTURES / config.removesuffix(".lokl").removesuffix(".hikl")
 
 
-def parse(config):
-    configuration.parse([f"magenta/{config}.gin"])
+def parse(config, widths=None):
+    """Returns the experiment of a configuration, with other widths."""
+    params = [f"{name} = {value}" for name, value in (widths or {}).items()]
+    return configuration.parse([f"magenta/{config}.gin"], params).experiment
 
 
-def sketch(widths=None):
-    """Returns the layers of the parsed configuration, with other widths, without their weights."""
-    for name, value in (widths or {}).items():
-        import gin
-
-        with gin.unlock_config():
-            gin.parse_config(f"{name} = {value}")
+def sketch(config, widths=None):
+    """Returns the layers of a configuration, with other widths, without their weights."""
     with tf.Graph().as_default():
-        return magenta_import.model_layers(configuration.experiment().make_model())
+        return magenta_import.model_layers(parse(config, widths).make_model())
 
 
 @pytest.fixture(scope="module", params=STRUCTURES)
 def imported(request):
     """Returns a model with imported weights, and what Magenta computed with them."""
     config = request.param
-    parse(config)
     with magenta_checkpoint.open_checkpoint(str(folder_of(config))) as checkpoint:
-        widths = magenta_import.find_widths(sketch(), checkpoint.shapes)
+        widths = magenta_import.find_widths(sketch(config), checkpoint.shapes)
         assert widths == WIDTHS[folder_of(config).name]
-        magenta_import.check_shapes(sketch(widths), checkpoint)
-        model = configuration.experiment().make_model()
+        magenta_import.check_shapes(sketch(config, widths), checkpoint)
+        model = parse(config, widths).make_model()
         magenta_import.load_weights(magenta_import.model_layers(model), checkpoint)
     arrays = np.load(folder_of(config) / "expected.npz")
     return model, {name: arrays[name] for name in arrays}
@@ -94,13 +88,12 @@ def test_greedy_tokens(imported):
 
 @pytest.mark.parametrize("config", ["cat-mel_2bar_big", f"{DRUMS}.lokl"])
 def test_mixed_precision_computes_the_same_roughly(config):
-    parse(config)
-    sketch(WIDTHS[folder_of(config).name])  # Its bindings stay.
+    experiment = parse(config, WIDTHS[folder_of(config).name])
     encoded = []
     for policy in ("float32", "mixed_bfloat16"):
         keras.utils.set_random_seed(0)
         with precision.dtype_policy(policy):
-            model = configuration.experiment().make_model()
+            model = experiment.make_model()
         tokens = tf.constant(np.load(folder_of(config) / "expected.npz")["tokens"], tf.int32)
         encoded.append(np.concatenate(model.encode(tokens), axis=-1))
     assert encoded[1].dtype == np.float32
@@ -117,26 +110,24 @@ def test_every_weight_was_assigned(imported):
 @pytest.mark.parametrize("config", WIDTHS)
 def test_released_widths_are_the_configurations_own(config):
     """What Magenta's configs.py says: sizes of z, of the encoder's and of the decoder's layers."""
-    parse(config)
-    shapes = {name: shape for layer in sketch() for name, shape in layer.shapes.items()}
+    shapes = {name: shape for layer in sketch(config) for name, shape in layer.shapes.items()}
     z_size, encoder, decoder = {
         "cat-mel_2bar_big": (512, [2048], [2048, 2048, 2048]),
         DRUMS: (256, [512], [256, 256]),
         "hierdec-mel_16bar": (512, [2048, 2048], [1024, 1024]),
         "hierdec-trio_16bar": (512, [2048, 2048], [1024, 1024]),
     }[config]
-    widths = magenta_import.find_widths(sketch(), shapes)
+    widths = magenta_import.find_widths(sketch(config), shapes)
     assert widths["z_size"] == z_size
     assert widths["encoder_units"] == encoder
     assert widths["decoder_units"] == widths.get("conductor_units", decoder) == decoder
 
 
 def refusal(config, folder):
-    parse(config)
     with magenta_checkpoint.open_checkpoint(str(FIXTURES / folder)) as checkpoint:
-        widths = magenta_import.find_widths(sketch(), checkpoint.shapes)
+        widths = magenta_import.find_widths(sketch(config), checkpoint.shapes)
         with pytest.raises(ValueError, match="of another configuration") as caught:
-            magenta_import.check_shapes(sketch(widths), checkpoint)
+            magenta_import.check_shapes(sketch(config, widths), checkpoint)
     return str(caught.value).splitlines()
 
 

@@ -72,7 +72,7 @@ def test_a_configuration_leaves_the_devices_to_be_settled():
     """Replicas on the CPU, and what TensorFlow does with memory, come before any tensor."""
     program = (
         "from magenta_vae import configuration; from magenta_vae.training import devices;"
-        "configuration.parse(['demo.gin']); configuration.experiment();"
+        "configuration.parse(['demo.gin']).experiment;"
         "print(devices.make_strategy(2).num_replicas_in_sync)"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -8,8 +8,8 @@ from magenta_vae.training import weights
 
 
 def test_an_empty_model_is_the_model_with_zeros():
-    configuration.parse(["hierdec_trio_16bar.gin", "scale/tiny.gin"])
-    make_model = configuration.experiment().make_model
+    parsed = configuration.parse(["hierdec_trio_16bar.gin", "scale/tiny.gin"])
+    make_model = parsed.experiment.make_model
     network, empty = make_model(), weights.make_empty(make_model)
     expected = [(each.path, each.shape, each.dtype, each.trainable) for each in network.variables]
     found = [(each.path, each.shape, each.dtype, each.trainable) for each in empty.variables]

@@ -1,6 +1,5 @@
 """The paper's figures: each run gives its own, of its own examples, the same for the same seed."""
 
-import functools
 import os
 import re
 import shutil
@@ -14,19 +13,17 @@ from magenta_vae import configuration
 from magenta_vae.data import input_pipeline
 from magenta_vae.music import plots, songs, tokens
 from magenta_vae.training import checkpoints
-from magenta_vae.workflows import figures, runs
+from magenta_vae.workflows import figures, run_files, runs
 
 NAMES = {2: "mel_2bar", 3: "drums_2bar", 4: "hierdec_mel_32bar", 5: "hierdec_trio_16bar"}
 TRACKS = {2: [tokens.Melody()], 3: [tokens.Drums()]}
 
-pytestmark = pytest.mark.usefixtures("forget_configuration")
-
 
 def start_run(run_dir, data_dir, *gin_files, params=()):
     """Makes a run of initial weights: every figure can be drawn of it."""
-    configuration.parse(gin_files, params)
-    runs.start_run(run_dir, data_dir)
-    parts = configuration.experiment()
+    configured = configuration.parse(gin_files, params)
+    run_files.start(configured, run_dir, data_dir)
+    parts = configured.experiment
     tf.keras.utils.set_random_seed(1)
     model, optimizer = parts.make_model(), parts.make_optimizer()
     optimizer.build(model.trainable_variables)
@@ -46,9 +43,16 @@ def run_dirs(data_dirs, tmp_path_factory):
 
 @pytest.fixture(scope="module", autouse=True)
 def keep_models():
-    """Builds each model's graphs once: `runs.load_opened` of one run gives one model."""
+    """Builds each model's graphs once: one run gives one model."""
+    model, models = runs.Run.model, {}
+
+    def kept(run):
+        if run.folder not in models:
+            models[run.folder] = model(run)
+        return models[run.folder]
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "load_opened", functools.cache(runs.load_opened))
+        patch.setattr(runs.Run, "model", kept)
         yield
 
 
@@ -68,7 +72,7 @@ def drawn(monkeypatch):
 def draw(run_dir, output_dir, **options):
     """Returns the examples' numbers as `write_figure` reports them, if it does."""
     lines = []
-    figures.write_figure(run_dir, str(output_dir), report=lines.append, **options)
+    figures.write_figure(runs.open(run_dir), str(output_dir), report=lines.append, **options)
     found = re.findall(r"^between the evaluation examples (\d+) and (\d+) of", "\n".join(lines))
     return [int(number) for pair in found for number in pair]
 
@@ -108,8 +112,7 @@ def test_the_end_points_are_drawn_as_they_are_in_the_data(
     number, run_dirs, data_dirs, tmp_path, drawn
 ):
     examples = draw(run_dirs[number], tmp_path, figure=number, seed=3)
-    configuration.parse([f"{NAMES[number]}.gin"])
-    settings = configuration.experiment().settings
+    settings = configuration.parse([f"{NAMES[number]}.gin"]).experiment.settings
     held_out = input_pipeline.load_tokens(data_dirs[NAMES[number]], "eval", settings)
     first, last = (tokens.detokenize(held_out[index], TRACKS[number]) for index in examples)
     (figure,) = drawn
@@ -136,8 +139,7 @@ def test_the_file_holds_the_examples_only_where_it_is_asked_to(
         for name in ("default", "true")
     )
     np.testing.assert_array_equal(default[1:-1], true[1:-1])
-    configuration.parse([f"{NAMES[number]}.gin"])
-    settings = configuration.experiment().settings
+    settings = configuration.parse([f"{NAMES[number]}.gin"]).experiment.settings
     held_out = input_pipeline.load_tokens(data_dirs[NAMES[number]], "eval", settings)
     np.testing.assert_array_equal(true[[0, -1]], held_out[examples])
     assert (default[[0, -1]] != held_out[examples]).any(axis=(1, 2)).all()

@@ -9,9 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from magenta_vae.workflows import runs, study, study_report, training
-
-pytestmark = pytest.mark.usefixtures("forget_configuration")
+from magenta_vae.workflows import run_files, runs, study, study_report, training
 
 
 def make_study(folder, data_dirs, report=lambda line: None, **options):
@@ -85,15 +83,14 @@ def test_more_steps_lengthen_what_is_done(data_dirs, tmp_path):
 
 
 def weights_of(run_dir):
-    runs.open_run(run_dir)
-    return runs.restore_model(run_dir)[0].get_weights()
+    return runs.open(run_dir).network.get_weights()
 
 
 def test_runs_start_from_the_same_cells_of_another_study(melodies, data_dirs, tmp_path):
     other, cells, _, _ = melodies
     own = make_study(str(tmp_path), data_dirs, max_steps=1, init_from=other.output_dir)
     assert list(own.run(cells[:1])) == cells[:1]
-    origin = runs.read_record(own.run_dir(cells[0]))["origin"]
+    origin = run_files.read_record(own.run_dir(cells[0]))["origin"]
     assert origin["run_dir"] == os.path.abspath(other.run_dir(cells[0]))
     before, after = (weights_of(each.run_dir(cells[0])) for each in (other, own))
     # One step at a rate of some 1e-3: near the weights it starts from, not those of its seed.

@@ -8,24 +8,26 @@ import pytest
 import tensorflow as tf
 
 from magenta_vae import configuration
-from magenta_vae.training import checkpoint_files, weights
-from magenta_vae.workflows import runs, tables, training
+from magenta_vae.training import checkpoint_files
+from magenta_vae.workflows import run_files, runs, training
 
-pytestmark = pytest.mark.usefixtures("forget_configuration")
 FILES = ["mel_2bar.gin", "scale/tiny.gin"]
 
 
 def values_of(run_dir, checkpoint):
-    """Returns the weights of a run of the parsed configuration."""
-    model = configuration.experiment().make_model()
-    weights.load_weights(run_dir, model, checkpoint)
-    return [variable.numpy() for variable in model.variables]
+    """Returns the weights of a run."""
+    return [variable.numpy() for variable in runs.open(run_dir, checkpoint).network.variables]
+
+
+def evaluate(run_dir, checkpoint):
+    run = runs.open(run_dir, checkpoint)
+    return run.figures(run.windows("eval"))
 
 
 def test_a_run_starts_from_another_and_goes_on_when_that_is_gone(data_dirs, tmp_path):
     first, second = str(tmp_path / "first"), str(tmp_path / "second")
-    configuration.parse(FILES, ["configuration.Experiment.eval_examples = 16"])
-    training.train(first, data_dirs["mel_2bar"], max_steps=2)
+    configured = configuration.parse(FILES, ["configuration.Experiment.eval_examples = 16"])
+    training.train(configured, first, data_dirs["mel_2bar"], max_steps=2)
     expected = values_of(first, "latest")
 
     # With a learning rate of 0 the weights stay those that the run started from.
@@ -34,10 +36,11 @@ def test_a_run_starts_from_another_and_goes_on_when_that_is_gone(data_dirs, tmp_
         "learning_rate/schedules.ExponentialDecay.initial = 0.0",
         "learning_rate/schedules.ExponentialDecay.final = 0.0",
     ]
-    configuration.parse(FILES, still)
+    configured = configuration.parse(FILES, still)
     lines = []
-    origin = runs.Origin(first)
-    training.train(second, data_dirs["mel_2bar"], 2, report=lines.append, origin=origin)
+    data_dir, options = data_dirs["mel_2bar"], {"report": lines.append}
+    options["origin"] = run_files.Origin(first)
+    training.train(configured, second, data_dir, 2, **options)
     assert f"18 of 18 weights are those of {first}/checkpoints/step-2" in lines
     assert any(line.startswith("step 2/2") for line in lines)  # The steps begin anew.
     for found, value in zip(values_of(second, "latest"), expected, strict=True):
@@ -45,34 +48,34 @@ def test_a_run_starts_from_another_and_goes_on_when_that_is_gone(data_dirs, tmp_
 
     shutil.rmtree(first)
     lines.clear()
-    figures = training.train(second, data_dirs["mel_2bar"], 4, report=lines.append, origin=origin)
+    figures = training.train(configured, second, data_dir, 4, **options)
     assert any("resumed at step 2" in line for line in lines)
     assert not any("weights are those of" in line for line in lines)
     assert figures["step"] == 4
-    assert tables.evaluate(second, None, "eval", checkpoint="2")["step"] == 2
-    best = tables.evaluate(second, None, "eval", checkpoint="best")["step"]
+    assert evaluate(second, "2")["step"] == 2
+    best = evaluate(second, "best")["step"]
     assert checkpoint_files.list_steps(f"{second}/checkpoints/best") == [best]
 
 
 def test_a_run_that_another_process_trains_is_refused_and_left_alone(data_dirs, tmp_path):
-    configuration.parse(FILES)
+    configured = configuration.parse(FILES)
     run_dir = tmp_path / "run"
-    with runs.locked(str(run_dir)):
+    with run_files.locked(str(run_dir)):
         with pytest.raises(FileExistsError, match=f"Another process trains the run in {run_dir}"):
-            training.train(str(run_dir), data_dirs["mel_2bar"], max_steps=2)
-        assert [path.name for path in run_dir.iterdir()] == [runs.LOCK_FILE]
+            training.train(configured, str(run_dir), data_dirs["mel_2bar"], max_steps=2)
+        assert [path.name for path in run_dir.iterdir()] == [run_files.LOCK_FILE]
 
 
 def test_workers_that_differ_have_different_digests():
-    configuration.parse(FILES)
+    configured = configuration.parse(FILES)
     record = {"data": {"counts": 1}, "origin": None, "data_dir": "/here"}
     splits = {"train": [1, 2, 3], "eval": [1]}
-    digest = training._digest(record, splits)
-    assert training._digest({**record, "data_dir": "/there"}, splits) == digest
-    assert training._digest({**record, "origin": {"step": 3}}, splits) != digest
-    assert training._digest(record, {"train": [1, 2], "eval": [1]}) != digest
-    configuration.parse(FILES, ["batch_size = 3"])
-    assert training._digest(record, splits) != digest
+    digest = training._digest(configured, record, splits)
+    assert training._digest(configured, {**record, "data_dir": "/there"}, splits) == digest
+    assert training._digest(configured, {**record, "origin": {"step": 3}}, splits) != digest
+    assert training._digest(configured, record, {"train": [1, 2], "eval": [1]}) != digest
+    other = configuration.parse(FILES, ["batch_size = 3"])
+    assert training._digest(other, record, splits) != digest
 
 
 def test_an_error_of_a_lost_worker_is_told_from_others(monkeypatch):

@@ -1,0 +1,54 @@
+"""The hyperparameters of a configuration, flat and plain, as TensorBoard wants them."""
+
+import ast
+import re
+
+_BINDING = re.compile(r"^((?:\w+/)*)([\w.]+) = (.+)$", re.MULTILINE)
+_REFERENCE = re.compile(r"@((?:\w+/)*)(?:\w+\.)*([A-Z]\w*)(?:\(\))?")
+# What concerns data and looking on, not what is learnt: modules and macros.
+_NO_HYPERPARAMETERS = {
+    "builder", "cudnn", "loop", "magenta_tokens", "media", "recompute", "small_batch_size",
+    "tokens",
+}  # fmt: skip
+_HYPERPARAMETERS_OF_EXPERIMENT = {
+    "augment", "batch_size", "clip_norm", "dtype_policy", "seed",
+}  # fmt: skip
+
+
+def find_hyperparameters(wide_text: str) -> dict[str, bool | int | float | str]:
+    """Returns what makes one run learn otherwise than another, under the names of its parts.
+
+    Macros and bindings whose values are numbers, strings, None or parts; `schedules.Constant.value`
+    is called `Constant.value`. What only concerns data and looking on is left out.
+
+    Args:
+        wide_text: a parsed configuration, each binding on a line.
+    """
+    bindings = _BINDING.findall(wide_text)
+    texts = {name: text for _, name, text in bindings}
+    found = {}
+    for scope, name, text in bindings:
+        *modules, part, parameter = ["", *name.split(".")]
+        if _NO_HYPERPARAMETERS.intersection([*modules, parameter]) or (
+            part == "Experiment" and parameter not in _HYPERPARAMETERS_OF_EXPERIMENT
+        ):
+            continue
+        while not part and text.startswith("%"):  # A macro of another; elsewhere it is a repeat.
+            text = texts[text[1:]]
+        value = _plain_value(text)
+        if value is not None:
+            found[f"{scope}{part}.{parameter}" if part else parameter] = value
+    return found
+
+
+def _plain_value(text: str) -> bool | int | float | str | None:
+    """Returns the value that gin writes so, of a part its name; None for any other reference."""
+    if reference := _REFERENCE.fullmatch(text):
+        return "".join(reference.groups())
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return None
+    if value is None:
+        return "None"
+    return value if isinstance(value, bool | int | float | str) else None

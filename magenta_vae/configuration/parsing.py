@@ -1,0 +1,177 @@
+"""Gin files -> a configuration, which is a value."""
+
+import contextlib
+import dataclasses
+import difflib
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import gin
+
+from magenta_vae.configuration import parts, statements, trust
+from magenta_vae.configuration.definition import Experiment
+from magenta_vae.configuration.hyperparameters import find_hyperparameters
+from magenta_vae.configuration.places import bundled
+
+BINDING = (
+    "A binding is a name and a value, as in 'batch_size = 64'; a text has quotes within, as in "
+    "'name = \"text\"'."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Configuration:
+    """What gin files and bindings say.
+
+    Args:
+        experiment: everything that defines a training run.
+        text: the gin text that says the same, as it stands in the run's `config.gin`.
+        hyperparameters: what makes one run learn otherwise than another; see
+            `find_hyperparameters`.
+        loop_options: arguments of `training.loop.train`.
+        media_options: arguments of `training.media.Media`.
+        modules: of parts beside this package's, which the files import.
+    """
+
+    experiment: Experiment
+    text: str
+    hyperparameters: Mapping[str, bool | int | float | str]
+    loop_options: Mapping[str, Any]
+    media_options: Mapping[str, Any]
+    modules: tuple[str, ...] = ()
+
+
+def parse(
+    gin_files: Sequence[str], gin_params: Sequence[str] = (), modules: Collection[str] = ()
+) -> Configuration:
+    """Reads gin files, later ones winning, then single bindings.
+
+    Files and bindings are code: what they import is run. The `config.gin` of a run is data wherever
+    it lies, also where another file includes it; see `parse_run`.
+
+    Args:
+        gin_files: paths, or names under `gin_configs/`.
+        gin_params: bindings, as in `batch_size = 64`.
+        modules: of one's own parts, which the configurations of runs among the files may name.
+
+    Raises:
+        FileNotFoundError: for a file that is neither a path nor in `gin_configs/`.
+        UntrustedConfiguration: for the configuration of a run that names what is no part.
+        ValueError: for a binding or a macro that does not exist, with its name, for one that is no
+            gin, and for what does not describe an experiment.
+    """
+    set_by_owner = _read_files(gin_files, modules) | _read_params(gin_params)
+    with parts.gin_alone(), _explaining():
+        gin.add_config_file_search_path(str(bundled("gin_configs")))
+        gin.parse_config_files_and_bindings(list(gin_files), list(gin_params))
+        parsed = parts.take()
+    _check_macros(set_by_owner, parsed.text)
+    return _describe(parsed)
+
+
+def parse_run(path: str, modules: Collection[str] = ()) -> Configuration:
+    """Reads the configuration of a run, which is data: it may name parts of models alone.
+
+    Args:
+        path: of the run's `config.gin`.
+        modules: of one's own parts that it may name beside those of this package.
+
+    Raises:
+        UntrustedConfiguration: where it names anything else, with the line. Nothing of it was run.
+        ValueError: where it is no gin, or does not describe an experiment.
+    """
+    text = statements.read_text(path)  # Once: what is checked is what is parsed.
+    trust.check_run_text(text, path, modules)
+    with parts.gin_alone(), _explaining(path):
+        gin.parse_config(text)
+        parsed = parts.take()
+    return _describe(parsed)
+
+
+def require_gin_file(gin_files: Sequence[str]) -> None:
+    """Raises `ValueError` where no configuration is given, with the ones there are."""
+    if not gin_files:
+        known = sorted(path.name for path in bundled("gin_configs").glob("*.gin"))
+        raise ValueError(f"--gin_file is needed. The bundled ones are: {', '.join(known)}.")
+
+
+def _describe(parsed: parts.Parsed) -> Configuration:
+    """Returns what was parsed as a value, without gin."""
+    try:
+        experiment = Experiment(**parts.evaluate(parsed.roots["experiment"]))
+    except TypeError as error:
+        raise ValueError(f"The configuration is incomplete or does not fit: {error}") from error
+    return Configuration(
+        experiment,
+        parsed.text,
+        find_hyperparameters(parsed.wide_text),
+        parts.evaluate(parsed.roots["loop"]),
+        parts.evaluate(parsed.roots["media"]),
+        tuple(trust.own_modules(parsed.text)),
+    )
+
+
+def _read_params(gin_params: Sequence[str]) -> dict[str, str]:
+    """Returns the macros that single bindings set, and where."""
+    set_by_owner = {}
+    for param in gin_params:
+        flag = f"--gin_param={param!r}"
+        try:
+            found = statements.read_statements(param, flag)
+        except ValueError as error:
+            raise ValueError(f"--gin_param cannot be read: {error}. {BINDING}") from error
+        set_by_owner |= dict.fromkeys(_macros(found), flag)
+    return set_by_owner
+
+
+def _read_files(gin_files: Sequence[str], modules: Collection[str]) -> dict[str, str]:
+    """Returns the macros that files of the user's own set, and where; checks those of runs."""
+    folder = bundled("gin_configs")
+    set_by_owner = {}
+    for name in gin_files:
+        if not os.path.isfile(name) and not (folder / name).is_file():
+            known = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.gin"))
+            raise FileNotFoundError(
+                f"--gin_file={name} is neither a path nor one of: {', '.join(known)}."
+            )
+        for path, found in statements.walk(name, folder):
+            if trust.is_of_a_run(path):
+                trust.check_run_text(statements.read_text(path), path, modules)
+            elif not Path(path).resolve().is_relative_to(folder.resolve()):
+                set_by_owner |= _macros(found)
+    return set_by_owner
+
+
+def _macros(found: Sequence[statements.Statement]) -> dict[str, str]:
+    """Returns the macros that statements set, and where."""
+    return {statement.macro: statement.place for statement in found if statement.macro}
+
+
+def _check_macros(set_by_owner: Mapping[str, str], text: str) -> None:
+    """Raises `ValueError` for a macro that nothing in the parsed configuration reads."""
+    read = {
+        mention.name
+        for statement in statements.read_statements(text, trust.CONFIG_FILE)
+        for mention in statement.mentions
+        if isinstance(mention, statements.Macro)
+    }
+    for name, place in set_by_owner.items():
+        if name not in read:
+            near = difflib.get_close_matches(name, sorted(read), 1)
+            known = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(read))}."
+            raise ValueError(f"{place}: {name} is no setting of this configuration; {known}")
+
+
+@contextlib.contextmanager
+def _explaining(path: str | None = None) -> Iterator[None]:
+    """Turns errors of gin within into a `ValueError` that says what a binding is."""
+    try:
+        yield
+    except RecursionError as error:
+        raise ValueError(f"{path or '--gin_file'} refers to itself without an end.") from error
+    except (SyntaxError, ImportError, NameError, AttributeError) as error:
+        if path is not None:
+            raise ValueError(f"{path} cannot be read: {error}") from error
+        raise ValueError(f"--gin_file or --gin_param cannot be read: {error}. {BINDING}") from error

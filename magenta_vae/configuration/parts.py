@@ -1,0 +1,130 @@
+"""The state of gin after parsing -> values: functions and classes with their bindings.
+
+Gin keeps what it has parsed in the process, and looks there whenever a part is called. A run is a
+value: its parts hold their bindings, so that gin may forget them and parse the next run.
+"""
+
+import contextlib
+import dataclasses
+import inspect
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import gin
+from gin.config import ConfigurableReference
+
+_GIN = threading.Lock()  # Gin has one state for the whole process.
+_ROOTS = {
+    "experiment": "magenta_vae.configuration.Experiment",
+    "loop": "magenta_vae.training.loop.train",
+    "media": "magenta_vae.training.media.Media",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A function or class with its bindings, which each call evaluates anew.
+
+    Args:
+        function: what is called.
+        bindings: its arguments by name; what a caller gives wins.
+        is_evaluated: whether what the part returns is meant wherever the part stands as a value.
+    """
+
+    function: Callable
+    bindings: Mapping[str, Any]
+    is_evaluated: bool = False
+
+    def __call__(self, *args, **kwargs):
+        """Returns what the function returns for the bindings and what is given here."""
+        given = inspect.signature(self.function).bind_partial(*args).arguments if args else {}
+        bound = {name: value for name, value in self.bindings.items() if name not in given}
+        return self.function(*args, **{**evaluate(bound), **kwargs})
+
+
+class Parsed(NamedTuple):
+    """What gin has parsed.
+
+    Attributes:
+        text: the configuration, as it can be parsed again.
+        wide_text: the same with each binding on a line.
+        roots: the bindings of the experiment, the training loop and the pictures.
+    """
+
+    text: str
+    wide_text: str
+    roots: dict[str, dict[str, Any]]
+
+
+@contextlib.contextmanager
+def gin_alone() -> Iterator[None]:
+    """Gives the caller gin without any configuration, and leaves it so; others wait."""
+    with _GIN:
+        disabled = logging.root.manager.disable
+        logging.disable(logging.CRITICAL)  # Gin logs an error for each place it looks in vain.
+        gin.clear_config()  # Also unlocks it.
+        try:
+            yield
+        finally:
+            gin.clear_config()
+            logging.disable(disabled)
+
+
+def take() -> Parsed:
+    """Returns what gin has parsed, with all references followed. Call within `gin_alone`."""
+    return Parsed(
+        # Not the operative one: read again, that ignores later overrides of what a macro reached.
+        gin.config_str(),
+        gin.config_str(max_line_length=10_000),
+        {name: _freeze(_bindings(selector, []), []) for name, selector in _ROOTS.items()},
+    )
+
+
+def evaluate(value: Any) -> Any:
+    """Returns a bound value with its evaluated parts called, in new containers."""
+    if isinstance(value, Part):
+        return value() if value.is_evaluated else value
+    if isinstance(value, dict):
+        return {evaluate(key): evaluate(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(evaluate, value))
+    return value
+
+
+def _freeze(value: Any, scopes: list[str]) -> Any:
+    """Returns a value with gin's references replaced by what they stand for."""
+    if isinstance(value, ConfigurableReference):
+        return _freeze_reference(value, scopes)
+    if isinstance(value, dict):
+        return {_freeze(key, scopes): _freeze(each, scopes) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_freeze(each, scopes) for each in value)
+    return value
+
+
+def _freeze_reference(reference: ConfigurableReference, scopes: list[str]) -> Any:
+    configurable = reference.configurable
+    if configurable.wrapped is gin.config.macro and reference.evaluate:
+        value = _bindings(configurable.selector, reference.scopes)
+        if "value" not in value:
+            raise ValueError(f"%{'/'.join(reference.scopes)} is read and nowhere set.")
+        return _freeze(value["value"], reference.scopes)
+    if configurable.module == "gin":  # A constant of gin, or one of its own functions.
+        return reference.scoped_configurable_fn()
+    # As gin does: what is evaluated for a part in a scope has that scope too.
+    scopes = reference.scopes or (scopes if reference.evaluate else [])
+    bindings = _freeze(_bindings(configurable.selector, scopes), scopes)
+    if not bindings and not reference.evaluate:
+        return configurable.wrapped
+    return Part(configurable.wrapped, bindings, reference.evaluate)
+
+
+def _bindings(selector: str, scopes: list[str]) -> dict[str, Any]:
+    """Returns the bindings of a part in a scope, {} where nothing is bound."""
+    with gin.config_scope(scopes):
+        try:
+            return dict(gin.get_bindings(selector, resolve_references=False))
+        except ValueError:  # No file has named it.
+            return {}
