@@ -212,7 +212,7 @@ def _load_shard(
         except tf.errors.DataLossError as error:
             if not skip_corrupt:
                 raise ValueError(
-                    f"{path} holds a damaged record{_first_damage(path)}. "
+                    f"{path} holds a damaged record: {_first_damage(path) or _plain(error)}. "
                     "--skip_corrupt goes on without."
                 ) from error
         sound = read_sound_records(path)
@@ -227,12 +227,12 @@ def _load_shard(
 
 
 def _first_damage(path: str) -> str:
-    """Returns which record of a file is the first damaged one, in words for people."""
+    """Returns which record of a file is not what was written, "" where each one is."""
     try:
         for _ in read_records(path):
             pass
     except SongError as error:
-        return f": {error.detail}"
+        return error.detail
     return ""
 
 

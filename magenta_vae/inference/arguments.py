@@ -1,39 +1,81 @@
 """What a model in use is given, here or on a server: defaults, and checks of what is no music."""
 
+import numbers
+import operator
+from collections.abc import Sequence
+
 import numpy as np
 from note_seq.protobuf import music_pb2
 
+from magenta_vae.inference import fields
+
 TEMPERATURE = 0.5  # paper, Sampling Details
+MAX_SEED = 2**63 - 1  # It is an int64 in TensorFlow.
 
 NoteSequences = list[music_pb2.NoteSequence]
 
 
 def as_points(z, z_size: int) -> np.ndarray:
     """Returns points of the latent space, float32 [points, z_size], or raises `ValueError`."""
-    z = np.asarray(z, np.float32)
+    z = np.asarray(z)
     if z.ndim != 2 or z.shape[1] != z_size:
         raise ValueError(f"z must be [points, {z_size}]. Received: shape {z.shape}.")
-    if not np.isfinite(z).all():
+    if z.dtype.kind == "f" and not np.isfinite(z).all():
         raise ValueError(f"z must be finite. Received: {np.sum(~np.isfinite(z))} that are not.")
-    return z
+    return fields.points(z_size).checked("z", z)
+
+
+def as_tokens(tokens, num_steps: int, num_classes: Sequence[int]) -> np.ndarray:
+    """Returns windows of tokens, int32 [windows, steps, tracks], or raises `ValueError`."""
+    return fields.integers((num_steps, len(num_classes)), num_classes).checked("tokens", tokens)
 
 
 def check_temperature(temperature: float) -> None:
     """Raises `ValueError` for a temperature that a softmax cannot have."""
-    if not 0 < temperature < np.inf:
+    if not _is_number(temperature) or not 0 < temperature < np.inf:
         raise ValueError(
             f"temperature must be finite and above 0. Received: temperature={temperature}."
         )
 
 
+def check_seed(seed: int, last: int = MAX_SEED, name_of_last: str = "2^63 - 1") -> None:
+    """Raises `ValueError` for a seed that is no whole number from 0 to the last one."""
+    if not _is_whole(seed) or not 0 <= seed <= last:
+        raise ValueError(f"seed must be in 0 to {name_of_last}. Received: seed={seed!r}.")
+
+
+def check_share(name: str, value: float) -> None:
+    """Raises `ValueError` for a number that is not from 0 to 1."""
+    if not _is_number(value) or not 0 <= value <= 1:
+        raise ValueError(f"{name} must be in 0-1. Received: {name}={value}.")
+
+
+def check_finite(name: str, value: float) -> None:
+    """Raises `ValueError` for what is no finite number."""
+    if not _is_number(value) or not np.isfinite(value):
+        raise ValueError(f"{name} must be a finite number. Received: {name}={value}.")
+
+
+def check_count(name: str, number: int, least: int = 1) -> None:
+    """Raises `ValueError` for what is no whole number of at least `least`."""
+    if not _is_whole(number) or number < least:
+        whole = "" if _is_whole(number) else "a whole number and "
+        raise ValueError(f"{name} must be {whole}at least {least}. Received: {name}={number!r}.")
+
+
 def positions(num_steps: int) -> np.ndarray:
     """Returns equal intervals from 0 to 1, both included: float64 [num_steps]."""
-    if num_steps < 2:
-        raise ValueError(f"num_steps must be at least 2. Received: num_steps={num_steps}.")
+    check_count("num_steps", num_steps, 2)
     return np.linspace(0, 1, num_steps)
 
 
-def check_num_samples(num_samples: int) -> None:
-    """Raises `ValueError` for fewer than one sample."""
-    if num_samples < 1:
-        raise ValueError(f"num_samples must be at least 1. Received: {num_samples}.")
+def _is_whole(value) -> bool:
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return not isinstance(value, bool | np.ndarray)
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)

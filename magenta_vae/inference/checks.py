@@ -4,78 +4,32 @@ A server reads requests of any shape and value. Each check fails with a message 
 field, what was expected and what was received, before anything is computed of the field.
 """
 
-import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import tensorflow as tf
 
-
-@dataclasses.dataclass(frozen=True)
-class Field:
-    """An input of a signature, the same for every row of a batch.
-
-    Args:
-        shape: of one row.
-        dtype: of its values.
-        expected: what its values must be, in words.
-        is_valid: values -> bool of the same shape, whether they are.
-    """
-
-    shape: tuple[int, ...]
-    dtype: tf.DType
-    expected: str
-    is_valid: Callable[[tf.Tensor], tf.Tensor]
-
-    def spec(self, name: str, batch_size: int | None = None) -> tf.TensorSpec:
-        """Returns the input of a graph, for batches of one size or of any."""
-        return tf.TensorSpec([batch_size, *self.shape], self.dtype, name)
+from magenta_vae.inference.fields import Field
 
 
-def integers(shape, num_classes) -> Field:
-    """Returns a field of classes: int32 in 0 ... num_classes - 1, which is given for each track."""
-    last = [classes - 1 for classes in num_classes]
-    return Field(
-        shape,
-        tf.int32,
-        f"classes of their track, 0 to {', '.join(map(str, last))}",
-        lambda values: (values >= 0) & (values <= last),
-    )
+def spec(name: str, field: Field, batch_size: int | None = None) -> tf.TensorSpec:
+    """Returns the input of a graph, for batches of one size or of any."""
+    return tf.TensorSpec([batch_size, *field.shape], field.dtype, name)
 
 
-def finite(shape) -> Field:
-    """Returns a field of numbers."""
-    return Field(shape, tf.float32, "finite", tf.math.is_finite)
-
-
-def positive() -> Field:
-    """Returns a field of one number above 0 a row."""
-    return Field(
-        (),
-        tf.float32,
-        "finite and above 0",
-        lambda values: tf.math.is_finite(values) & (values > 0),
-    )
-
-
-def share() -> Field:
-    """Returns a field of one number from 0 to 1 a row."""
-    return Field((), tf.float32, "in 0 to 1", lambda values: (values >= 0) & (values <= 1))
-
-
-def natural() -> Field:
-    """Returns a field of one integer a row, 0 or above."""
-    return Field((), tf.int64, "0 or above", lambda values: values >= 0)
-
-
-def check(fields: Mapping[str, Field], values: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+def check(
+    fields: Mapping[str, Field], values: Mapping[str, tf.Tensor], max_rows: int
+) -> dict[str, tf.Tensor]:
     """Returns the values of a request, which can be read only where all of them are right.
 
     Args:
         fields: of the signature.
         values: of each field, [rows, ...].
+        max_rows: the most rows of a request.
     """
     shaped = {name: _check_shape(name, fields[name], value) for name, value in values.items()}
     first, *others = shaped
+    with tf.control_dependencies([_check_number(shaped[first], max_rows)]):
+        shaped[first] = tf.identity(shaped[first])
     checks = [_check_values(name, fields[name], value) for name, value in shaped.items()]
     checks += [_check_rows(name, shaped[name], first, shaped[first]) for name in others]
     with tf.control_dependencies(checks):
@@ -98,8 +52,20 @@ def _check_shape(name: str, field: Field, value: tf.Tensor) -> tf.Tensor:
         return tf.ensure_shape(tf.identity(value), [None, *field.shape])
 
 
+def _check_number(value: tf.Tensor, max_rows: int) -> tf.Operation:
+    num_rows = tf.shape(value)[0]
+    return tf.debugging.Assert(
+        num_rows <= max_rows,
+        [f"A request must have at most {max_rows} rows. Received:", num_rows],
+    )
+
+
 def _check_values(name: str, field: Field, value: tf.Tensor) -> tf.Operation:
-    is_wrong = ~field.is_valid(value)
+    is_right = (value >= field.least) & (value <= field.most)
+    if not field.is_integer:
+        # Asked for by itself: of NaN, TensorFlow's graphs take "not below" for "above".
+        is_right &= tf.math.is_finite(value)
+    is_wrong = ~is_right
     return tf.debugging.Assert(
         ~tf.reduce_any(is_wrong),
         [

@@ -11,8 +11,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from magenta_vae.inference import runtimes
-from magenta_vae.inference.seeds import SEED_BITS
-from magenta_vae.inference.signatures import INPUTS, Signatures
+from magenta_vae.inference.seeds import ROWS_PER_REQUEST, SEED_BITS
+from magenta_vae.inference.signatures import INPUTS, MAX_ROWS, Signatures
 from magenta_vae.music import songs
 from magenta_vae.music import tokens as music_tokens
 from magenta_vae.music import tracks as track_values
@@ -33,6 +33,7 @@ def write(
     make_card: Callable[[dict], str] = lambda described: "",
     formats: Sequence[str] = (),
     litert_batch_size: int = 1,
+    max_rows: int = MAX_ROWS,
 ) -> str:
     """Writes a model as the next version under a folder and returns the version's path.
 
@@ -47,13 +48,20 @@ def write(
         make_card: the model's description -> the model card, Markdown.
         formats: of `FORMATS`.
         litert_batch_size: rows of a batch in LiteRT, which takes batches of one size only.
+        max_rows: the most rows of a request to a server.
 
     Raises:
         ValueError: for a model without latent space, and for formats that are not known.
     """
     check(model, formats)
+    if max_rows < ROWS_PER_REQUEST:
+        raise ValueError(
+            f"max_rows must be at least {ROWS_PER_REQUEST}, what a client asks for at a time. "
+            f"Received: max_rows={max_rows}."
+        )
     num_steps = num_bars * songs.STEPS_PER_BAR
-    signatures = Signatures(model, music_tokens.num_classes(tracks), num_steps)
+    num_classes = music_tokens.num_classes(tracks)
+    signatures = Signatures(model, num_classes, num_steps, max_rows=max_rows)
     described = describe(signatures, tracks, num_bars)
     text = json.dumps({**described, **(facts or {})}, indent=2)
     signatures.description = text
@@ -129,6 +137,7 @@ def describe(
         "time_signature": "4/4",
         "quarters_per_minute": DEFAULT_QPM,
         "z_size": signatures.z_size,
+        "max_rows": signatures.max_rows,
         "seed": f"row number x 2^{SEED_BITS} + seed of the call",
         "signatures": {
             name: {field: _describe_field(signatures.fields[field]) for field in inputs}
@@ -152,7 +161,7 @@ def _place(beside: str, output_dir: str) -> str:
 
 def _describe_field(field) -> dict:
     return {
-        "dtype": field.dtype.name,
+        "dtype": field.dtype,
         "shape": ["batch", *field.shape],
         "values": field.expected,
     }

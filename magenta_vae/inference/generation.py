@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from magenta_vae.inference import arguments, graphs
+from magenta_vae.inference import arguments, forks, graphs
 from magenta_vae.inference.arguments import TEMPERATURE, NoteSequences
 from magenta_vae.inference.reading import REFUSE, Music, WindowReader
 from magenta_vae.model import latent
@@ -21,7 +21,9 @@ class TrainedModel:
     Music is given as NoteSequences or paths of MIDI and MusicXML files, and comes back as
     NoteSequences of the model's windows. Every result is a function of its arguments and the
     weights alone: row i of a batch draws from (seed, i), whatever the size of the batch. Each kind
-    of call builds one graph, the first time, for batches of any size. Threads may share a model.
+    of call builds one graph, the first time, for batches of any size. Threads may share a model;
+    a process that is forked from one that has used a model may not use any, for TensorFlow would
+    hang there: it is refused, see `forks`.
 
     Args:
         model: a `MusicVAE` with its weights.
@@ -96,16 +98,20 @@ class TrainedModel:
         """Returns the means, float32 [windows, z_size], of int [windows, steps, tracks] tokens.
 
         Raises:
-            ValueError: for a model without a latent space.
+            ValueError: for a model without a latent space, for tokens of another shape, or of
+                classes that a track has not.
         """
         if not self.z_size:
             raise ValueError("Music cannot be encoded: the model is a baseline, without a z.")
-        tokens = np.asarray(tokens, np.int32)
-        return self._batched(lambda batch: self._encode_graph(batch)[0], tokens)
+        return self._batched(lambda batch: self._encode_graph(batch)[0], self._checked(tokens))
 
     def posterior(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns mu and sigma, float32 [windows, z_size], of int [windows, steps, tracks]."""
-        tokens = np.asarray(tokens, np.int32)
+        """Returns mu and sigma, float32 [windows, z_size], of int [windows, steps, tracks].
+
+        Raises:
+            ValueError: for tokens of another shape, or of classes that a track has not.
+        """
+        tokens = self._checked(tokens)
         both = self._batched(lambda batch: tf.stack(self._encode_graph(batch), axis=1), tokens)
         return both[:, 0], both[:, 1]
 
@@ -136,7 +142,7 @@ class TrainedModel:
 
     def sample_z(self, num_samples: int, seed: int = 0) -> np.ndarray:
         """Returns points of the prior, float32 [samples, z_size]; see `sample`."""
-        arguments.check_num_samples(num_samples)
+        arguments.check_count("num_samples", num_samples)
         return self._batched(self._prior_graph, _row_seeds(seed, num_samples))
 
     def sample(
@@ -162,8 +168,7 @@ class TrainedModel:
                 at 0 the samples of the prior.
             temperature, seed: as of `sample`.
         """
-        if not 0 <= similarity <= 1:
-            raise ValueError(f"similarity must be in 0-1. Received: similarity={similarity}.")
+        arguments.check_share("similarity", similarity)
         mean = self.encode(music)[0]
         points = self.sample_z(num_samples, seed)
         mixed = _slerp(points, mean, np.full(num_samples, similarity))
@@ -207,6 +212,8 @@ class TrainedModel:
         """
         if len(corners) != 4:
             raise ValueError(f"A grid has four corners. Received: {len(corners)}.")
+        for name, number in (("num_rows", num_rows), ("num_columns", num_columns)):
+            arguments.check_count(name, number)
         if min(num_rows, num_columns) < 2:
             raise ValueError(
                 "num_rows and num_columns must be at least 2. "
@@ -248,6 +255,7 @@ class TrainedModel:
             strength: below 0 for less of the attribute; 0 is `reconstruct`.
             temperature, seed: see `decode`.
         """
+        arguments.check_finite("strength", strength)
         vector = np.asarray(vector, np.float32)
         if vector.shape != (self.z_size,):
             raise ValueError(
@@ -255,8 +263,13 @@ class TrainedModel:
             )
         return self.decode(self.encode(music) + np.float32(strength) * vector, temperature, seed)
 
+    def _checked(self, tokens: np.ndarray) -> np.ndarray:
+        classes = music_tokens.num_classes(self._tracks)
+        return arguments.as_tokens(tokens, self._num_steps, classes)
+
     def _batched(self, function, *arrays: np.ndarray) -> np.ndarray:
         """Applies a function of batches to rows of any number."""
+        forks.claim()
         num_rows = max(1, len(arrays[0]))  # No rows are a batch too: it has the result's shape.
         parts = [
             function(*(tf.constant(array[first : first + MAX_BATCH]) for array in arrays)).numpy()
@@ -274,5 +287,6 @@ def _slerp(start: np.ndarray, end: np.ndarray, positions) -> np.ndarray:
 
 
 def _row_seeds(seed: int, num_rows: int) -> np.ndarray:
-    """Returns a seed for each row, int64 [rows, 2]."""
+    """Returns a seed for each row, int64 [rows, 2]. Raises `ValueError` for one that is none."""
+    arguments.check_seed(seed)
     return np.stack([np.full(num_rows, seed), np.arange(num_rows)], axis=-1).astype(np.int64)

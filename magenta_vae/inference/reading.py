@@ -56,7 +56,7 @@ class WindowReader:
         Raises:
             SongError: for music that does not fit, with the rule it breaks.
         """
-        several = [music] if isinstance(music, Music) else music
+        several = [music] if isinstance(music, Music | bytes) else music
         if not several:
             raise ValueError("The music to read must be at least one piece. Received: none.")
         return np.concatenate([self._read(one) for one in several]).astype(np.int32)
@@ -66,6 +66,11 @@ class WindowReader:
             if self._is_window(music):
                 return tokens.tokenize(music, self._tracks, self._num_steps)[None]
             return self._tokenize(note_sequences.note_sequence_to_song(music))
+        if not isinstance(music, Music):
+            raise ValueError(
+                "Music must be a NoteSequence or the path of a file. "
+                f"Received: {type(music).__name__}."
+            )
         try:
             return self._tokenize(readers.read_music(music))
         except SongError as error:

@@ -1,4 +1,6 @@
-"""The seeds of served rows: one integer for what `TrainedModel` draws from a pair.
+"""The rows of served batches: how many, and the seed of each.
+
+A seed is one integer for what `TrainedModel` draws from a pair.
 
 Row i of what `TrainedModel` makes with a seed draws from (seed, i). A server's rows have one int64
 each, so that any batch may be cut or joined: its lowest 32 bits are the seed, the others the row.
@@ -7,7 +9,10 @@ Seeds below 2^32 are therefore the first rows of calls with these seeds.
 
 import numpy as np
 
+from magenta_vae.inference import arguments
+
 SEED_BITS = 32
+ROWS_PER_REQUEST = 64  # What a client asks for at a time: a gRPC message is limited to 4 MB.
 
 
 def row_seeds(seed: int, num_rows: int) -> np.ndarray:
@@ -16,6 +21,5 @@ def row_seeds(seed: int, num_rows: int) -> np.ndarray:
     Raises:
         ValueError: for a seed that is negative or has more than 32 bits.
     """
-    if not 0 <= seed < 2**SEED_BITS:
-        raise ValueError(f"seed must be in 0 to 2^32 - 1. Received: seed={seed}.")
+    arguments.check_seed(seed, 2**SEED_BITS - 1, "2^32 - 1")
     return seed + (np.arange(num_rows, dtype=np.int64) << SEED_BITS)

@@ -11,11 +11,9 @@ import numpy as np
 from magenta_vae.inference import arguments, transports
 from magenta_vae.inference.arguments import TEMPERATURE, NoteSequences
 from magenta_vae.inference.reading import REFUSE, Music, WindowReader
-from magenta_vae.inference.seeds import row_seeds
+from magenta_vae.inference.seeds import ROWS_PER_REQUEST, row_seeds
 from magenta_vae.music import tokens as music_tokens
 from magenta_vae.music import tracks as track_values
-
-MAX_ROWS = 64  # of one request: a gRPC message is limited to 4 MB
 
 
 class Client:
@@ -114,7 +112,7 @@ class Client:
         self, num_samples: int, temperature: float = TEMPERATURE, seed: int = 0
     ) -> NoteSequences:
         """Samples music from the prior; sample i does not depend on `num_samples`."""
-        arguments.check_num_samples(num_samples)
+        arguments.check_count("num_samples", num_samples)
         return self._generate("sample", num_samples, temperature, seed)
 
     def interpolate(
@@ -151,9 +149,9 @@ class Client:
             self._ask(
                 signature,
                 output,
-                **{name: value[first : first + MAX_ROWS] for name, value in inputs.items()},
+                **{name: value[first : first + ROWS_PER_REQUEST] for name, value in inputs.items()},
             )
-            for first in range(0, max(1, num_rows), MAX_ROWS)
+            for first in range(0, max(1, num_rows), ROWS_PER_REQUEST)
         ]
         return np.concatenate(parts)
 

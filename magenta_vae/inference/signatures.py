@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from magenta_vae.inference import checks, graphs
+from magenta_vae.inference import checks, fields, graphs
 from magenta_vae.inference.seeds import SEED_BITS
 from magenta_vae.model import autoregressor, latent
 
@@ -21,6 +21,8 @@ INPUTS = {
 }
 # Those without random operations and without assertions: other runtimes have neither.
 PORTABLE = ("encode", "decode_with_noise")
+# Some seconds of a server's work with the largest models; 16 batches of a client.
+MAX_ROWS = 1024
 
 
 class Signatures:
@@ -31,38 +33,48 @@ class Signatures:
         num_classes: classes of each track.
         num_steps: steps of a window.
         description: what `describe` answers.
+        max_rows: the most rows of a request.
     """
 
-    def __init__(self, model, num_classes: Sequence[int], num_steps: int, description: str = ""):
+    def __init__(
+        self,
+        model,
+        num_classes: Sequence[int],
+        num_steps: int,
+        description: str = "",
+        max_rows: int = MAX_ROWS,
+    ):
         self._model = model
         # Traced once for all the signatures that call them.
         self._encode = tf.function(model.encode, autograph=False)
         self._decode = tf.function(functools.partial(graphs.decode_rows, model), autograph=False)
         self._num_classes = list(num_classes)
         self.description = description
+        self.max_rows = max_rows
         self.z_size = model.z_size
-        window = checks.integers((num_steps, len(num_classes)), num_classes)
+        window = fields.integers((num_steps, len(num_classes)), num_classes)
         self.fields = {
             "tokens": window,
             "start": window,
             "end": window,
-            "z": checks.finite((model.z_size,)),
-            "temperature": checks.positive(),
-            "seed": checks.natural(),
-            "position": checks.share(),
-            "gumbel": checks.finite((num_steps, sum(num_classes))),
-            "row": checks.natural(),
+            "z": fields.points(model.z_size),
+            "temperature": fields.positive(),
+            "seed": fields.natural(),
+            "position": fields.share(),
+            "gumbel": fields.finite((num_steps, sum(num_classes))),
+            "row": fields.natural(),
         }
 
     def specs(self, name: str, batch_size: int | None = None) -> list[tf.TensorSpec]:
         """Returns the inputs of a signature, for batches of one size or of any."""
-        return [self.fields[field].spec(field, batch_size) for field in INPUTS[name]]
+        return [checks.spec(field, self.fields[field], batch_size) for field in INPUTS[name]]
 
     def served(self, name: str) -> tf.types.experimental.ConcreteFunction:
         """Returns the graph of a signature that refuses wrong requests."""
 
         def answer(*values):
-            return getattr(self, name)(**checks.check(self.fields, self._named(name, values)))
+            checked = checks.check(self.fields, self._named(name, values), self.max_rows)
+            return getattr(self, name)(**checked)
 
         return self.graph(answer, name)
 

@@ -21,6 +21,7 @@ def export(
     litert_batch_size: int = 1,
     figures_file: str | None = None,
     evaluate: bool = False,
+    max_rows: int | None = None,
 ) -> str:
     """Writes the model of a run as the next version under a folder and returns its path.
 
@@ -31,6 +32,8 @@ def export(
         litert_batch_size: rows of a batch in LiteRT.
         figures_file: what `evaluate --json` wrote, for the model card.
         evaluate: whether to evaluate the run on its own held-out windows for the card.
+        max_rows: the most rows of a request to a server; the default of `export.write` if not
+            given.
     """
     from magenta_vae.inference import export as exporting
 
@@ -60,6 +63,7 @@ def export(
         lambda described: model_card(facts, described, run.configured),
         formats,
         litert_batch_size,
+        **({} if max_rows is None else {"max_rows": max_rows}),
     )
 
 

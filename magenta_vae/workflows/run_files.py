@@ -148,8 +148,9 @@ def data_dir_of(run_dir: str, record: Mapping) -> str:
         record: what its `run.json` holds.
 
     Raises:
-        ValueError: where it was imported and has none, with the command that builds one; where
-            the data set is found nowhere, or another one in its place.
+        FileNotFoundError: where the data set is found nowhere.
+        ValueError: where the run was imported and has none, with the command that builds one; where
+            another data set is found in its place.
     """
     from magenta_vae.data import descriptions
 
@@ -162,7 +163,7 @@ def data_dir_of(run_dir: str, record: Mapping) -> str:
         )
     found = [place for place in _data_places(run_dir, record) if descriptions.is_data_set(place)]
     if not found:
-        raise ValueError(
+        raise FileNotFoundError(
             f"--data_dir is needed: the data set of the run in {run_dir} lies neither in "
             f"{record['data_dir']} nor beside the run. Give the folder that it is in now."
         )

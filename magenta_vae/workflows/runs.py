@@ -40,8 +40,10 @@ class Run:
 
     @functools.cached_property
     def _weights(self) -> tuple:
+        from magenta_vae.inference import forks
         from magenta_vae.training import weights
 
+        forks.claim()
         network = weights.make_empty(self.experiment.make_model)
         return network, weights.load_weights(self.folder, network, self.checkpoint)
 
@@ -108,9 +110,9 @@ def open(run_dir: str, checkpoint: str | int = "latest", modules: Collection[str
         UntrustedConfiguration: where its configuration names anything but parts.
         ValueError: where a file of it is damaged, with its name.
     """
+    if not isinstance(run_dir, str | os.PathLike):
+        raise ValueError(f"run_dir must be a path. Received: {run_dir!r}.")
     run_dir = os.fspath(run_dir)
-    if isinstance(run_dir, bytes):
-        raise TypeError(f"run_dir must be a text or a path. Received: {run_dir!r}.")
     path = run_files.require_config(run_dir)
     configured = configuration.parse_run(path, modules)
     return Run(run_dir, checkpoint, configured, run_files.read_record(run_dir))

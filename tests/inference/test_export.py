@@ -239,13 +239,15 @@ def run_by_c_api(path, requests, folder):
     return json.loads(ran.stdout)
 
 
+SIZE = "z must be finite and at most 1e+06 in size. Received first:]"
 SHAPE = "must have the shape [batch"
 WRONG = [
     ("decode", {"z": np.zeros([3, 7])}, f"z {SHAPE}, 8]. Received:] [3 7]"),
     ("decode", {"z": np.zeros(8)}, f"z {SHAPE}, 8]. Received:] [8]"),
     ("decode", {"z": 0.0}, f"z {SHAPE}, 8]. Received:] []"),
-    ("decode", {"z": np.full([3, 8], np.nan)}, "z must be finite. Received first:] [nan]"),
-    ("decode", {"z": np.full([3, 8], np.inf)}, "z must be finite. Received first:] [inf]"),
+    ("decode", {"z": np.full([3, 8], np.nan)}, f"{SIZE} [nan]"),
+    ("decode", {"z": np.full([3, 8], np.inf)}, f"{SIZE} [inf]"),
+    ("decode", {"z": np.full([3, 8], 3e38)}, f"{SIZE} [3e+38] [in row] [0]"),
     ("decode", {"temperature": [1, 0, 1]}, "temperature must be finite and above 0. Received "
                                            "first:] [0] [in row] [1]"),
     ("decode", {"temperature": [1, 1, np.nan]}, "temperature must be finite and above 0."),
@@ -260,6 +262,7 @@ WRONG = [
     ("encode", {"tokens": np.zeros([3, 32])}, f"tokens {SHAPE}, 32, 1]. Received:] [3 32]"),
     ("encode", {"tokens": np.zeros([3, 32, 1, 1])}, f"tokens {SHAPE}, 32, 1]. Received:] [3 32 1"),
     ("interpolate", {"position": [0, 0.5, 1.5]}, "position must be in 0 to 1. Received first:] "),
+    ("interpolate", {"position": [0, 0.5, np.nan]}, "position must be in 0 to 1."),
     ("interpolate", {"end": np.zeros([1, 32, 1])}, "end must have as many rows as start,] [3]"),
 ]  # fmt: skip
 

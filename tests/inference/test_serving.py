@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from prediction_service import serving
 
-from magenta_vae.inference.seeds import row_seeds
-from magenta_vae.inference.serving import MAX_ROWS, Client
+from magenta_vae.inference.seeds import ROWS_PER_REQUEST, row_seeds
+from magenta_vae.inference.serving import Client
 from magenta_vae.inference.transports import ServingError
 from magenta_vae.music import tokens
 from magenta_vae.music.songs import SongError
@@ -73,8 +73,8 @@ def test_the_same_seed_gives_the_models_music(client, exported, windows):
 
 
 def test_more_rows_than_one_request_holds(client):
-    many = client.sample(MAX_ROWS + 3, 1.0)
-    assert len(set(serialized(many))) == MAX_ROWS + 3
+    many = client.sample(ROWS_PER_REQUEST + 3, 1.0)
+    assert len(set(serialized(many))) == ROWS_PER_REQUEST + 3
     assert serialized(client.sample(2, 1.0)) == serialized(many[:2])
 
 

@@ -162,7 +162,9 @@ def test_a_sample_needs_no_data(run_dirs, tmp_path):
     run_dir = tmp_path / "run"
     shutil.copytree(run_dirs[5], run_dir)
     record = (run_dir / "run.json").read_text()
-    (run_dir / "run.json").write_text(record.replace('"data_dir": "', '"data_dir": "/gone'))
+    for key in ("data_dir", "data_dir_from_run"):
+        record = record.replace(f'"{key}": "', f'"{key}": "/gone')
+    (run_dir / "run.json").write_text(record)
     assert draw(str(run_dir), tmp_path) == []
 
 
@@ -170,7 +172,9 @@ def test_other_data_is_taken_where_it_is_given(run_dirs, data_dirs, tmp_path):
     run_dir = tmp_path / "run"
     shutil.copytree(run_dirs[2], run_dir)
     record = (run_dir / "run.json").read_text()
-    (run_dir / "run.json").write_text(record.replace('"data_dir": "', '"data_dir": "/gone'))
+    for key in ("data_dir", "data_dir_from_run"):
+        record = record.replace(f'"{key}": "', f'"{key}": "/gone')
+    (run_dir / "run.json").write_text(record)
     with pytest.raises(FileNotFoundError, match="/gone"):
         draw(str(run_dir), tmp_path)
     assert draw(str(run_dir), tmp_path, data_dir=data_dirs["mel_2bar"])

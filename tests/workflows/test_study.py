@@ -161,7 +161,7 @@ def test_the_seconds_of_a_run_are_those_of_all_its_starts(data_dirs, tmp_path, m
     cells = study.make_cells(["mel_2bar"], ["baseline"], [0])
     path = os.path.join(own.run_dir(cells[0]), study.SECONDS_FILE)
 
-    def stopped(run_dir, *_, **__):
+    def stopped(configured, run_dir, *_, **__):
         os.makedirs(run_dir, exist_ok=True)
         time.sleep(0.1)
         raise KeyboardInterrupt
