@@ -90,7 +90,10 @@ def define_output_flags(required: bool = True) -> dict[str, flags.FlagHolder]:
     """Defines what commands that make music take, by the names `outputs.write_music` uses."""
     return {
         "output_dir": flags.DEFINE_string(
-            "output_dir", None, "Folder of the MIDI.", required=required
+            "output_dir",
+            None,
+            "Folder of the MIDI. What an earlier call wrote there under the same name is replaced.",
+            required=required,
         ),
         "plot": flags.DEFINE_bool("plot", False, "Also write pictures (.png)."),
         **define_sound_flags(),

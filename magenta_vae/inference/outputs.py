@@ -2,9 +2,13 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from magenta_vae.music import files, note_sequences
+
+SUFFIXES = (".mid", ".png", ".wav")
 
 # Pictures and sound are imported where they are asked for: matplotlib alone takes half a second.
 
@@ -19,8 +23,12 @@ def write_music(
     soundfont: str | None = None,
     report: Callable[[str], None] = lambda line: None,
     made_by: Mapping | None = None,
+    strip: bool = False,
 ) -> list[str]:
     """Writes NoteSequences as numbered MIDI files and returns their paths.
+
+    What an earlier call wrote under the same name is replaced, as its `name`.json says: no picture
+    or sound of other music stays beside the new files. All are written before any is replaced.
 
     Args:
         sequences: the music.
@@ -33,26 +41,51 @@ def write_music(
         report: is told what plays it.
         made_by: how it was made, as JSON values: written beside as `name`.json, with the names of
             the MIDI files.
+        strip: whether to write a picture of all side by side, as `name`.png.
     """
     write = _piece_writer(audio, soundfont, report)
-    paths = []
-    for index, sequence in enumerate(sequences):
-        base = os.path.join(output_dir, f"{name}-{index:03d}")
-        paths.append(write(sequence, base))
-        if plot:
-            from magenta_vae.music import plots
+    with files.staging(output_dir) as beside:
+        for index, sequence in enumerate(sequences):
+            base = os.path.join(beside, f"{name}-{index:03d}")
+            write(sequence, base)
+            if plot:
+                from magenta_vae.music import plots
 
-            plots.write_picture(plots.draw_score(sequence), f"{base}.png")
+                plots.write_picture(plots.draw_score(sequence), f"{base}.png")
+        if continuous:
+            write(note_sequences.concatenate(sequences), os.path.join(beside, name))
+        if strip:
+            write_strip(sequences, os.path.join(beside, f"{name}.png"))
+        written = sorted(os.listdir(beside))
+        _remove_earlier(output_dir, name)
+        for file in written:
+            os.replace(os.path.join(beside, file), os.path.join(output_dir, file))
+    paths = [os.path.join(output_dir, f"{name}-{index:03d}.mid") for index in range(len(sequences))]
     report(f"wrote {len(paths)} MIDI files: {paths[0]}" + f" ... {paths[-1]}" * (len(paths) > 1))
     if continuous:
-        whole = note_sequences.concatenate(sequences)
-        paths.append(write(whole, os.path.join(output_dir, name)))
+        paths.append(os.path.join(output_dir, f"{name}.mid"))
         report(f"wrote them one after another: {paths[-1]}")
     if made_by is not None:
         record = {**made_by, "files": [os.path.basename(path) for path in paths]}
         text = json.dumps(record, indent=2) + "\n"
         files.write_text(os.path.join(output_dir, f"{name}.json"), text)
     return paths
+
+
+def _remove_earlier(output_dir: str, name: str) -> None:
+    """Removes the music of an earlier call, as its record says, with its pictures and sounds."""
+    path = Path(output_dir, f"{name}.json")
+    try:
+        recorded = json.loads(path.read_text(encoding="utf-8"))["files"]
+        bases = {Path(file).stem for file in recorded}
+    except (OSError, ValueError, LookupError, TypeError):
+        return  # There is none, or it is no record of ours: nothing is known to be stale.
+    # A name of the numbered kind alone: a record is data, which must not remove anything else.
+    kind = re.compile(rf"{re.escape(name)}(-\d+)?")
+    for base in filter(kind.fullmatch, {*bases, name}):
+        for suffix in SUFFIXES:
+            Path(output_dir, f"{base}{suffix}").unlink(missing_ok=True)
+    path.unlink()
 
 
 def write_piece(

@@ -1,10 +1,9 @@
 """The rows of served batches: how many, and the seed of each.
 
-A seed is one integer for what `TrainedModel` draws from a pair.
-
-Row i of what `TrainedModel` makes with a seed draws from (seed, i). A server's rows have one int64
-each, so that any batch may be cut or joined: its lowest 32 bits are the seed, the others the row.
-Seeds below 2^32 are therefore the first rows of calls with these seeds.
+The seed of a row is one integer for what `TrainedModel` draws from a pair. Row i of what
+`TrainedModel` makes with a seed draws from (seed, i). A server's rows have one int64 each, so that
+any batch may be cut or joined: its lowest 32 bits are the seed, the others the row. Seeds below
+2^32 are therefore the first rows of calls with these seeds.
 """
 
 import numpy as np

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -27,6 +28,21 @@ def replacing(path: str | os.PathLike) -> Iterator[str]:
     except BaseException:
         Path(beside).unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def staging(folder: str | os.PathLike) -> Iterator[str]:
+    """Gives a new folder within another, which is made if it is missing, and removes it at the end.
+
+    What is written there can be renamed into the other folder once all of it is whole.
+    """
+    os.makedirs(folder, exist_ok=True)
+    beside = os.path.join(folder, f"{uuid.uuid4().hex}.partial")
+    os.mkdir(beside)
+    try:
+        yield beside
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def make_folder_of(path: str | os.PathLike) -> None:

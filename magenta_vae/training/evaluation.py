@@ -5,6 +5,8 @@ import collections
 import numpy as np
 import tensorflow as tf
 
+from magenta_vae.training import divergence
+
 # The names that training gives the same quantities.
 SCALAR_NAMES = {"loss": "loss", "reconstruction": "reconstruction_nats", "kl": "kl_nats"}
 
@@ -54,6 +56,7 @@ class Evaluation:
             for name, values in figures.items():
                 sums[name] += np.sum(values.numpy().astype(np.float64), axis=0)
         means = {name: total / len(self._tokens) for name, total in sums.items()}
+        divergence.warn_of_nonsense(float(means["kl"]))
         return {
             "step": step,
             "examples": len(self._tokens),

@@ -9,16 +9,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from magenta_vae.training import devices, disk, signals
+from magenta_vae.training import devices, disk, divergence, signals
 from magenta_vae.training.checkpoints import BestCheckpoint, Checkpoints
 from magenta_vae.training.held_out import HeldOut
 from magenta_vae.training.progress import Progress
 from magenta_vae.training.steps import make_train_steps
 from magenta_vae.training.summaries import Summaries
-
-
-class TrainingDiverged(ArithmeticError):
-    """A loss or gradient is no longer a number."""
 
 
 def train(
@@ -67,8 +63,8 @@ def train(
         The step that was reached.
 
     Raises:
-        TrainingDiverged: where the loss or the gradient is NaN or infinite; a gradient that loss
-            scaling makes so is not among these, its step is skipped.
+        TrainingDiverged: where the loss or the gradient is NaN or infinite, or the KL is nonsense;
+            see `divergence`. A step whose gradient loss scaling makes infinite is skipped.
         TrainingStopped: where SIGTERM or Ctrl-C asked to stop; the step it stands at is saved.
         DamagedCheckpoint: where the run has checkpoints and none can be read.
         MemoryError: where a device has too little memory.
@@ -112,7 +108,7 @@ def train(
                 with progress.waiting():
                     batch = next(batches)
                 metrics = {name: values.numpy() for name, values in train_steps(batch).items()}
-                _check_finite(metrics, step, checkpoints.latest, run_dir)
+                divergence.check(metrics, step, checkpoints.latest, run_dir)
                 step += num_steps
                 scalars = {name: float(np.mean(values)) for name, values in metrics.items()}
                 scalars |= progress.update(step)
@@ -163,24 +159,3 @@ def split_steps(
         chunks.append((first, stop - first))
         first = stop
     return chunks
-
-
-def _check_finite(
-    metrics: dict[str, np.ndarray], first_step: int, last_good: str | None, run_dir: str
-) -> None:
-    for name in ("loss", "gradient_norm"):
-        is_bad = ~np.isfinite(metrics[name])
-        if name == "gradient_norm" and "loss_scale" in metrics:
-            is_bad &= metrics["loss_scale"] <= 1  # Above, the scale may be to blame; it is halved.
-        bad = np.flatnonzero(is_bad)
-        if len(bad):
-            advice = "Try a lower learning rate, a smaller clip_norm or a longer annealing of beta"
-            raise TrainingDiverged(
-                f"The {name} of step {first_step + bad[0] + 1:,} is {metrics[name][bad[0]]}. "
-                + (
-                    f"The last good checkpoint is {last_good}. {advice}, in a run of its own: with "
-                    f"another --run_dir, and --init_from={run_dir} to start from those weights."
-                    if last_good
-                    else f"No step was saved yet. {advice}."
-                )
-            )

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from toy import Pull, run
 
-from magenta_vae.training import loop, steps
+from magenta_vae.training import divergence, loop, steps
 from magenta_vae.training.progress import Progress, format_seconds
 
 
@@ -81,7 +81,7 @@ def test_a_finished_run_takes_no_step(tmp_path):
 
 def test_nan_stops_with_the_step_and_the_last_good_checkpoint(tmp_path):
     with pytest.raises(
-        loop.TrainingDiverged, match="step 8 is nan.*step-6.*learning rate.*--init_from="
+        divergence.TrainingDiverged, match="step 8 is nan.*step-6.*learning rate.*--init_from="
     ) as caught:
         run(tmp_path, max_steps=12, model=Pull(breaks_at=7))
     assert "step-6" in tf.train.latest_checkpoint(str(tmp_path / "checkpoints"))
@@ -90,14 +90,14 @@ def test_nan_stops_with_the_step_and_the_last_good_checkpoint(tmp_path):
 
 def test_a_gradient_that_loss_scaling_may_have_broken_does_not_stop_the_run():
     metrics = {"loss": np.ones(2), "gradient_norm": np.array([3.0, np.inf])}
-    loop._check_finite(metrics | {"loss_scale": np.array([4.0, 2.0])}, 0, None, "run")
+    divergence.check(metrics | {"loss_scale": np.array([4.0, 2.0])}, 0, None, "run")
     for scaled in ({}, {"loss_scale": np.array([2.0, 1.0])}):
-        with pytest.raises(loop.TrainingDiverged, match="gradient_norm of step 2 is inf"):
-            loop._check_finite(metrics | scaled, 0, None, "run")
+        with pytest.raises(divergence.TrainingDiverged, match="gradient_norm of step 2 is inf"):
+            divergence.check(metrics | scaled, 0, None, "run")
 
 
 def test_nan_before_the_first_checkpoint_says_so(tmp_path):
-    with pytest.raises(loop.TrainingDiverged, match="No step was saved yet"):
+    with pytest.raises(divergence.TrainingDiverged, match="No step was saved yet"):
         run(tmp_path, max_steps=4, model=Pull(breaks_at=0))
 
 
