@@ -66,7 +66,10 @@ def gin_alone() -> Iterator[None]:
         logging.disable(logging.CRITICAL)  # Gin logs an error for each place it looks in vain.
         gin.clear_config()  # Also unlocks it.
         try:
-            yield
+            with (
+                gin.config.interactive_mode()
+            ):  # A module may have been loaded again, as in a notebook.
+                yield
         finally:
             gin.clear_config()
             logging.disable(disabled)

@@ -8,7 +8,6 @@ import importlib
 import os
 import sys
 from collections.abc import Collection, Sequence
-from importlib.util import find_spec
 
 from gin import config_parser
 
@@ -104,7 +103,8 @@ class _Checker:
         self._modules = tuple(modules)
         self._symbols: dict[str, str] = {}
         self._is_dynamic = False
-        self._own: list[tuple[str, str, str]] = []
+        self._own_modules: list[str] = []
+        self._own_names: list[tuple[str, str, str]] = []
 
     def check(self, statement: Statement) -> None:
         """Raises `UntrustedConfiguration` for a statement that names no part."""
@@ -120,10 +120,12 @@ class _Checker:
                 self._check_name(statement, mention.name, PARTS, "@")
 
     def check_own(self) -> None:
-        """Imports the allowed modules and checks that what is named of them is theirs."""
-        for place, written, full_name in self._own:
-            module, names = _split_module(full_name, self._modules)
-            found = importlib.import_module(module)
+        """Imports the allowed modules that the file does, and checks that its parts are theirs."""
+        for module in self._own_modules:
+            importlib.import_module(module)
+        for place, written, full_name in self._own_names:
+            module, *names = full_name.split(".")
+            found = sys.modules[module]
             for name in names:
                 found = getattr(found, name, None)
             home = getattr(found, "__module__", None) or ""
@@ -137,8 +139,9 @@ class _Checker:
         if source.module.startswith("__gin__."):
             self._is_dynamic = source.module == "__gin__.dynamic_registration"
             return
-        known = {f"{PACKAGE}.{name}" for name in (*PARTS, *ROOTS)}
-        if source.module not in known and not _is_within(source.module, self._modules):
+        if _is_within(source.module, self._modules):
+            self._own_modules.append(source.module)
+        elif _within_package(source.module) not in {**PARTS, **ROOTS}:
             self._refuse_module(statement, source)
         name = source.bound_name()
         self._symbols[name] = source.module if source.is_from or source.alias else name
@@ -163,7 +166,7 @@ class _Checker:
             _refuse(statement, written, f"{first} is nothing that the file imports")
         full_name = ".".join([self._symbols[first], *rest])
         if _is_within(full_name, self._modules):
-            self._own.append((statement.place, written, full_name))
+            self._own_names.append((statement.place, written, full_name))
             return
         module, _, part = full_name.rpartition(".")
         if part not in parts.get(_within_package(module), ()):
@@ -184,15 +187,3 @@ def _within_package(module: str) -> str | None:
 
 def _is_within(name: str, modules: Sequence[str]) -> bool:
     return any(name == module or name.startswith(f"{module}.") for module in modules)
-
-
-def _split_module(full_name: str, modules: Sequence[str]) -> tuple[str, list[str]]:
-    """Splits the name of a part into the longest module that can be imported, and the rest."""
-    names = full_name.split(".")
-    for count in range(len(names) - 1, 0, -1):
-        module = ".".join(names[:count])
-        if not _is_within(module, modules):
-            break
-        if find_spec(module) is not None:
-            return module, names[count:]
-    return names[0], names[1:]
