@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +26,16 @@ class AttributeVector:
     num_bottom: int
     num_top: int
     quartiles: tuple[float, ...]
+
+
+_TYPES = {
+    "vectors": dict,
+    "z_size": int,
+    "track": str,
+    "num_windows": int,
+    "run_dir": str,
+    "step": int,
+}
 
 
 class Effect(NamedTuple):
@@ -136,8 +145,9 @@ def read(path: str | os.PathLike, z_size: int) -> AttributeVectors:
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{path} is missing: `attributes --output={path}` writes it.")
+    content = files.read_json(path)
+    files.check_types(path, content, _TYPES, _TYPES)
     try:
-        content = json.loads(Path(path).read_text())
         vectors = {name: _parse(vector) for name, vector in content.pop("vectors").items()}
         learned = AttributeVectors(vectors=vectors, **content)
     except (ValueError, KeyError, TypeError, AttributeError) as error:

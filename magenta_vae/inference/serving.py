@@ -66,7 +66,7 @@ class Client:
         if self._description is None:
             answer = self._ask("describe", "json", row=np.zeros(1, np.int64))
             text = answer[0]
-            self._description = json.loads(text.decode() if isinstance(text, bytes) else str(text))
+            self._description = _parse(text.decode() if isinstance(text, bytes) else str(text))
         return self._description
 
     @property
@@ -158,3 +158,17 @@ class Client:
     def _ask(self, signature: str, output: str, **inputs: np.ndarray) -> np.ndarray:
         outputs = self._transport.predict(signature, inputs)
         return outputs[output] if output in outputs else outputs[""]
+
+
+def _parse(text: str) -> dict:
+    """Returns what a server says of its model, or raises `ServingError` where it is nonsense."""
+    try:
+        description = json.loads(text)
+        for name in ("num_bars", "z_size"):
+            arguments.check_count(name, description[name])
+        track_values.from_description(description["tracks"])
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise transports.ServingError(
+            f"The server does not describe its model as an export of this package does: {error!r}."
+        ) from error
+    return description

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from magenta_vae.music.magenta_tokens import NoteOffMelody
 from magenta_vae.music.tokens import Drums, Melody, Vocabulary
@@ -22,18 +22,22 @@ def from_description(described: Sequence[dict]) -> tuple[Vocabulary, ...]:
     """Returns the tracks of `describe`, whatever else is said of them.
 
     Raises:
-        ValueError: for a vocabulary that is not known.
+        ValueError: for a vocabulary that is not known, and for what describes none.
     """
-    tracks = []
-    for values in described:
+    return tuple(map(_track, described))
+
+
+def _track(values: Mapping) -> Vocabulary:
+    try:
         kind = KINDS.get(values["vocabulary"])
         if kind is None:
             raise ValueError(
                 f"vocabulary must be one of {', '.join(KINDS)}. Received: {values['vocabulary']!r}."
             )
-        fields = [field.name for field in dataclasses.fields(kind)]
-        tracks.append(kind(**{name: _tuples(values[name]) for name in fields}))
-    return tuple(tracks)
+        names = [field.name for field in dataclasses.fields(kind)]
+        return kind(**{name: _tuples(values[name]) for name in names})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"This describes no vocabulary: {values}: {error!r}.") from error
 
 
 def describe_tokens(track: Vocabulary) -> dict[str, str]:

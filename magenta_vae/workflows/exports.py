@@ -72,8 +72,12 @@ def _read_figures(path: str) -> dict:
     from magenta_vae.music import files
 
     figures = files.read_json(path)
-    if not isinstance(figures, dict) or not {"step", "examples", "tracks"} <= figures.keys():
-        raise ValueError(f"--figures={path} is not what `evaluate --json` writes.")
+    from magenta_vae.training import evaluation
+
+    try:
+        evaluation.format_table(figures)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"--figures={path} is not what `evaluate --json` writes.") from error
     return figures
 
 

@@ -1,15 +1,19 @@
 """A run as a folder: what it remembers of its origin, and which commands may go on with it."""
 
+import dataclasses
 import functools
 import json
 import shutil
+from concurrent import futures
 
+import gin
 import keras
 import pytest
+import tensorflow as tf
 
 from magenta_vae import configuration
 from magenta_vae.training import checkpoints
-from magenta_vae.workflows import run_files, runs
+from magenta_vae.workflows import run_files, runs, tables, training
 
 
 @pytest.fixture
@@ -130,3 +134,135 @@ def test_a_damaged_record_is_named(tmp_path, data_dir, other, text):
     (other / "run.json").write_text(text)
     with pytest.raises(ValueError, match="other/run.json is damaged"):
         runs.open(str(other))
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"data_dir": 3}, r"data_dir must be str \| None. Received: 3"),
+        ({"data": []}, r"data must be dict \| None. Received: \[\]"),
+        ({"data": {"settings": {}}}, "holds no counts, shards"),
+        ({"packages": "x"}, 'packages must be dict. Received: "x"'),
+        ({"origin": {"run_dir": "x"}}, "holds no checkpoint, step, partial"),
+        ({"modules": {}}, r"modules must be list \| None"),
+    ],
+)
+def test_valid_json_of_another_kind_is_named(other, values, says):
+    record = json.loads((other / "run.json").read_text())
+    (other / "run.json").write_text(json.dumps({**record, **values}))
+    with pytest.raises(ValueError, match=f"other/run.json is damaged.*{says}"):
+        runs.open(str(other))
+
+
+def test_a_configuration_that_is_no_text_is_named(other):
+    path = other / "config.gin"
+    path.write_bytes(path.read_bytes().replace(b"z_size", b"z\xff_size", 1))
+    with pytest.raises(ValueError, match="other/config.gin cannot be read: expected UTF-8.*0xff"):
+        runs.open(str(other))
+    with pytest.raises(ValueError, match="other/config.gin cannot be read: expected UTF-8.*0xff"):
+        configuration.parse([str(path)])
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, "a = (", "a = '", "  a = 1\n b = 2", "a = \0"])
+def test_a_configuration_that_is_no_gin_is_named(other, text):
+    (other / "config.gin").write_text(text)
+    with pytest.raises(ValueError, match="other/config.gin.* cannot be read as gin"):
+        runs.open(str(other))
+
+
+@pytest.mark.parametrize("run_dir", [b"runs/x", 3, None])
+def test_a_run_is_opened_by_its_path(run_dir):
+    with pytest.raises(ValueError, match="run_dir must be a path. Received:"):
+        runs.open(run_dir)
+
+
+def make_trained(folder, data_dir, *files, params=()):
+    """Returns a run of initial weights on a real data set."""
+    configured = configuration.parse([*files, "scale/tiny.gin"], params)
+    training.train(configured, str(folder), data_dir, max_steps=1)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def pair(data_dirs, tmp_path_factory):
+    """A baseline of 32 bars, and a VAE of 2."""
+    folder = tmp_path_factory.mktemp("pair")
+    return [
+        make_trained(folder / name, data_dirs[name], f"{name}.gin", *variants)
+        for name, *variants in (
+            ("hierdec_mel_32bar", "variants/baseline.gin"),
+            ("mel_2bar", "variants/teacher_forcing.gin"),
+        )
+    ]
+
+
+TITLES = ["Table 1, Baseline, 32 bars", "Table 1, VAE, 2 bars"]
+
+
+def table_of(run):
+    windows = run.windows("eval")[:8]
+    return tables.format_figures(run.figures(windows), run.experiment), windows.shape[1]
+
+
+def test_two_runs_that_are_open_print_each_its_own_table(pair):
+    first, second = map(runs.open, pair)
+    for run, title, num_steps in ((first, TITLES[0], 512), (second, TITLES[1], 32)):
+        text, found = table_of(run)
+        assert title in text and found == num_steps
+    assert second.model().num_bars == 2 and first.settings.num_bars == 32
+
+
+def test_two_runs_are_opened_in_two_threads(pair):
+    expected = [table_of(runs.open(folder)) for folder in pair]
+    with futures.ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda folder: table_of(runs.open(folder)), [*pair, *pair]))
+    assert found == expected * 2
+    assert gin.config_str() == ""  # Gin keeps nothing of them.
+
+
+def test_a_run_is_a_value(pair):
+    run = runs.open(pair[1])
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        run.folder = "elsewhere"
+    assert run.network is run.network  # Its weights are read once.
+
+
+def test_a_run_that_moved_with_its_data_is_evaluated(data_dirs, tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    shutil.copytree(data_dirs["mel_2bar"], old / "data" / "mel")
+    folder = make_trained(old / "runs" / "tiny", str(old / "data" / "mel"), "mel_2bar.gin")
+    expected = table_of(runs.open(folder))
+    old.rename(new)
+    moved = new / "runs" / "tiny"
+    assert table_of(runs.open(moved)) == expected
+    # A run of the first version says neither how its data lay nor what they were, byte for byte.
+    record = json.loads((moved / "run.json").read_text())
+    del record["data_dir_from_run"], record["data_digests"], record["modules"]
+    (moved / "run.json").write_text(json.dumps(record))
+    assert table_of(runs.open(moved)) == expected
+    (new / "data").rename(new / "elsewhere")
+    with pytest.raises(FileNotFoundError, match=f"--data_dir is needed.*neither in {old}/data/mel"):
+        runs.open(moved).windows("eval")
+    assert len(runs.open(moved).windows("eval", str(new / "elsewhere" / "mel")))
+
+
+def test_other_data_in_the_place_of_a_runs_own_are_refused(data_dirs, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(data_dirs["mel_2bar"], data)
+    run = runs.open(make_trained(tmp_path / "run", str(data), "mel_2bar.gin"))
+    (shard,) = data.glob("eval-*.tfrecord")
+    records = [record.numpy() for record in tf.data.TFRecordDataset(str(shard))]
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        for record in [records[1], *records[1:]]:  # As many, and their description is the same.
+            writer.write(record)
+    with pytest.raises(ValueError, match="no longer those that the run in .*--data_dir="):
+        run.windows("eval")
+    assert len(run.windows("eval", str(data))) == len(records)
+    again = configuration.parse(["mel_2bar.gin", "scale/tiny.gin"])
+    with pytest.raises(ValueError, match="started on other windows"):
+        training.train(again, str(tmp_path / "run"), str(data), max_steps=2)
+    description = json.loads((data / "dataset.json").read_text())
+    description["counts"]["files_read"] += 1
+    (data / "dataset.json").write_text(json.dumps(description))
+    with pytest.raises(ValueError, match="holds another data set than the run"):
+        run.windows("eval")
