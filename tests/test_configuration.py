@@ -218,3 +218,54 @@ def test_sizes_that_do_not_fit_are_refused_before_a_run_is_made(data_dirs, tmp_p
     with pytest.raises(ValueError, match="num_segments=7. Received: num_steps=512"):
         training.train(configured, str(tmp_path / "run"), data_dirs["hierdec_mel_32bar"])
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("param", "says"),
+    [
+        ("z_sizee=3", "--gin_param='z_sizee=3': z_sizee is no setting .* did you mean z_size\\?"),
+        ("num_bar=4", "num_bar is no setting of this configuration; did you mean num_bars\\?"),
+        ("num_segments=4", "num_segments is no setting .* there are batch_size, cudnn"),
+    ],
+)
+def test_a_macro_that_nothing_reads_is_refused_with_the_nearest(param, says, tmp_path):
+    with pytest.raises(ValueError, match=says):
+        configuration.parse(["mel_2bar.gin"], [param])
+    own = tmp_path / "own.gin"
+    own.write_text(f"include 'mel_2bar.gin'\n\n{param}\n")
+    with pytest.raises(ValueError, match=f"own.gin, line 3: {param.split('=')[0]} is no setting"):
+        configuration.parse([str(own)])
+
+
+def test_macros_of_bundled_files_and_of_runs_may_wait_for_others(tmp_path):
+    text = configuration.parse(["mel_2bar.gin"]).text
+    assert "small_batch_size = 64" in text  # `scale/small.gin` alone reads it.
+    path = tmp_path / "config.gin"
+    path.write_text(text + "z_sizee = 3\n")  # As runs of the first version were begun.
+    configuration.parse_run(str(path))
+    configuration.parse([str(path)])
+
+
+@pytest.mark.parametrize("text", ["a = %b\nb = %a\nz_size = %a", "include '{path}'"])
+def test_what_refers_to_itself_is_refused(text, tmp_path):
+    path = tmp_path / "own.gin"
+    path.write_text("include 'mel_2bar.gin'\n" + text.format(path=path))
+    with pytest.raises(ValueError, match="itself"):
+        configuration.parse([str(path)])
+
+
+def test_an_included_file_that_is_missing_is_named(tmp_path):
+    path = tmp_path / "own.gin"
+    path.write_text("include 'nowhere.gin'\n")
+    with pytest.raises(FileNotFoundError, match="own.gin includes nowhere.gin, which is no file"):
+        configuration.parse([str(path)])
+
+
+def test_each_call_of_a_part_makes_new_values():
+    """A model's schedules and a vocabulary's lists are not shared between two models."""
+    experiment = configuration.parse(["hierdec_trio_16bar.gin", TINY]).experiment
+    with tf.Graph().as_default():
+        first, second = experiment.make_model(), experiment.make_model()
+    assert first.encoder is not second.encoder
+    assert first._beta is not second._beta
+    assert [track.name for track in experiment.settings.tracks] == ["lead", "bass", "drums"]

@@ -8,6 +8,15 @@ from nbclient import NotebookClient
 TOUR = Path(__file__).parent.parent / "docs" / "tour.ipynb"
 
 
+def test_opening_the_tour_runs_nothing():
+    """It holds no results, whose HTML a browser would run, and no attachments or raw HTML."""
+    notebook = nbformat.read(TOUR, as_version=4)
+    for cell in notebook.cells:
+        assert not cell.get("outputs") and not cell.get("attachments")
+        assert cell.cell_type == "code" or "<script" not in cell.source.lower()
+    assert "trusted" not in str(notebook.metadata)
+
+
 def test_the_tour_runs(tmp_path):
     notebook = nbformat.read(TOUR, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells)  # kept free of results

@@ -120,7 +120,7 @@ def walk(path: str, folder: Path) -> Iterator[tuple[str, list[Statement]]]:
             raise ValueError(f"{found} includes itself, by way of {', '.join(above)}.")
         if not os.path.isfile(found):
             raise FileNotFoundError(
-                f"{above[-1] if above else path} includes {path}: no such file."
+                f"{above[-1] if above else path} includes {path}, which is no file."
             )
         statements = read_statements(read_text(found), found)
         yield found, statements

@@ -145,9 +145,9 @@ def read(path: str | os.PathLike, z_size: int) -> AttributeVectors:
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{path} is missing: `attributes --output={path}` writes it.")
-    content = files.read_json(path)
-    files.check_types(path, content, _TYPES, _TYPES)
     try:
+        content = files.read_json(path)
+        files.check_types(path, content, _TYPES, _TYPES)
         vectors = {name: _parse(vector) for name, vector in content.pop("vectors").items()}
         learned = AttributeVectors(vectors=vectors, **content)
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -312,3 +312,49 @@ def test_windows_of_another_kind(built):
     ]:
         with pytest.raises(ValueError, match=f"holds windows of {name}.*expects"):
             load(built["melody"], wrong)
+
+
+def broken(change):
+    """Returns a change of the text of `dataset.json`, of its values."""
+
+    def apply(text):
+        description = json.loads(text)
+        change(description)
+        return json.dumps(description)
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda text: text.replace('"tracks"', '"tracs"'), "hold no 'tracks'"),
+        (broken(lambda d: d["counts"].pop("files_read")), "holds no files_read"),
+        (broken(lambda d: d.update(counts=[])), r"counts must be dict. Received: \[\]"),
+        (broken(lambda d: d["settings"].update(num_bars="2")), "num_bars must be a whole number"),
+        (broken(lambda d: d["settings"].update(extra=1)), "no settings of a data set"),
+        (broken(lambda d: d["shards"].update(test={})), "shards must be of train, eval"),
+        (broken(lambda d: d["shards"]["eval"].update({"../../etc/passwd": 1})), "etc/passwd, 1"),
+        (broken(lambda d: d["shards"]["eval"].update({"/etc/passwd": 1})), "/etc/passwd, 1"),
+        (broken(lambda d: d["shards"].update(eval={"eval-00000-of-00001.tfrecord": "9"})), "'9'"),
+    ],
+)
+def test_a_description_of_something_else_is_named(copied, change, says):
+    folder, _ = copied
+    path = Path(folder, "dataset.json")
+    path.write_text(change(path.read_text()))
+    with pytest.raises(ValueError, match=f"dataset.json is damaged.*{says}"):
+        load(folder)
+
+
+def test_a_damaged_record_is_told_by_its_number(copied):
+    folder, shard = copied
+    data = bytearray(shard.read_bytes())
+    first = int.from_bytes(data[:8], "little") + 16  # A header of 12 bytes, and 4 behind.
+    data[first + 20] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(
+        ValueError, match="record 1: the checksum of its bytes.*--skip_corrupt"
+    ) as e:
+        load(folder)
+    assert "node" not in str(e.value) and "{{" not in str(e.value)

@@ -162,6 +162,8 @@ def _with_vector(vector):
         (_without("z_size"), "not a file of attribute vectors"),
         (_without("vectors"), "not a file of attribute vectors"),
         (_with_vector("C4"), "not a file of attribute vectors"),
+        (lambda text: text.replace('"step": 7', '"step": "7"'), "not a file .*step must be int"),
+        (lambda text: text.replace('"z_size": 2', '"z_size": true'), "not a file .*z_size must be"),
         (_with_vector([1.0]), "note_density must be 2 numbers. Received: 1"),
         (_with_vector([1.0, float("nan")]), "note_density must be 2 numbers. Received: 1"),
     ],

@@ -391,3 +391,16 @@ def test_a_killed_export_leaves_no_version(tmp_path):
             files = {path.relative_to(folder) for path in version.rglob("*") if path.is_file()}
             assert files == names
     assert num_absent
+
+
+def test_a_request_has_no_more_rows_than_the_model_says(melody, tmp_path):
+    settings = melody.settings
+    what = melody.model, settings.tracks, settings.num_bars
+    with pytest.raises(ValueError, match="max_rows must be at least 64.* Received: max_rows=63"):
+        export.write(*what, str(tmp_path / "served"), max_rows=63)
+    path = export.write(*what, str(tmp_path / "served"), max_rows=64)
+    assert json.loads(Path(path, "assets", "model.json").read_text())["max_rows"] == 64
+    encode = tf.saved_model.load(path).signatures["encode"]
+    assert encode(tokens=tf.zeros([64, 32, 1], tf.int32))["mu"].shape == (64, 8)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"at most 64 rows.*\[65\]"):
+        encode(tokens=tf.zeros([65, 32, 1], tf.int32))

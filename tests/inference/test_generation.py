@@ -1,6 +1,9 @@
 """A model in use: what it accepts, what it refuses, and that the same seed gives the same music."""
 
+import subprocess
+import sys
 from concurrent import futures
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -198,3 +201,92 @@ def test_wrong_arguments_are_refused_with_what_was_received(model):
         model.interpolate_grid(["a.mid"] * 4, 1, 3)
     with pytest.raises(ValueError, match="z must be finite. Received: 1 that are not"):
         model.decode([[0, 0, 0, float("nan")]])
+
+
+WINDOW = np.full([1, 32, 1], 60)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "says"),
+    [
+        (WINDOW + 70, r"0 to 129. Received first: 130 in row 0"),
+        (WINDOW - 61, r"0 to 129. Received first: -1 in row 0"),
+        (WINDOW[:, :31], r"have the shape \[batch, 32, 1\]. Received: \(1, 31, 1\)"),
+        (WINDOW[0], r"have the shape \[batch, 32, 1\]. Received: \(32, 1\)"),
+        (WINDOW * 1.5, "be whole numbers. Received: float64"),
+        (np.array(60), r"have the shape .* Received: \(\)"),
+    ],
+)
+def test_tokens_are_checked_as_a_server_checks_them(model, tokens, says):
+    for call in (model.encode_tokens, model.posterior):
+        with pytest.raises(ValueError, match=f"tokens must.* {says}"):
+            call(tokens)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 1.0, "0", None, True])
+def test_a_seed_is_a_whole_number_from_0_on(model, seed):
+    with pytest.raises(ValueError, match="seed must be in 0 to 2\\^63 - 1. Received: seed="):
+        model.sample(1, seed=seed)
+    with pytest.raises(ValueError, match="seed must be in 0"):
+        model.decode(np.zeros([1, 4]), seed=seed)
+
+
+def test_the_largest_seed_and_numbers_of_numpy_are_taken(model):
+    assert len(model.sample(np.int64(2), temperature=np.float32(1), seed=2**63 - 1)) == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda m: m.sample(1.5), "num_samples must be a whole number .*Received: num_samples=1.5"),
+        (lambda m: m.sample("3"), "num_samples must be a whole number"),
+        (lambda m: m.sample(1, temperature="1"), "temperature must be finite and above 0"),
+        (lambda m: m.sample(1, temperature=float("inf")), "temperature must be finite and above"),
+        (lambda m: m.similar("a.mid", 1, float("nan")), "similarity must be in 0-1"),
+        (lambda m: m.interpolate("a.mid", "b.mid", 2.5), "num_steps must be a whole number"),
+        (lambda m: m.interpolate_grid(["a"] * 4, 2.5, 2), "num_rows must be a whole number"),
+        (lambda m: m.apply_attribute("a", [0] * 4, float("inf")), "strength must be a finite"),
+        (lambda m: m.decode([[0, 0, 0, 3e38]]), "z must be finite and at most 1e.06 in size"),
+        (lambda m: m.decode([["a"] * 4]), "z must be numbers"),
+        (lambda m: m.encode(b"song.mid"), "path of a file. Received: bytes"),
+        (lambda m: m.encode([3]), "path of a file. Received: int"),
+        (
+            lambda m: m.encode(["a.mid", None]),
+            "path of a file. Received: NoneType|cannot be opened",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_before_tensorflow_sees_it(model, call, says):
+    with pytest.raises(ValueError, match=says):
+        call(model)
+
+
+FORKED = """
+import os, sys
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+from inference_models import tiny_model
+from magenta_vae.inference import generation
+
+model, settings = tiny_model("mel_2bar")
+trained = generation.TrainedModel(model, settings.tracks, settings.num_bars)
+trained.decode_tokens(np.zeros([1, 8]))
+child = os.fork()
+if child:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+try:
+    trained.decode_tokens(np.zeros([1, 8]))
+except RuntimeError as error:
+    print(error, flush=True)
+    os._exit(7)
+os._exit(0)
+"""
+
+
+def test_a_forked_child_is_told_what_to_do_instead_of_hanging(tmp_path):
+    tests = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED, tests], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 7, done.stderr
+    assert "was forked from process" in done.stdout and "get_context('spawn')" in done.stdout

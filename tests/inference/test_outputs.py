@@ -1,5 +1,6 @@
 """Music goes into files of its own, and all into one where it is asked for."""
 
+import json
 import os
 
 import pytest
@@ -53,3 +54,44 @@ def test_one_piece(tmp_path, audio, kinds):
 def test_a_strip(tmp_path, suffix):
     outputs.write_strip(WINDOWS, tmp_path / f"strip.{suffix}")
     assert os.path.getsize(tmp_path / f"strip.{suffix}") > 1000
+
+
+def test_results_replace_those_of_an_earlier_call(tmp_path):
+    mine = tmp_path / "tune-mine.png"
+    mine.write_text("not ours")
+    options = {"plot": True, "audio": True, "continuous": True, "made_by": {"seed": 0}}
+    outputs.write_music(WINDOWS, str(tmp_path), "tune", **options, strip=True)
+    assert (tmp_path / "tune.png").is_file()
+    outputs.write_music(WINDOWS[:1], str(tmp_path), "other", made_by={})
+    outputs.write_music(WINDOWS[1:2], str(tmp_path), "tune", made_by={"seed": 1})
+    kept = ["other-000.mid", "other.json", "tune-mine.png"]
+    assert sorted(os.listdir(tmp_path)) == sorted([*kept, "tune-000.mid", "tune.json"])
+    assert notes(tmp_path / "tune-000.mid") == [(0, 32, 62)]
+
+
+def test_what_fails_leaves_the_earlier_results_as_they_were(tmp_path, monkeypatch):
+    outputs.write_music(WINDOWS, str(tmp_path), "tune", made_by={"seed": 0})
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def fail(*_):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(outputs.note_sequences, "concatenate", fail)
+    with pytest.raises(OSError, match="the disk is full"):
+        outputs.write_music(WINDOWS[:1], str(tmp_path), "tune", continuous=True, made_by={})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_record_removes_nothing_but_music_of_its_name(tmp_path):
+    for name in ("tune-x.mid", "precious.mid", "tune-001.txt"):
+        (tmp_path / name).write_text("mine")
+    outside = tmp_path.parent / "tune-001.mid"
+    outside.write_text("mine")
+    files = ["../tune-001.mid", "precious.mid", "tune-x.mid", "tune-001.txt", 3]
+    (tmp_path / "tune.json").write_text(json.dumps({"files": files[:4]}))
+    outputs.write_music(WINDOWS[:1], str(tmp_path), "tune", made_by={})
+    (tmp_path / "tune.json").write_text(json.dumps({"files": files}))
+    outputs.write_music(WINDOWS[:1], str(tmp_path), "tune", made_by={})
+    assert outside.is_file()
+    for name in ("tune-x.mid", "precious.mid", "tune-001.txt"):
+        assert (tmp_path / name).read_text() == "mine"

@@ -183,3 +183,20 @@ def test_malformed_requests_get_an_error_of_the_server(addresses, request_body, 
     status, content = post(addresses["rest"], request_body)
     assert status == 400
     assert message in content["error"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "[]", "[" * 5000, '{"num_bars": 2}', '{"num_bars": "2", "z_size": 8, "tracks": []}',
+        '{"num_bars": 2, "z_size": -1, "tracks": []}',
+        '{"num_bars": 2, "z_size": 8, "tracks": [{"vocabulary": "os.system"}]}',
+        '{"num_bars": 2, "z_size": 8, "tracks": [{"vocabulary": "Melody"}]}',
+        '{"num_bars": 2, "z_size": 8, "tracks": [3]}',
+    ],
+)  # fmt: skip
+def test_a_server_that_describes_nonsense_is_refused(text, monkeypatch):
+    client = Client("http://localhost:1", NAME)
+    monkeypatch.setattr(client, "_ask", lambda *_, **__: np.array([text]))
+    with pytest.raises(ServingError, match="does not describe its model as an export"):
+        client.tokenize("song.mid")

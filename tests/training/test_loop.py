@@ -161,3 +161,15 @@ def test_progress_counts_waiting():
 
 def test_seconds_are_formatted_for_people():
     assert [format_seconds(s) for s in (0, 61, 3723)] == ["0:00", "1:01", "1:02:03"]
+
+
+def test_a_kl_that_is_nonsense_stops_as_nan_does():
+    metrics = {"loss": np.ones(3), "gradient_norm": np.ones(3), "kl": np.array([1e3, 9e5, 7e16])}
+    with pytest.raises(divergence.TrainingDiverged, match="KL, in nats .* of step 13 is 7e\\+16"):
+        divergence.check(metrics, 10, None, "run")
+    divergence.check({**metrics, "kl": np.array([1e3, 9e5, 0.0])}, 10, None, "run")
+
+
+def test_an_evaluation_of_nonsense_says_so():
+    with pytest.warns(UserWarning, match="KL is 7e\\+16 nats an example, more than"):
+        divergence.warn_of_nonsense(7e16)
