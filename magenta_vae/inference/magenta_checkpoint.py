@@ -6,18 +6,18 @@ own; the small index first, the weights only when the first of them is read.
 """
 
 import contextlib
-import gzip
 import os
 import posixpath
 import re
 import shutil
 import tarfile
 import tempfile
-import zlib
 from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 import tensorflow as tf
+
+from magenta_vae.music import archives
 
 INDEX = ".index"
 NAME = "checkpoint"  # The file that names the newest checkpoint of a folder, and our own prefix.
@@ -90,20 +90,21 @@ def open_checkpoint(path: str) -> Iterator[Checkpoint]:
         prefix = os.path.join(path, _newest(path))
         _check_shards(path, os.listdir(path), os.path.basename(prefix))
         yield Checkpoint(path, prefix, os.path.basename(prefix), lambda: None)
-    elif os.path.isfile(path) and tarfile.is_tarfile(path):
+    elif os.path.isfile(path):
         with _open_tar(path) as checkpoint:
             yield checkpoint
     else:
-        raise FileNotFoundError(
-            f"--checkpoint={path} is no tar, no folder with a checkpoint, and no prefix of one: "
-            f"neither it nor {prefix + INDEX} exists as such."
-        )
+        raise _none_there(path)
 
 
 @contextlib.contextmanager
 def _open_tar(path: str) -> Iterator[Checkpoint]:
     try:
-        with tarfile.open(path) as tar, tempfile.TemporaryDirectory() as folder:
+        with (
+            archives.BoundedFile(path) as file,
+            _read_first_header(path, file) as tar,
+            tempfile.TemporaryDirectory() as folder,
+        ):
             members = _members(path, tar)
             prefix = _only(path, [name.removesuffix(INDEX) for name in members if _is_index(name)])
             shards = _check_shards(path, members, prefix)
@@ -119,14 +120,31 @@ def _open_tar(path: str) -> Iterator[Checkpoint]:
             yield Checkpoint(
                 path, os.path.join(folder, NAME), posixpath.basename(prefix), lambda: unpack(shards)
             )
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except archives.ArchiveError as error:
+        raise ValueError(f"--checkpoint={path} is refused: {error}.") from error
+    except (tarfile.TarError, *archives.DAMAGE) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def _none_there(path: str) -> FileNotFoundError:
+    return FileNotFoundError(
+        f"--checkpoint={path} is no tar, no folder with a checkpoint, and no prefix of one: "
+        f"neither it nor {path.removesuffix(INDEX) + INDEX} exists as such."
+    )
+
+
+def _read_first_header(path: str, file: archives.BoundedFile) -> tarfile.TarFile:
+    try:
+        return tarfile.open(fileobj=file, mode="r:")
+    except tarfile.ReadError as error:  # Not a tar at all.
+        raise _none_there(path) from error
 
 
 def _members(path: str, tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
     """Returns the files of a tar by their names, once nothing in it can leave its folder."""
     members = {}
-    for member in tar:
+    while (member := tar.next()) is not None:
+        tar.members = []  # It would keep them all, whatever they are.
         name = posixpath.normpath(member.name)
         if posixpath.isabs(name) or name.split("/")[0] == ".." or "\\" in name:
             raise ValueError(f"{path} is refused: the path {member.name!r} leaves its folder.")
@@ -134,7 +152,7 @@ def _members(path: str, tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
             raise ValueError(
                 f"{path} is refused: {member.name!r} is a link or a device. Only files are read."
             )
-        if member.isfile():
+        if member.isfile() and (_is_index(name) or ".data-" in name):
             members[name] = member
     return members
 

@@ -1,14 +1,17 @@
 """Where a checkpoint may lie, and that of a tar nothing is read but its own files."""
 
+import gzip
 import io
 import shutil
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from magenta_vae.inference.magenta_checkpoint import open_checkpoint
+from magenta_vae.music import archives
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "magenta" / "cat-mel_2bar_big"
 PREFIX = "model.ckpt-1000"
@@ -205,3 +208,40 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path):
         for name in ("nan", "text"):
             with pytest.raises(ValueError, match=f"{name} holds what is not a number"):
                 checkpoint.read(name)
+
+
+@pytest.mark.parametrize("opener", [gzip.open, open], ids=["packed", "cut off"])
+def test_a_tar_that_claims_too_much_is_refused_in_little_memory(tmp_path, opener):
+    """Its only header claims names of a gibibyte, which are nothing but zeros."""
+    path = tmp_path / "bomb.tar"
+    header = tarfile.TarInfo("pax")
+    header.type, header.size = tarfile.XHDTYPE, 2**30
+    with opener(path, "wb") as file:
+        file.write(header.tobuf())
+        for _ in range(0 if opener is open else 2**7):
+            file.write(bytes(2**20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"bomb.tar is refused: .* of 1,073,741,824 bytes"):
+            open_checkpoint(str(path)).__enter__()
+        assert tracemalloc.get_traced_memory()[1] < 2**25
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_tar_that_unpacks_to_far_more_than_it_is_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "MIN_UNPACKED_BYTES", 2**20)
+    path = tmp_path / "bomb.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        info = tarfile.TarInfo(INDEX)
+        info.size = 2**25
+        tar.addfile(info, io.BytesIO(bytes(info.size)))
+    with pytest.raises(ValueError, match=r"bomb.tar.gz is refused: it claims more than [\d,]+ byt"):
+        open_checkpoint(str(path)).__enter__()
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_a_packed_tar_is_read(tmp_path, kind):
+    path = pack(tmp_path / "model.tar", files(), f"w:{kind}")
+    with open_checkpoint(str(path)) as checkpoint:
+        assert checkpoint.read(NAME).shape == checkpoint.shapes[NAME]
