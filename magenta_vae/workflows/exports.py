@@ -37,11 +37,6 @@ def export(
     """
     from magenta_vae.inference import export as exporting
 
-    if figures_file and evaluate:
-        raise ValueError(
-            "The model card takes either the figures of --figures or those of --evaluate. "
-            f"Received: --figures={figures_file} --evaluate."
-        )
     exporting.check(run.network, formats)
     figures = _read_figures(figures_file) if figures_file else None
     if evaluate:

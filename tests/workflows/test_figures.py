@@ -1,5 +1,6 @@
 """The paper's figures: each run gives its own, of its own examples, the same for the same seed."""
 
+import json
 import os
 import re
 import shutil
@@ -161,20 +162,18 @@ def test_the_seed_gives_the_examples_and_the_draws(run_dirs, tmp_path):
 def test_a_sample_needs_no_data(run_dirs, tmp_path):
     run_dir = tmp_path / "run"
     shutil.copytree(run_dirs[5], run_dir)
-    record = (run_dir / "run.json").read_text()
-    for key in ("data_dir", "data_dir_from_run"):
-        record = record.replace(f'"{key}": "', f'"{key}": "/gone')
-    (run_dir / "run.json").write_text(record)
+    record = json.loads((run_dir / "run.json").read_text())
+    record |= {"data_dir": "/gone/away", "data_dir_from_run": "../gone/away"}
+    (run_dir / "run.json").write_text(json.dumps(record))
     assert draw(str(run_dir), tmp_path) == []
 
 
 def test_other_data_is_taken_where_it_is_given(run_dirs, data_dirs, tmp_path):
     run_dir = tmp_path / "run"
     shutil.copytree(run_dirs[2], run_dir)
-    record = (run_dir / "run.json").read_text()
-    for key in ("data_dir", "data_dir_from_run"):
-        record = record.replace(f'"{key}": "', f'"{key}": "/gone')
-    (run_dir / "run.json").write_text(record)
+    record = json.loads((run_dir / "run.json").read_text())
+    record |= {"data_dir": "/gone/away", "data_dir_from_run": "../gone/away"}
+    (run_dir / "run.json").write_text(json.dumps(record))
     with pytest.raises(FileNotFoundError, match="/gone"):
         draw(str(run_dir), tmp_path)
     assert draw(str(run_dir), tmp_path, data_dir=data_dirs["mel_2bar"])
