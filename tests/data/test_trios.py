@@ -6,9 +6,8 @@ from corpora import SONGS
 from musical import midi, play, track
 
 from magenta_vae import configuration
-from magenta_vae.data import input_pipeline
+from magenta_vae.data import builder, input_pipeline
 from magenta_vae.music import songs, windows
-from magenta_vae.workflows import datasets
 
 BARS = 17  # Two windows of 16 bars.
 LEADS = {0: "C5 D5 " * 8 * BARS, 31: "E5*16 " * BARS}
@@ -33,7 +32,7 @@ def band(leads=LEADS, basses=BASSES, kits=KITS, others=()):
 def build(data, tmp_path, settings):
     path = tmp_path / "band.mid"
     path.write_bytes(data)
-    counts = datasets.build_dataset([str(path)], str(tmp_path / "data"))["counts"]
+    counts = builder.build([str(path)], str(tmp_path / "data"), settings)["counts"]
     found = [
         input_pipeline.load_tokens(str(tmp_path / "data"), split, settings)
         for split in ("train", "eval")
