@@ -45,7 +45,7 @@ def causes(data):
     """Returns what in a file's events the two readers are known to take differently."""
     import mido
 
-    from magenta_vae.music.songs import bare_midi
+    from magenta_vae.music.midi_chunks import bare_midi
 
     found = set()
     for number, track in enumerate(

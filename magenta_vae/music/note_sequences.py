@@ -11,13 +11,13 @@ from google.protobuf.message import DecodeError
 from note_seq.protobuf import music_pb2
 
 from magenta_vae.music import files
+from magenta_vae.music.midi_chunks import bare_midi
 from magenta_vae.music.songs import (
     STEPS_PER_BAR,
     STEPS_PER_QUARTER,
     Instrument,
     Song,
     SongError,
-    bare_midi,
     check_bars,
     check_num_notes,
     quantize,

@@ -1,0 +1,173 @@
+"""What symusic does not read rightly, found in the bytes of MIDI tracks at little cost.
+
+Doubt is enough: what is doubtful is read event by event, slower and to the same end.
+"""
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+
+from magenta_vae.music.midi_channels import DRUM_CHANNEL, KIT_BANKS, NUM_CHANNELS, is_unusual
+
+NOTE_ON, CONTROLLER, PROGRAM, SYSEX, ESCAPE, META = 0x90, 0xB0, 0xC0, 0xF0, 0xF7, 0xFF
+# Controllers that go on in running status, until one of them chooses a bank of drum kits.
+_RUNNING_BANK = re.compile(
+    rb"[\xb0-\xbf](?:[\x00-\x7f]{2}[\x80-\xff]{0,3}[\x00-\x7f])*?\x00[\x78\x7f]"
+)
+# What a high byte is, by the one before it and the number of low bytes between the two: a part of
+# a time, a status, or the same as the one before, or the other.
+_TIME, _STATUS, _SAME, _OTHER = range(4)
+_MANY = 240  # Low bytes: more count as so many, or up to five more. A multiple of six.
+
+
+def _tell_high_bytes() -> np.ndarray:
+    """Returns what a high byte is: [2 data bytes, 1 data byte or none, low bytes between].
+
+    Two data bytes and a last byte of a time make a status of what follows a status; each further
+    event in running status adds three. After a time one byte, its last, comes before a status.
+    """
+    two, one, none = ([_STATUS] * (_MANY + 6) for _ in range(3))
+    for gap in range(_MANY + 6):
+        two[gap] = (_SAME, _STATUS, _TIME)[gap % 3]
+        none[gap] = (_TIME, _STATUS, _STATUS)[gap % 3]
+        one[gap] = (_SAME, _OTHER, _SAME, _TIME, _STATUS, _TIME)[gap % 6]
+    for each in (two, one, none):
+        each[0] = _TIME  # It goes on.
+    return np.array([two, one, none], np.uint8)
+
+
+_TOLD = _tell_high_bytes().ravel()
+_ROW = np.array([0] * 0xC0 + [1] * 0x20 + [0] * 0x10 + [2] * 0x10, np.int64) * (_MANY + 6)
+# The types of meta events that are written. Before another byte 0xFF begins a time.
+_META_TYPES = (*range(0x10), 0x20, 0x21, 0x2E, 0x2F, 0x4B, 0x51, 0x54, 0x58, 0x59, 0x7F)
+_IS_META = np.isin(np.arange(256), _META_TYPES)
+
+
+class Scan(NamedTuple):
+    """The statuses of tracks, but for those that run on.
+
+    Attributes:
+        tracks: the bytes of all tracks, one after another.
+        at: where in them each status is: int [statuses].
+        statuses: uint8 [statuses].
+        track: the number of the track of each: int [statuses].
+    """
+
+    tracks: bytes
+    at: np.ndarray
+    statuses: np.ndarray
+    track: np.ndarray
+
+    def channels(self, kind: int, num_tracks: int) -> np.ndarray:
+        """Says which channels have a kind of status in which track: bool [tracks, channels]."""
+        found = np.zeros((num_tracks, NUM_CHANNELS), bool)
+        which = self.statuses & 0xF0 == kind
+        found[self.track[which], self.statuses[which] & 0x0F] = True
+        return found
+
+
+def scan_tracks(tracks: list[bytes]) -> Scan:
+    """Finds the statuses of tracks: those are taken for events, as sound ones are."""
+    joined = b"".join(tracks)
+    values = np.frombuffer(joined, np.uint8)
+    high = np.flatnonzero(values >= 0x80)
+    first = values[high]
+    ends, is_inside = _meta_ends(joined, values, high, first)
+    if is_inside.any():
+        high, first, ends = (each[~is_inside] for each in (high, first, ends))
+    is_status = ~_is_time(first, high - np.append(0, ends[:-1]))
+    at = high[is_status]
+    track_ends = np.cumsum([len(track) for track in tracks])
+    return Scan(joined, at, first[is_status], np.searchsorted(track_ends, at, side="right"))
+
+
+def is_doubtful(scan: Scan) -> bool:
+    """Says whether tracks may hold what symusic reads wrongly or does not tell.
+
+    That is running status after a sysex or a message in real time; a sysex in packets, or an
+    escape; rhythm parts off channel 10, by a sysex or by a bank of drum kits.
+    """
+    return _has_kit_bank(scan) or _has_odd_system_event(scan)
+
+
+def _has_kit_bank(scan: Scan) -> bool:
+    is_controller = (scan.statuses & 0xF0 == CONTROLLER) & (
+        scan.statuses != CONTROLLER | DRUM_CHANNEL
+    )
+    values = np.frombuffer(scan.tracks + bytes(6), np.uint8)
+    at = scan.at[is_controller]
+    banks = at[values[at + 1] == 0]
+    if np.isin(values[banks + 2], KIT_BANKS).any():
+        return True
+    # Where a time and no status follow, the next event may be a controller too.
+    running = at[values[at + 4 + (values[at + 3] >= 0x80)] < 0x80]
+    return any(_RUNNING_BANK.match(scan.tracks, start) for start in running.tolist())
+
+
+def _has_odd_system_event(scan: Scan) -> bool:
+    which = (scan.statuses >= SYSEX) & (scan.statuses < META)
+    end = 0
+    for start in scan.at[which].tolist():
+        if start < end:
+            continue  # The end of a sysex.
+        end = start + 1
+        if scan.tracks[start] == ESCAPE:
+            return True
+        if scan.tracks[start] == SYSEX:
+            size, body = _read_quantity(scan.tracks, end)
+            end = body + size
+            sysex = scan.tracks[body:end]
+            if not sysex.endswith(b"\xf7") or is_unusual(sysex):
+                return True
+        _, following = _read_quantity(scan.tracks, end)
+        if scan.tracks[following : following + 1] < b"\x80":
+            return True  # Running status.
+    return False
+
+
+def _is_time(first: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+    """Says which high bytes of tracks begin or go on with a time: bool [high bytes].
+
+    Args:
+        first: the high bytes.
+        gaps: the low bytes between each and what is before it, a meta event with its data.
+    """
+    many = gaps >= _MANY
+    if many.any():
+        gaps[many] = _MANY + gaps[many] % 6
+    told = np.empty(len(first), np.uint8)
+    told[:1] = np.where(gaps[:1] > 0, _STATUS, _TIME)
+    told[1:] = _TOLD[_ROW[first[:-1]] + gaps[1:]]
+    # What is told for certain last before a byte holds for it, but for the changes since.
+    certain = np.maximum.accumulate(np.where(told < _SAME, np.arange(len(told)), 0))
+    is_time = told[certain] == _TIME
+    if (told == _OTHER).any():
+        changes = np.cumsum(told == _OTHER)
+        is_time ^= (changes - changes[certain]) % 2 == 1
+    return is_time
+
+
+def _meta_ends(tracks: bytes, values: np.ndarray, high: np.ndarray, first: np.ndarray):
+    """Returns where each high byte ends, a meta event with its data; and which lie in such data."""
+    ends = high + 1
+    metas = np.flatnonzero(first == META)
+    metas = metas[high[metas] + 2 < len(values)]
+    kinds, sizes = (values[high[metas] + offset] for offset in (1, 2))
+    metas, sizes = (each[_IS_META[kinds]] for each in (metas, sizes))
+    ends[metas] += 2 + sizes
+    for index in metas[sizes >= 0x80].tolist():
+        size, start = _read_quantity(tracks, int(high[index]) + 2)
+        ends[index] = start + size
+    is_inside = np.zeros(len(high), bool)
+    is_inside[1:] = high[1:] < np.maximum.accumulate(ends)[:-1]
+    return ends, is_inside
+
+
+def _read_quantity(data: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for end, byte in enumerate(data[at : at + 4], at + 1):
+        value = value << 7 | byte & 0x7F
+        if byte < 0x80:
+            return value, end
+    return value, at
