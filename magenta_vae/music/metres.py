@@ -1,5 +1,6 @@
 """Time signatures -> bars of 4/4: which of them bars stand under, and where the bars begin."""
 
+import itertools
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
@@ -41,11 +42,10 @@ def settle(
         the end of a whole bar. The signatures are moved already.
     """
     ordered = sorted(signatures, key=lambda signature: signature.step)
-    following = [each.step for each in ordered[1:]] + [last_step]
     kept = [
         each
-        for each, step in zip(ordered, following, strict=True)
-        if each.step < min(step, last_step)
+        for each, following in itertools.pairwise([*ordered, Signature(last_step, COMMON_TIME)])
+        if each.step < min(following.step, last_step)
     ]
     if not _begins_with_pick_up(kept, metres):
         return kept, 0

@@ -92,7 +92,7 @@ def walk(body: bytes) -> Iterator[tuple[int, int, bytes]]:
     at = tick = running = 0
     packets: bytes | None = None
     while at < len(body):
-        delta, at = _read_quantity(body, at)
+        delta, at = (body[at], at + 1) if body[at] < 0x80 else _read_quantity(body, at)
         if at == len(body):
             return
         tick += delta
@@ -103,7 +103,10 @@ def walk(body: bytes) -> Iterator[tuple[int, int, bytes]]:
             if not running:
                 raise SongError("damaged MIDI", f"data without a status at byte {at} of a track")
             end = at + NUM_DATA_BYTES[running >> 4]
-            yield tick, running, _slice(body, at, end)
+            data = body[at:end]
+            if end > len(body):
+                raise _cut_off(at)
+            yield tick, running, data
         elif status == META:
             size, start = _read_quantity(body, at + 1)
             end = start + size
@@ -130,25 +133,25 @@ def walk(body: bytes) -> Iterator[tuple[int, int, bytes]]:
 def _read_track(body: bytes, index: int, max_notes: int, max_ticks: int) -> _Track:
     """Reads one track, the ends of its notes settled."""
     track = _Track([], [], "", 0, [], [])
-    sounding: dict[tuple[int, int], collections.deque] = {}
+    sounding = collections.defaultdict(collections.deque)
     released: dict[tuple[int, int], int] = {}
     name, port, last, tick = "", 0, 0, 0
     for number, (tick, status, data) in enumerate(walk(body)):
-        kind, key = status & 0xF0, (status & 0x0F, data[0] if data else 0)
-        if kind in (0x80, 0x90) and max(key[1], 0) > 127:
-            raise SongError("damaged MIDI", f"a note of pitch {key[1]}")
-        if kind == 0x90 and data[1]:
-            if len(track.notes) >= max_notes:
-                raise SongError("too many notes", "more than a file may hold")
-            note = [number, tick, -1, *key, min(data[1], 127)]
-            track.notes.append(note)
-            sounding.setdefault(key, collections.deque()).append(note)
-            last = tick
-        elif kind in (0x80, 0x90):
-            released[key], last = tick, tick
-            if sounding.get(key):
-                sounding[key].popleft()[2] = tick
-        elif kind == 0xC0 or (kind == 0xB0 and data[0] == 0) or status == SYSEX:
+        if status < 0xA0:
+            key, last = (status & 0x0F, data[0]), tick
+            if key[1] > 127:
+                raise SongError("damaged MIDI", f"a note of pitch {key[1]}")
+            if status >= 0x90 and data[1]:
+                note = [number, tick, -1, *key, min(data[1], 127)]
+                track.notes.append(note)
+                sounding[key].append(note)
+                if len(track.notes) > max_notes:
+                    raise SongError("too many notes", f"more than {max_notes:,} are left to it")
+            else:
+                released[key] = tick
+                if sounding[key]:
+                    sounding[key].popleft()[2] = tick
+        elif status >> 4 == 0xC or (status >> 4 == 0xB and data[0] == 0) or status == SYSEX:
             track.changes.append((Place(tick, index, number), status, data))
         elif status == META:
             name, port = _read_meta(track, tick, data, name, port)
@@ -202,5 +205,9 @@ def _read_quantity(body: bytes, at: int) -> tuple[int, int]:
 
 def _slice(body: bytes, start: int, end: int) -> bytes:
     if end > len(body):
-        raise SongError("damaged MIDI", f"an event at byte {start} of a track runs over its end")
+        raise _cut_off(start)
     return body[start:end]
+
+
+def _cut_off(at: int) -> SongError:
+    return SongError("damaged MIDI", f"an event at byte {at} of a track runs over its end")

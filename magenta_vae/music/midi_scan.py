@@ -52,34 +52,38 @@ class Scan(NamedTuple):
         at: where in them each status is: int [statuses].
         statuses: uint8 [statuses].
         track: the number of the track of each: int [statuses].
+        seen: whether a track has a status: bool [tracks, 256].
     """
 
     tracks: bytes
     at: np.ndarray
     statuses: np.ndarray
     track: np.ndarray
+    seen: np.ndarray
 
-    def channels(self, kind: int, num_tracks: int) -> np.ndarray:
+    def channels(self, kind: int) -> np.ndarray:
         """Says which channels have a kind of status in which track: bool [tracks, channels]."""
-        found = np.zeros((num_tracks, NUM_CHANNELS), bool)
-        which = self.statuses & 0xF0 == kind
-        found[self.track[which], self.statuses[which] & 0x0F] = True
-        return found
+        return self.seen[:, kind : kind + NUM_CHANNELS]
 
 
 def scan_tracks(tracks: list[bytes]) -> Scan:
     """Finds the statuses of tracks: those are taken for events, as sound ones are."""
     joined = b"".join(tracks)
     values = np.frombuffer(joined, np.uint8)
-    high = np.flatnonzero(values >= 0x80)
+    high = np.flatnonzero(values & 0x80)
     first = values[high]
-    ends, is_inside = _meta_ends(joined, values, high, first)
+    ends = _find_ends(joined, values, high, first)
+    # What lies in the data of a meta event is no part of the order of statuses and times.
+    is_inside = high[1:] < ends[:-1]
     if is_inside.any():
-        high, first, ends = (each[~is_inside] for each in (high, first, ends))
-    is_status = ~_is_time(first, high - np.append(0, ends[:-1]))
-    at = high[is_status]
-    track_ends = np.cumsum([len(track) for track in tracks])
-    return Scan(joined, at, first[is_status], np.searchsorted(track_ends, at, side="right"))
+        outside = np.append(True, high[1:] >= np.maximum.accumulate(ends)[:-1])
+        high, first, ends = high[outside], first[outside], ends[outside]
+    is_status = ~_is_time(first, high - np.concatenate(([0], ends[:-1])))
+    at, statuses = high[is_status], first[is_status]
+    track = np.searchsorted(np.cumsum([len(each) for each in tracks]), at, side="right")
+    seen = np.zeros((len(tracks), 256), bool)
+    seen[track, statuses] = True
+    return Scan(joined, at, statuses, track, seen)
 
 
 def is_doubtful(scan: Scan) -> bool:
@@ -88,17 +92,21 @@ def is_doubtful(scan: Scan) -> bool:
     That is running status after a sysex or a message in real time; a sysex in packets, or an
     escape; rhythm parts off channel 10, by a sysex or by a bank of drum kits.
     """
-    return _has_kit_bank(scan) or _has_odd_system_event(scan)
+    seen = scan.seen.any(axis=0)
+    seen[CONTROLLER | DRUM_CHANNEL] = False
+    return bool(
+        (seen[SYSEX:META].any() and _has_odd_system_event(scan))
+        or (seen[CONTROLLER : CONTROLLER + NUM_CHANNELS].any() and _has_kit_bank(scan))
+    )
 
 
 def _has_kit_bank(scan: Scan) -> bool:
-    is_controller = (scan.statuses & 0xF0 == CONTROLLER) & (
-        scan.statuses != CONTROLLER | DRUM_CHANNEL
-    )
+    is_controller = scan.statuses & 0xF0 == CONTROLLER
+    is_controller &= scan.statuses != CONTROLLER | DRUM_CHANNEL
     values = np.frombuffer(scan.tracks + bytes(6), np.uint8)
     at = scan.at[is_controller]
-    banks = at[values[at + 1] == 0]
-    if np.isin(values[banks + 2], KIT_BANKS).any():
+    banks = values[at[values[at + 1] == 0] + 2]
+    if any((banks == bank).any() for bank in KIT_BANKS):
         return True
     # Where a time and no status follow, the next event may be a controller too.
     running = at[values[at + 4 + (values[at + 3] >= 0x80)] < 0x80]
@@ -133,35 +141,33 @@ def _is_time(first: np.ndarray, gaps: np.ndarray) -> np.ndarray:
         first: the high bytes.
         gaps: the low bytes between each and what is before it, a meta event with its data.
     """
-    many = gaps >= _MANY
-    if many.any():
-        gaps[many] = _MANY + gaps[many] % 6
-    told = np.empty(len(first), np.uint8)
-    told[:1] = np.where(gaps[:1] > 0, _STATUS, _TIME)
-    told[1:] = _TOLD[_ROW[first[:-1]] + gaps[1:]]
+    if gaps.max(initial=0) >= _MANY:
+        gaps = np.where(gaps < _MANY, gaps, _MANY + gaps % 6)
+    told = _TOLD[_ROW[first[:-1]] + gaps[1:]]
+    told = np.concatenate(([_STATUS if gaps[:1].any() else _TIME], told))
     # What is told for certain last before a byte holds for it, but for the changes since.
     certain = np.maximum.accumulate(np.where(told < _SAME, np.arange(len(told)), 0))
     is_time = told[certain] == _TIME
-    if (told == _OTHER).any():
-        changes = np.cumsum(told == _OTHER)
+    others = told == _OTHER
+    if others.any():
+        changes = np.cumsum(others)
         is_time ^= (changes - changes[certain]) % 2 == 1
     return is_time
 
 
-def _meta_ends(tracks: bytes, values: np.ndarray, high: np.ndarray, first: np.ndarray):
-    """Returns where each high byte ends, a meta event with its data; and which lie in such data."""
+def _find_ends(tracks: bytes, values: np.ndarray, high: np.ndarray, first: np.ndarray):
+    """Returns where each high byte ends, a meta event with its data: int [high bytes]."""
     ends = high + 1
     metas = np.flatnonzero(first == META)
     metas = metas[high[metas] + 2 < len(values)]
-    kinds, sizes = (values[high[metas] + offset] for offset in (1, 2))
-    metas, sizes = (each[_IS_META[kinds]] for each in (metas, sizes))
+    at = high[metas]
+    is_meta = _IS_META[values[at + 1]]
+    metas, sizes = metas[is_meta], values[at[is_meta] + 2]
     ends[metas] += 2 + sizes
     for index in metas[sizes >= 0x80].tolist():
         size, start = _read_quantity(tracks, int(high[index]) + 2)
         ends[index] = start + size
-    is_inside = np.zeros(len(high), bool)
-    is_inside[1:] = high[1:] < np.maximum.accumulate(ends)[:-1]
-    return ends, is_inside
+    return ends
 
 
 def _read_quantity(data: bytes, at: int) -> tuple[int, int]:

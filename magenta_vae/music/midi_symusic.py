@@ -6,13 +6,16 @@ channels and has a note of its own: what is still sounding there was never let g
 note is missing the track was not read to its end.
 """
 
+import itertools
+
 import numpy as np
 import symusic
 
 from magenta_vae.music import midi_scan
 from magenta_vae.music.midi_channels import NUM_CHANNELS
 from magenta_vae.music.midi_chunks import Chunks, Part, Reading, join_chunks
-from magenta_vae.music.midi_scan import NOTE_ON, PROGRAM, Scan
+from magenta_vae.music.midi_programs import own_programs
+from magenta_vae.music.midi_scan import NOTE_ON
 
 END_OF_TRACK = b"\xff\x2f\x00"
 MAX_TRACKS = 1024  # More are made to harm: the ends of their own would take gigabytes.
@@ -43,12 +46,15 @@ def read_with_symusic(chunks: Chunks, max_quarters: int) -> Reading | None:
     if len(tracks) > MAX_TRACKS or not all(body.endswith(END_OF_TRACK) for body in tracks):
         return None
     scan = midi_scan.scan_tracks(tracks)
-    playing = scan.channels(NOTE_ON, len(tracks))
-    if midi_scan.is_doubtful(scan) or _are_programs_elsewhere(scan, playing):
+    playing = scan.channels(NOTE_ON)
+    if midi_scan.is_doubtful(scan):
+        return None
+    tracks = own_programs(tracks, scan)
+    if tracks is None:
         return None
     marked = [
-        body[:-3] + _JUMP + b"".join(_ENDS[c] for c in np.flatnonzero(row)) + END_OF_TRACK
-        for body, row in zip(tracks, playing, strict=True)
+        b"".join((body[:-3], _JUMP, *itertools.compress(_ENDS, row), END_OF_TRACK))
+        for body, row in zip(tracks, playing.tolist(), strict=True)
     ]
     try:
         score = symusic.Score.from_midi(join_chunks(chunks._replace(tracks=marked)))
@@ -58,7 +64,7 @@ def read_with_symusic(chunks: Chunks, max_quarters: int) -> Reading | None:
     signatures = [(each.time, each.numerator, each.denominator) for each in score.time_signatures]
     if sum(is_marked for _, is_marked in found) != playing.sum():
         return None
-    if None in (part for part, _ in found) or len(signatures) > MAX_SIGNATURES:
+    if None in (part for part, _ in found) or _are_in_doubt(signatures):
         return None
     return Reading(
         [part for part, _ in found if len(part.starts)],
@@ -67,34 +73,10 @@ def read_with_symusic(chunks: Chunks, max_quarters: int) -> Reading | None:
     )
 
 
-def _are_programs_elsewhere(scan: Scan, playing: np.ndarray) -> bool:
-    """Says whether a channel's program may come from another track than its notes.
-
-    Args:
-        scan: the statuses of the tracks.
-        playing: whether a track has notes on a channel, bool [tracks, channels].
-    """
-    changing = scan.channels(PROGRAM, len(playing))
-    in_several = (playing | changing).sum(axis=0) > 1
-    shared = np.flatnonzero(in_several & playing.any(axis=0) & changing.any(axis=0))
-    return not all(_is_one_program(scan, channel) for channel in shared.tolist())
-
-
-def _is_one_program(scan: Scan, channel: int) -> bool:
-    """Says whether all tracks of a channel begin it with one and the same program."""
-    values = np.frombuffer(scan.tracks + bytes(4), np.uint8)
-    changes = np.flatnonzero(scan.statuses == PROGRAM | channel)
-    at = scan.at[changes]
-    runs_on = values[at + 3 + (values[at + 2] >= 0x80)] < 0x80
-    if runs_on.any() or (values[at + 1] != values[at[0] + 1]).any():
-        return False
-    notes = np.flatnonzero(scan.statuses == NOTE_ON | channel)
-    tracks, first = np.unique(scan.track[notes], return_index=True)
-    changing, change = np.unique(scan.track[changes], return_index=True)
-    if not np.isin(tracks, changing).all():
-        return False
-    before = changes[change[np.searchsorted(changing, tracks)]]
-    return bool((before < notes[first]).all())
+def _are_in_doubt(signatures: list[tuple[int, int, int]]) -> bool:
+    """Says whether of two signatures at one tick it is not known which is the later one."""
+    at = dict(signatures_at := [(tick, (n, d)) for tick, n, d in signatures])
+    return len(signatures) > MAX_SIGNATURES and any(at[t] != each for t, each in signatures_at)
 
 
 def _read_part(track, max_ticks: int) -> tuple[Part | None, bool]:
@@ -103,11 +85,12 @@ def _read_part(track, max_ticks: int) -> tuple[Part | None, bool]:
     None where one of them is never let go, and where the track ends is not known or too far.
     """
     notes = track.notes.numpy()
-    starts = notes["time"].astype(np.int64)
-    ends, pitches = starts + notes["duration"], notes["pitch"]
+    starts, pitches = notes["time"].astype(np.int64), notes["pitch"]
+    ends = starts + notes["duration"]
     end = int(starts[-1]) - _FAR if len(starts) else -1
     count = len(starts) - (end >= 0)
-    for index in np.flatnonzero(ends[:count] >= _FAR).tolist():
+    never = np.flatnonzero(ends[:count] >= _FAR) if ends[:count].max(initial=0) >= _FAR else ()
+    for index in map(int, never):
         releases = ends[:count][(pitches[:count] == pitches[index]) & (ends[:count] < _FAR)]
         last = max(releases.tolist(), default=-1)
         if last <= starts[index]:

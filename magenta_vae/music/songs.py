@@ -129,6 +129,8 @@ def settle_metre(song: Song, accepted: Collection[metres.Metre] = (metres.COMMON
     if song.signatures is None:
         return song
     signatures, shift = metres.settle(song.signatures, song.num_steps, accepted)
+    if not shift and len(signatures) == len(song.time_signatures):
+        return song
     moved = move_song(song, shift)
     return moved._replace(
         time_signatures=tuple(each.metre for each in signatures),
