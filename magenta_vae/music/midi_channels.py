@@ -4,8 +4,9 @@ Channel 10 plays drums. Others do where a sysex of Roland's GS or Yamaha's XG ma
 part, or where a drum kit is chosen by its bank (127 in XG, 120 in General MIDI 2).
 """
 
-import bisect
 from typing import NamedTuple
+
+import numpy as np
 
 DRUM_CHANNEL = 9  # Counted from 0: musicians call it 10.
 KIT_BANKS = (120, 127)
@@ -47,15 +48,27 @@ class Channel:
             self._places.append(place)
             self._sounds.append(sound)
 
-    def sound_at(self, note: Place) -> Sound:
-        """Returns what a note is played with.
+    def sounds_at(
+        self, ticks: np.ndarray, track: int, numbers: np.ndarray
+    ) -> tuple[np.ndarray, list[Sound]]:
+        """Returns which sound notes of a track are played with, and the sounds: int [notes].
 
         A change at the tick of a note comes before it, unless its own track has it after.
+
+        Args:
+            ticks: where the notes begin: int [notes].
+            track: the number of their track.
+            numbers: their numbers in it: int [notes].
         """
-        index = bisect.bisect_right(self._places, note.tick, key=lambda place: place.tick)
-        while index and self._places[index - 1] > note and self._places[index - 1][1] == note[1]:
-            index -= 1
-        return self._sounds[index]
+        if not self._places:
+            return np.zeros(len(ticks), np.int64), self._sounds
+        at, of_track, place = np.array([(-1, -1, -1), *self._places]).T
+        which = np.searchsorted(at, ticks, side="right") - 1
+        while True:
+            is_after = (at[which] == ticks) & (of_track[which] == track) & (place[which] > numbers)
+            if not is_after.any():
+                return which, self._sounds
+            which = which - is_after
 
 
 def follow_channels(changes) -> dict[int, Channel]:

@@ -1,6 +1,6 @@
 """The tracks of a MIDI file, read event by event.
 
-A hundred times as slow as symusic, and for what that does not read rightly: running status after a
+Many times slower than symusic, and for what that does not read rightly: running status after a
 sysex, sysex in packets, data bytes above 127, programs and rhythm parts told in another track.
 """
 
@@ -18,8 +18,8 @@ from magenta_vae.music.midi_chunks import Chunks, Part, Reading
 META, SYSEX, ESCAPE = 0xFF, 0xF0, 0xF7
 END_OF_TRACK, NAME, PORT, TEMPO, TIME_SIGNATURE = 0x2F, 0x03, 0x21, 0x51, 0x58
 # Data bytes by the upper half of a status. Of system messages, which have no place in a file but
-# are met: song position, quarter frame and song select have some.
-NUM_DATA_BYTES = {8: 2, 9: 2, 0xA: 2, 0xB: 2, 0xC: 1, 0xD: 1, 0xE: 2}
+# are met: quarter frame, song position and song select have some.
+NUM_DATA_BYTES = [0] * 8 + [2, 2, 2, 2, 1, 1, 2, 0]
 NUM_SYSTEM_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1}
 MAX_QUANTITY_BYTES = 4
 
@@ -28,13 +28,13 @@ class _Track(NamedTuple):
     """What one track holds.
 
     Attributes:
-        notes: [number of the event, start, end, channel, pitch, velocity] of each.
+        notes: (where its event ends, start, end, channel, pitch, velocity) of each: int64.
         changes: (place, status, data) of program changes, bank selects and sysex.
         name, port: as it says.
         time_signatures, tempos: as in `Reading`.
     """
 
-    notes: list[list[int]]
+    notes: np.ndarray
     changes: list[tuple[Place, int, bytes]]
     name: str
     port: int
@@ -56,10 +56,11 @@ def read_events(chunks: Chunks, max_notes: int, max_quarters: int) -> Reading:
     Raises:
         SongError: where a track is damaged, or holds too many notes.
     """
-    tracks, left = [], max_notes
+    tracks, num_notes = [], 0
     for index, body in enumerate(chunks.tracks):
-        tracks.append(_read_track(body, index, left, max_quarters * chunks.ticks_per_quarter))
-        left -= len(tracks[-1].notes)
+        notes = _Notes(max_notes - num_notes, max_quarters * chunks.ticks_per_quarter)
+        tracks.append(_read_track(body, index, notes))
+        num_notes += len(tracks[-1].notes)
     sounds = {
         port: midi_channels.follow_channels(
             change for track in tracks if track.port == port for change in track.changes
@@ -79,17 +80,18 @@ def read_events(chunks: Chunks, max_notes: int, max_quarters: int) -> Reading:
     )
 
 
-def walk(body: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Yields (tick, status, data) of each event of a track, to its end.
+def walk(body: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """Yields (where it ends, tick, status, data) of the events of a track that bear on notes.
 
-    The data of a meta event begin with its type; a sysex is put together of its packets, without
-    F0. What an escape sends is left out, unless it is a sysex. Running status outlives sysex, meta
-    events and what is sent in real time, as programs write it.
+    These are notes, program changes, bank selects, meta events, whose data begin with their type,
+    and sysex, put together of their packets and without F0. What an escape sends is left out,
+    unless it is a sysex. Running status outlives sysex, meta events and what is sent in real time,
+    as programs write it.
 
     Raises:
         SongError: where the bytes are no events.
     """
-    at = tick = running = 0
+    at = tick = running = num_data_bytes = 0
     packets: bytes | None = None
     while at < len(body):
         delta, at = (body[at], at + 1) if body[at] < 0x80 else _read_quantity(body, at)
@@ -97,95 +99,127 @@ def walk(body: bytes) -> Iterator[tuple[int, int, bytes]]:
             return
         tick += delta
         status = body[at]
-        at += status > 0x7F
         if status < 0xF0:
-            running = status if status > 0x7F else running
+            if status > 0x7F:
+                running, num_data_bytes, at = status, NUM_DATA_BYTES[status >> 4], at + 1
+            start, at = at, at + num_data_bytes
             if not running:
                 raise SongError("damaged MIDI", f"data without a status at byte {at} of a track")
-            end = at + NUM_DATA_BYTES[running >> 4]
-            data = body[at:end]
-            if end > len(body):
-                raise _cut_off(at)
-            yield tick, running, data
-        elif status == META:
-            size, start = _read_quantity(body, at + 1)
-            end = start + size
-            data = _slice(body, at, at + 1) + _slice(body, start, end)
-            yield tick, META, data
-            if data[0] == END_OF_TRACK:
-                return
-        elif status in (SYSEX, ESCAPE):
-            size, start = _read_quantity(body, at)
-            end = start + size
-            data = _slice(body, start, end)
-            if status == SYSEX or (packets is None and data[:1] == b"\xf0"):
-                packets = data.removeprefix(b"\xf0")
-            elif packets is not None:
-                packets += data
-            if packets is not None and packets.endswith(b"\xf7"):
-                yield tick, SYSEX, packets
-                packets = None
-        else:
-            end = at + NUM_SYSTEM_BYTES.get(status, 0)
-        at = end
+            if at > len(body):
+                raise _cut_off(start)
+            if running < 0xA0 or running >> 4 == 0xC or (running >> 4 == 0xB and not body[start]):
+                yield at, tick, running, body[start:at]
+            continue
+        packets, at, data = _read_system_event(body, at, packets)
+        if data is not None:
+            yield at, tick, status if status == META else SYSEX, data
+        if status == META and data[0] == END_OF_TRACK:
+            return
 
 
-def _read_track(body: bytes, index: int, max_notes: int, max_ticks: int) -> _Track:
-    """Reads one track, the ends of its notes settled."""
-    track = _Track([], [], "", 0, [], [])
-    sounding = collections.defaultdict(collections.deque)
-    released: dict[tuple[int, int], int] = {}
-    name, port, last, tick = "", 0, 0, 0
-    for number, (tick, status, data) in enumerate(walk(body)):
+def _read_system_event(
+    body: bytes, at: int, packets: bytes | None
+) -> tuple[bytes | None, int, bytes | None]:
+    """Reads a meta event, a packet of a sysex, an escape or what belongs in no file.
+
+    Returns the packets of a sysex that is not at its end, where the event ends, and the data of a
+    meta event or of a whole sysex.
+    """
+    status, at = body[at], at + 1
+    if status not in (META, SYSEX, ESCAPE):
+        return packets, at + NUM_SYSTEM_BYTES.get(status, 0), None
+    size, start = _read_quantity(body, at + (status == META))
+    end = start + size
+    if end > len(body):
+        raise _cut_off(at)
+    if status == META:
+        return packets, end, body[at : at + 1] + body[start:end]
+    data = body[start:end]
+    if status == SYSEX or (packets is None and data[:1] == b"\xf0"):
+        packets = data.removeprefix(b"\xf0")
+    elif packets is not None:
+        packets += data
+    if packets is not None and packets.endswith(b"\xf7"):
+        return None, end, packets
+    return packets, end, None
+
+
+class _Notes:
+    """The notes of a track, as they begin and end.
+
+    Args:
+        max_notes: that it may have.
+        max_ticks: how far its end may be for a note to last until then.
+    """
+
+    def __init__(self, max_notes: int, max_ticks: int):
+        self._max_notes, self._max_ticks = max_notes, max_ticks
+        self._rows: list[int] = []  # Six numbers a note.
+        self._sounding = collections.defaultdict(collections.deque)
+        self._released: dict[int, int] = {}
+        self._last = 0
+
+    def read(self, at: int, tick: int, status: int, data: bytes) -> None:
+        """Takes in a note that begins or ends."""
+        pitch, velocity = data
+        if pitch > 127:
+            raise SongError("damaged MIDI", f"a note of pitch {pitch}")
+        key, self._last = (status & 0x0F) << 7 | pitch, tick
+        if status >= 0x90 and velocity:
+            self._sounding[key].append(len(self._rows))
+            self._rows += at, tick, -1, status & 0x0F, pitch, velocity
+            if len(self._rows) > 6 * self._max_notes:
+                raise SongError("too many notes", f"more than {self._max_notes:,} in a track")
+            return
+        self._released[key] = tick
+        if self._sounding[key]:
+            self._rows[self._sounding[key].popleft() + 2] = tick
+
+    def end(self, tick: int) -> np.ndarray:
+        """Ends what still sounds at the end of the track; returns the rows of `_Track.notes`."""
+        end = tick if tick <= self._max_ticks else self._last
+        for key, rows in self._sounding.items():
+            for row in rows:
+                start, released = self._rows[row + 1], self._released.get(key, -1)
+                self._rows[row + 2] = released if released > start else max(end, start)
+        return np.array(self._rows, np.int64).reshape(-1, 6)
+
+
+def _read_track(body: bytes, index: int, notes: _Notes) -> _Track:
+    track = _Track(np.empty((0, 6)), [], "", 0, [], [])
+    name, port, tick = "", 0, 0
+    for at, tick, status, data in walk(body):
         if status < 0xA0:
-            key, last = (status & 0x0F, data[0]), tick
-            if key[1] > 127:
-                raise SongError("damaged MIDI", f"a note of pitch {key[1]}")
-            if status >= 0x90 and data[1]:
-                note = [number, tick, -1, *key, min(data[1], 127)]
-                track.notes.append(note)
-                sounding[key].append(note)
-                if len(track.notes) > max_notes:
-                    raise SongError("too many notes", f"more than {max_notes:,} are left to it")
-            else:
-                released[key] = tick
-                if sounding[key]:
-                    sounding[key].popleft()[2] = tick
-        elif status >> 4 == 0xC or (status >> 4 == 0xB and data[0] == 0) or status == SYSEX:
-            track.changes.append((Place(tick, index, number), status, data))
-        elif status == META:
-            name, port = _read_meta(track, tick, data, name, port)
-    end = tick if tick <= max_ticks else last
-    for key, notes in sounding.items():
-        for note in notes:
-            note[2] = released[key] if released.get(key, -1) > note[1] else max(end, note[1])
-    return track._replace(name=name, port=port)
+            notes.read(at, tick, status, data)
+        elif status != META:
+            track.changes.append((Place(tick, index, at), status, data))
+        elif data[0] == NAME:
+            name = data[1:].decode("utf-8", "replace")
+        elif data[0] == PORT and data[1:]:
+            port = data[1]
+        else:
+            _read_meta(track, tick, data[0], data[1:])
+    return track._replace(notes=notes.end(tick), name=name, port=port)
 
 
-def _read_meta(track: _Track, tick: int, data: bytes, name: str, port: int) -> tuple[str, int]:
-    """Takes in a meta event; returns the name and port of the track from then on."""
-    kind, data = data[0], data[1:]
+def _read_meta(track: _Track, tick: int, kind: int, data: bytes) -> None:
     if kind == TIME_SIGNATURE and len(data) >= 2:
         track.time_signatures.append((tick, data[0], 2 ** data[1] if data[1] < 8 else 0))
-    elif kind == TEMPO and any(data):
+    elif kind == TEMPO and any(data[:3]):
         track.tempos.append((tick, 60e6 / int.from_bytes(data[:3], "big")))
-    elif kind == NAME:
-        name = data.decode("utf-8", "replace")
-    elif kind == PORT and data:
-        port = data[0]
-    return name, port
 
 
 def _parts(track: _Track, index: int, channels: dict) -> Iterator[tuple[int, Part]]:
     """Yields a channel and the notes of a track that it plays with one sound."""
-    groups: dict[tuple, list[list[int]]] = {}
-    for note in track.notes:
-        number, start, _, channel, *_ = note
-        sound = channels[channel].sound_at(Place(start, index, number))
-        groups.setdefault((channel, sound), []).append(note)
-    for (channel, sound), notes in sorted(groups.items(), key=lambda group: group[0]):
-        _, starts, ends, _, pitches, velocities = np.array(notes, np.int64).T
-        yield channel, Part(*sound, track.name, starts, ends, pitches, velocities)
+    numbers, starts, _, in_channels, *_ = track.notes.T
+    for channel in np.unique(in_channels).tolist():
+        rows = np.flatnonzero(in_channels == channel)
+        which, sounds = channels[channel].sounds_at(starts[rows], index, numbers[rows])
+        for sound in sorted({sounds[each] for each in np.unique(which).tolist()}):
+            is_of_sound = np.array([each == sound for each in sounds])[which]
+            _, begins, ends, _, pitches, velocities = track.notes[rows[is_of_sound]].T
+            velocities = np.minimum(velocities, 127)
+            yield channel, Part(*sound, track.name, begins, ends, pitches, velocities)
 
 
 def _by_tick(events: list) -> list:
@@ -201,12 +235,6 @@ def _read_quantity(body: bytes, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, end
     raise SongError("damaged MIDI", f"expected a number of up to 4 bytes at byte {at} of a track")
-
-
-def _slice(body: bytes, start: int, end: int) -> bytes:
-    if end > len(body):
-        raise _cut_off(start)
-    return body[start:end]
 
 
 def _cut_off(at: int) -> SongError:

@@ -80,7 +80,7 @@ def _runs_on(values: np.ndarray, at: np.ndarray) -> np.ndarray:
 def _read_first_programs(body: bytes) -> list[tuple[int, int]]:
     """Returns the (channel, program) of each program change at the first tick of a track."""
     changes = []
-    for tick, status, data in walk(body):
+    for _, tick, status, data in walk(body):
         if tick:
             break
         if status & 0xF0 == PROGRAM:

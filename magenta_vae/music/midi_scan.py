@@ -11,6 +11,7 @@ import numpy as np
 from magenta_vae.music.midi_channels import DRUM_CHANNEL, KIT_BANKS, NUM_CHANNELS, is_unusual
 
 NOTE_ON, CONTROLLER, PROGRAM, SYSEX, ESCAPE, META = 0x90, 0xB0, 0xC0, 0xF0, 0xF7, 0xFF
+MAX_PLAIN_BYTES = 2**13  # Longer files hold too many times by chance.
 # Controllers that go on in running status, until one of them chooses a bank of drum kits.
 _RUNNING_BANK = re.compile(
     rb"[\xb0-\xbf](?:[\x00-\x7f]{2}[\x80-\xff]{0,3}[\x00-\x7f])*?\x00[\x78\x7f]"
@@ -42,6 +43,9 @@ _ROW = np.array([0] * 0xC0 + [1] * 0x20 + [0] * 0x10 + [2] * 0x10, np.int64) * (
 # The types of meta events that are written. Before another byte 0xFF begins a time.
 _META_TYPES = (*range(0x10), 0x20, 0x21, 0x2E, 0x2F, 0x4B, 0x51, 0x54, 0x58, 0x59, 0x7F)
 _IS_META = np.isin(np.arange(256), _META_TYPES)
+
+
+_LOW = bytes(range(0x80))
 
 
 class Scan(NamedTuple):
@@ -84,6 +88,29 @@ def scan_tracks(tracks: list[bytes]) -> Scan:
     seen = np.zeros((len(tracks), 256), bool)
     seen[track, statuses] = True
     return Scan(joined, at, statuses, track, seen)
+
+
+def find_plain_channels(tracks: list[bytes]) -> list[list[int]] | None:
+    """Returns the channels that each track may have notes on, if nothing else need be known.
+
+    That is where no byte of a short file could be what makes it doubtful, nor set the program of a
+    channel that another track plays on. It costs less than a scan.
+    """
+    if sum(map(len, tracks)) > MAX_PLAIN_BYTES:
+        return None
+    found = [set(track.translate(None, _LOW)) for track in tracks]
+    seen = set().union(*found)
+    is_controlled = any(CONTROLLER | c in seen for c in range(NUM_CHANNELS) if c != DRUM_CHANNEL)
+    if not seen.isdisjoint(range(SYSEX, META)) or (
+        is_controlled and any(bytes([0, bank]) in track for track in tracks for bank in KIT_BANKS)
+    ):
+        return None
+    for channel in range(NUM_CHANNELS):
+        changing = sum(PROGRAM | channel in each for each in found)
+        in_several = sum({PROGRAM | channel, NOTE_ON | channel} & each != set() for each in found)
+        if changing and in_several > 1:
+            return None
+    return [[c for c in range(NUM_CHANNELS) if NOTE_ON | c in each] for each in found]
 
 
 def is_doubtful(scan: Scan) -> bool:

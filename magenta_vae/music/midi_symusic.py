@@ -6,8 +6,6 @@ channels and has a note of its own: what is still sounding there was never let g
 note is missing the track was not read to its end.
 """
 
-import itertools
-
 import numpy as np
 import symusic
 
@@ -45,16 +43,16 @@ def read_with_symusic(chunks: Chunks, max_quarters: int) -> Reading | None:
     tracks = chunks.tracks
     if len(tracks) > MAX_TRACKS or not all(body.endswith(END_OF_TRACK) for body in tracks):
         return None
-    scan = midi_scan.scan_tracks(tracks)
-    playing = scan.channels(NOTE_ON)
-    if midi_scan.is_doubtful(scan):
-        return None
-    tracks = own_programs(tracks, scan)
+    playing = midi_scan.find_plain_channels(tracks)
+    if playing is None:
+        scan = midi_scan.scan_tracks(tracks)
+        playing = [np.flatnonzero(each).tolist() for each in scan.channels(NOTE_ON)]
+        tracks = None if midi_scan.is_doubtful(scan) else own_programs(tracks, scan)
     if tracks is None:
         return None
     marked = [
-        b"".join((body[:-3], _JUMP, *itertools.compress(_ENDS, row), END_OF_TRACK))
-        for body, row in zip(tracks, playing.tolist(), strict=True)
+        b"".join((body[:-3], _JUMP, *(_ENDS[channel] for channel in each), END_OF_TRACK))
+        for body, each in zip(tracks, playing, strict=True)
     ]
     try:
         score = symusic.Score.from_midi(join_chunks(chunks._replace(tracks=marked)))
@@ -62,7 +60,7 @@ def read_with_symusic(chunks: Chunks, max_quarters: int) -> Reading | None:
         return None
     found = [_read_part(track, max_quarters * chunks.ticks_per_quarter) for track in score.tracks]
     signatures = [(each.time, each.numerator, each.denominator) for each in score.time_signatures]
-    if sum(is_marked for _, is_marked in found) != playing.sum():
+    if sum(is_marked for _, is_marked in found) != sum(map(len, playing)):
         return None
     if None in (part for part, _ in found) or _are_in_doubt(signatures):
         return None
