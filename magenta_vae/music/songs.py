@@ -5,6 +5,7 @@ A `Song` is what the rest of the package reads: every note of a file on the grid
 """
 
 import os
+import stat
 from collections.abc import Collection
 from typing import NamedTuple
 
@@ -81,6 +82,7 @@ def read_song(path: str | os.PathLike) -> Song:
 def read_bytes(path: str | os.PathLike) -> bytes:
     """Reads a file of bounded size. Raises `SongError` with the reason where it cannot be read."""
     try:
+        check_file(path)
         num_bytes = os.path.getsize(path)
         if num_bytes > MAX_FILE_BYTES:
             raise SongError(
@@ -90,6 +92,17 @@ def read_bytes(path: str | os.PathLike) -> bytes:
             return file.read(MAX_FILE_BYTES)
     except OSError as error:
         raise SongError("cannot be opened", error.strerror or str(error)) from error
+
+
+def check_file(path: str | os.PathLike) -> None:
+    """Raises `SongError` for what is no file, but a pipe or a device: reading it may never end.
+
+    Raises `OSError` where nothing is there.
+    """
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # A folder says so when it is opened.
+        kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+        raise SongError("not a file", f"found {kinds.get(stat.S_IFMT(mode), 'a device')}")
 
 
 def parse_song(midi: bytes) -> Song:
