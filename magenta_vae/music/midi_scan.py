@@ -39,6 +39,7 @@ def _tell_high_bytes() -> np.ndarray:
 
 
 _TOLD = _tell_high_bytes().ravel()
+_NUM_DATA_BYTES = np.array([2] * 0xC0 + [1] * 0x20 + [2] * 0x10 + [0] * 0x10, np.int64)
 _ROW = np.array([0] * 0xC0 + [1] * 0x20 + [0] * 0x10 + [2] * 0x10, np.int64) * (_MANY + 6)
 # The types of meta events that are written. Before another byte 0xFF begins a time.
 _META_TYPES = (*range(0x10), 0x20, 0x21, 0x2E, 0x2F, 0x4B, 0x51, 0x54, 0x58, 0x59, 0x7F)
@@ -57,6 +58,7 @@ class Scan(NamedTuple):
         statuses: uint8 [statuses].
         track: the number of the track of each: int [statuses].
         seen: whether a track has a status: bool [tracks, 256].
+        is_certain: whether they are sound: no data byte is above 127.
     """
 
     tracks: bytes
@@ -64,6 +66,7 @@ class Scan(NamedTuple):
     statuses: np.ndarray
     track: np.ndarray
     seen: np.ndarray
+    is_certain: bool
 
     def channels(self, kind: int) -> np.ndarray:
         """Says which channels have a kind of status in which track: bool [tracks, channels]."""
@@ -82,12 +85,17 @@ def scan_tracks(tracks: list[bytes]) -> Scan:
     if is_inside.any():
         outside = np.append(True, high[1:] >= np.maximum.accumulate(ends)[:-1])
         high, first, ends = high[outside], first[outside], ends[outside]
-    is_status = ~_is_time(first, high - np.concatenate(([0], ends[:-1])))
-    at, statuses = high[is_status], first[is_status]
+    gaps = high - np.concatenate(([0], ends[:-1]))
+    is_time = _is_time(first, gaps)
+    # A time was taken for a meta event, or a status is followed by less data than it has.
+    is_odd = (is_time & (ends > high + 1)).any() or (
+        ~is_time[:-1] & (gaps[1:] < _NUM_DATA_BYTES[first[:-1]])
+    ).any()
+    at, statuses = high[~is_time], first[~is_time]
     track = np.searchsorted(np.cumsum([len(each) for each in tracks]), at, side="right")
     seen = np.zeros((len(tracks), 256), bool)
     seen[track, statuses] = True
-    return Scan(joined, at, statuses, track, seen)
+    return Scan(joined, at, statuses, track, seen, not is_odd)
 
 
 def find_plain_channels(tracks: list[bytes]) -> list[list[int]] | None:
@@ -122,7 +130,8 @@ def is_doubtful(scan: Scan) -> bool:
     seen = scan.seen.any(axis=0)
     seen[CONTROLLER | DRUM_CHANNEL] = False
     return bool(
-        (seen[SYSEX:META].any() and _has_odd_system_event(scan))
+        not scan.is_certain
+        or (seen[SYSEX:META].any() and _has_odd_system_event(scan))
         or (seen[CONTROLLER : CONTROLLER + NUM_CHANNELS].any() and _has_kit_bank(scan))
     )
 
