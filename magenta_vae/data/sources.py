@@ -111,7 +111,7 @@ def _walk(folder: str) -> Iterator[str]:
             seen.add((status.st_dev, status.st_ino))
             with os.scandir(path) as entries:
                 for entry in sorted(entries, key=lambda entry: entry.name):
-                    if entry.is_dir():
+                    if os.path.isdir(entry.path):  # Unlike the entry's own: no error of links.
                         (links if entry.is_symlink() else real).append(entry.path)
                     else:
                         yield entry.path

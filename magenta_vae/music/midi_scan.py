@@ -4,6 +4,7 @@ Doubt is enough: what is doubtful is read event by event, slower and to the same
 """
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -73,13 +74,21 @@ class Scan(NamedTuple):
         return self.seen[:, kind : kind + NUM_CHANNELS]
 
 
-def scan_tracks(tracks: list[bytes]) -> Scan:
-    """Finds the statuses of tracks: those are taken for events, as sound ones are."""
+def scan_tracks(tracks: list[bytes], times: Sequence[int] = ()) -> Scan:
+    """Finds the statuses of tracks: those are taken for events, as sound ones are.
+
+    Args:
+        tracks: the bytes of each.
+        times: the places, in all of them, where 0xFF is known to begin a time.
+    """
     joined = b"".join(tracks)
     values = np.frombuffer(joined, np.uint8)
     high = np.flatnonzero(values & 0x80)
     first = values[high]
-    ends = _find_ends(joined, values, high, first)
+    is_no_meta = first != META
+    if times:
+        is_no_meta |= np.isin(high, times)
+    ends = _find_ends(joined, values, high, is_no_meta)
     # What lies in the data of a meta event is no part of the order of statuses and times.
     is_inside = high[1:] < ends[:-1]
     if is_inside.any():
@@ -87,10 +96,11 @@ def scan_tracks(tracks: list[bytes]) -> Scan:
         high, first, ends = high[outside], first[outside], ends[outside]
     gaps = high - np.concatenate(([0], ends[:-1]))
     is_time = _is_time(first, gaps)
-    # A time was taken for a meta event, or a status is followed by less data than it has.
-    is_odd = (is_time & (ends > high + 1)).any() or (
-        ~is_time[:-1] & (gaps[1:] < _NUM_DATA_BYTES[first[:-1]])
-    ).any()
+    mistaken = high[is_time & (ends > high + 1)].tolist()
+    if mistaken and not times:
+        return scan_tracks(tracks, mistaken)
+    # A status is followed by less data than it has.
+    is_odd = mistaken or (~is_time[:-1] & (gaps[1:] < _NUM_DATA_BYTES[first[:-1]])).any()
     at, statuses = high[~is_time], first[~is_time]
     track = np.searchsorted(np.cumsum([len(each) for each in tracks]), at, side="right")
     seen = np.zeros((len(tracks), 256), bool)
@@ -191,10 +201,16 @@ def _is_time(first: np.ndarray, gaps: np.ndarray) -> np.ndarray:
     return is_time
 
 
-def _find_ends(tracks: bytes, values: np.ndarray, high: np.ndarray, first: np.ndarray):
-    """Returns where each high byte ends, a meta event with its data: int [high bytes]."""
+def _find_ends(tracks: bytes, values: np.ndarray, high: np.ndarray, is_no_meta: np.ndarray):
+    """Returns where each high byte ends, a meta event with its data: int [high bytes].
+
+    Args:
+        tracks, values: the bytes of tracks.
+        high: the places of the high bytes.
+        is_no_meta: those that begin no meta event: bool [high bytes].
+    """
     ends = high + 1
-    metas = np.flatnonzero(first == META)
+    metas = np.flatnonzero(~is_no_meta)
     metas = metas[high[metas] + 2 < len(values)]
     at = high[metas]
     is_meta = _IS_META[values[at + 1]]
