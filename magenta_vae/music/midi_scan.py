@@ -40,8 +40,8 @@ def _tell_high_bytes() -> np.ndarray:
 
 
 _TOLD = _tell_high_bytes().ravel()
-_NUM_DATA_BYTES = np.array([2] * 0xC0 + [1] * 0x20 + [2] * 0x10 + [0] * 0x10, np.int64)
-_ROW = np.array([0] * 0xC0 + [1] * 0x20 + [0] * 0x10 + [2] * 0x10, np.int64) * (_MANY + 6)
+_NUM_DATA_BYTES = np.array([2] * 0xC0 + [1] * 0x20 + [2] * 0x10 + [0] * 0x10, np.int32)
+_ROW = np.array([0] * 0xC0 + [1] * 0x20 + [0] * 0x10 + [2] * 0x10, np.int32) * (_MANY + 6)
 # The types of meta events that are written. Before another byte 0xFF begins a time.
 _META_TYPES = (*range(0x10), 0x20, 0x21, 0x2E, 0x2F, 0x4B, 0x51, 0x54, 0x58, 0x59, 0x7F)
 _IS_META = np.isin(np.arange(256), _META_TYPES)
@@ -83,8 +83,8 @@ def scan_tracks(tracks: list[bytes], times: Sequence[int] = ()) -> Scan:
     """
     joined = b"".join(tracks)
     values = np.frombuffer(joined, np.uint8)
-    high = np.flatnonzero(values & 0x80)
-    first = values[high]
+    high = np.flatnonzero(values >= 0x80).astype(np.int32)
+    first = values.take(high)
     is_no_meta = first != META
     if times:
         is_no_meta |= np.isin(high, times)
@@ -94,13 +94,14 @@ def scan_tracks(tracks: list[bytes], times: Sequence[int] = ()) -> Scan:
     if is_inside.any():
         outside = np.append(True, high[1:] >= np.maximum.accumulate(ends)[:-1])
         high, first, ends = high[outside], first[outside], ends[outside]
-    gaps = high - np.concatenate(([0], ends[:-1]))
+    gaps = high.copy()
+    gaps[1:] -= ends[:-1]
     is_time = _is_time(first, gaps)
     mistaken = high[is_time & (ends > high + 1)].tolist()
     if mistaken and not times:
         return scan_tracks(tracks, mistaken)
     # A status is followed by less data than it has.
-    is_odd = mistaken or (~is_time[:-1] & (gaps[1:] < _NUM_DATA_BYTES[first[:-1]])).any()
+    is_odd = mistaken or (~is_time[:-1] & (gaps[1:] < _NUM_DATA_BYTES.take(first[:-1]))).any()
     at, statuses = high[~is_time], first[~is_time]
     track = np.searchsorted(np.cumsum([len(each) for each in tracks]), at, side="right")
     seen = np.zeros((len(tracks), 256), bool)
@@ -189,11 +190,13 @@ def _is_time(first: np.ndarray, gaps: np.ndarray) -> np.ndarray:
     """
     if gaps.max(initial=0) >= _MANY:
         gaps = np.where(gaps < _MANY, gaps, _MANY + gaps % 6)
-    told = _TOLD[_ROW[first[:-1]] + gaps[1:]]
-    told = np.concatenate(([_STATUS if gaps[:1].any() else _TIME], told))
+    told = np.empty(len(first), np.uint8)
+    told[:1] = np.where(gaps[:1] > 0, _STATUS, _TIME)
+    told[1:] = _TOLD.take(_ROW.take(first[:-1]) + gaps[1:])
     # What is told for certain last before a byte holds for it, but for the changes since.
-    certain = np.maximum.accumulate(np.where(told < _SAME, np.arange(len(told)), 0))
-    is_time = told[certain] == _TIME
+    settled = np.flatnonzero(told < _SAME).astype(np.int32)
+    certain = np.repeat(settled, np.diff(settled, append=len(told)))
+    is_time = told.take(certain) == _TIME
     others = told == _OTHER
     if others.any():
         changes = np.cumsum(others)
