@@ -103,10 +103,11 @@ def scan_tracks(tracks: list[bytes], times: Sequence[int] = ()) -> Scan:
     # A status is followed by less data than it has.
     is_odd = mistaken or (~is_time[:-1] & (gaps[1:] < _NUM_DATA_BYTES.take(first[:-1]))).any()
     at, statuses = high[~is_time], first[~is_time]
-    track = np.searchsorted(np.cumsum([len(each) for each in tracks]), at, side="right")
-    seen = np.zeros((len(tracks), 256), bool)
-    seen[track, statuses] = True
-    return Scan(joined, at, statuses, track, seen, not is_odd)
+    track_ends = np.searchsorted(at, np.cumsum([len(each) for each in tracks]))
+    track = np.repeat(np.arange(len(tracks)), np.diff(track_ends, prepend=0))
+    seen = np.zeros(len(tracks) << 8, bool)
+    seen[track << 8 | statuses] = True
+    return Scan(joined, at, statuses, track, seen.reshape(-1, 256), not is_odd)
 
 
 def find_plain_channels(tracks: list[bytes]) -> list[list[int]] | None:
