@@ -25,14 +25,20 @@ class Chunks(NamedTuple):
 
 
 class Part(NamedTuple):
-    """The notes of one track that share a channel and a program.
-
-    Integers [notes] each: `starts` and `ends` in ticks, ends >= starts; `pitches`; `velocities`.
-    """
+    """Notes of one track that share a channel and a program: so many of those of its `Reading`."""
 
     program: int
     is_drum: bool
     name: str
+    num_notes: int
+
+
+class Notes(NamedTuple):
+    """Notes of all parts of a file, one part after another: integers [notes] each.
+
+    `starts` and `ends` in ticks, ends >= starts; `pitches`; `velocities`.
+    """
+
     starts: np.ndarray
     ends: np.ndarray
     pitches: np.ndarray
@@ -44,12 +50,14 @@ class Reading(NamedTuple):
 
     Attributes:
         parts: in the order of the tracks, then of channels and programs.
+        notes: of all parts.
         time_signatures: (tick, numerator, denominator), those of one tick in the file's order.
         tempos: (tick, quarters per minute).
         num_rhythm_parts: the parts that are drums off channel 10.
     """
 
     parts: list[Part]
+    notes: Notes
     time_signatures: list[tuple[int, int, int]]
     tempos: list[tuple[int, float]]
     num_rhythm_parts: int = 0

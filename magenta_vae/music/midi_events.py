@@ -13,7 +13,7 @@ import numpy as np
 from magenta_vae.music import midi_channels
 from magenta_vae.music.errors import SongError
 from magenta_vae.music.midi_channels import DRUM_CHANNEL, Place
-from magenta_vae.music.midi_chunks import Chunks, Part, Reading
+from magenta_vae.music.midi_chunks import Chunks, Notes, Part, Reading
 
 META, SYSEX, ESCAPE = 0xFF, 0xF0, 0xF7
 END_OF_TRACK, NAME, PORT, TEMPO, TIME_SIGNATURE = 0x2F, 0x03, 0x21, 0x51, 0x58
@@ -72,11 +72,17 @@ def read_events(chunks: Chunks, max_notes: int, max_quarters: int) -> Reading:
         for index, track in enumerate(tracks)
         for part in _parts(track, index, sounds[track.port])
     ]
-    num_rhythm_parts = sum(part.is_drum and channel != DRUM_CHANNEL for channel, part in parts)
+    num_rhythm_parts = sum(p.is_drum and channel != DRUM_CHANNEL for channel, p, _ in parts)
+    rows = np.concatenate([np.empty((0, 6), np.int64), *(rows for *_, rows in parts)])
+    _, starts, ends, _, pitches, velocities = rows.T
     signatures = [each for track in tracks for each in track.time_signatures]
     tempos = [each for track in tracks for each in track.tempos]
     return Reading(
-        [part for _, part in parts], _by_tick(signatures), _by_tick(tempos), num_rhythm_parts
+        [part for _, part, _ in parts],
+        Notes(starts, ends, pitches, np.minimum(velocities, 127)),
+        _by_tick(signatures),
+        _by_tick(tempos),
+        num_rhythm_parts,
     )
 
 
@@ -209,17 +215,16 @@ def _read_meta(track: _Track, tick: int, kind: int, data: bytes) -> None:
         track.tempos.append((tick, 60e6 / int.from_bytes(data[:3], "big")))
 
 
-def _parts(track: _Track, index: int, channels: dict) -> Iterator[tuple[int, Part]]:
-    """Yields a channel and the notes of a track that it plays with one sound."""
+def _parts(track: _Track, index: int, channels: dict) -> Iterator[tuple[int, Part, np.ndarray]]:
+    """Yields a channel, a part that it plays with one sound, and the rows of its notes."""
     numbers, starts, _, in_channels, *_ = track.notes.T
     for channel in np.unique(in_channels).tolist():
         rows = np.flatnonzero(in_channels == channel)
         which, sounds = channels[channel].sounds_at(starts[rows], index, numbers[rows])
         for sound in sorted({sounds[each] for each in np.unique(which).tolist()}):
             is_of_sound = np.array([each == sound for each in sounds])[which]
-            _, begins, ends, _, pitches, velocities = track.notes[rows[is_of_sound]].T
-            velocities = np.minimum(velocities, 127)
-            yield channel, Part(*sound, track.name, begins, ends, pitches, velocities)
+            notes = track.notes[rows[is_of_sound]]
+            yield channel, Part(*sound, track.name, len(notes)), notes
 
 
 def _by_tick(events: list) -> list:

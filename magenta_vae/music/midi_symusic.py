@@ -11,7 +11,7 @@ import symusic
 
 from magenta_vae.music import midi_scan
 from magenta_vae.music.midi_channels import NUM_CHANNELS
-from magenta_vae.music.midi_chunks import Chunks, Part, Reading, join_chunks
+from magenta_vae.music.midi_chunks import Chunks, Notes, Part, Reading, join_chunks
 from magenta_vae.music.midi_programs import own_programs
 from magenta_vae.music.midi_scan import NOTE_ON
 
@@ -58,17 +58,14 @@ def read_with_symusic(chunks: Chunks, max_quarters: int) -> Reading | None:
         score = symusic.Score.from_midi(join_chunks(chunks._replace(tracks=marked)))
     except Exception:  # symusic raises whatever its parser met, RuntimeError most of all.
         return None
-    found = [_read_part(track, max_quarters * chunks.ticks_per_quarter) for track in score.tracks]
+    parts, notes, ends, num_marks = _read_parts(score)
     signatures = [(each.time, each.numerator, each.denominator) for each in score.time_signatures]
-    if sum(is_marked for _, is_marked in found) != sum(map(len, playing)):
+    if num_marks != sum(map(len, playing)) or _are_in_doubt(signatures):
         return None
-    if None in (part for part, _ in found) or _are_in_doubt(signatures):
+    if not _end_notes(notes, parts, ends, max_quarters * chunks.ticks_per_quarter):
         return None
-    return Reading(
-        [part for part, _ in found if len(part.starts)],
-        signatures,
-        [(tempo.time, tempo.qpm) for tempo in score.tempos],
-    )
+    tempos = [(tempo.time, tempo.qpm) for tempo in score.tempos]
+    return Reading(parts, notes, signatures, tempos)
 
 
 def _are_in_doubt(signatures: list[tuple[int, int, int]]) -> bool:
@@ -77,24 +74,46 @@ def _are_in_doubt(signatures: list[tuple[int, int, int]]) -> bool:
     return len(signatures) > MAX_SIGNATURES and any(at[t] != each for t, each in signatures_at)
 
 
-def _read_part(track, max_ticks: int) -> tuple[Part | None, bool]:
-    """Returns the notes of a track that symusic made, and whether they had a note of our end.
+def _read_parts(score) -> tuple[list[Part], Notes, list[int], int]:
+    """Returns the parts of a score, their notes, their tracks' ends, and the number of our notes.
 
-    None where one of them is never let go, and where the track ends is not known or too far.
+    The end of a part's track is -1 where it is not known.
     """
-    notes = track.notes.numpy()
-    starts, pitches = notes["time"].astype(np.int64), notes["pitch"]
-    ends = starts + notes["duration"]
-    end = int(starts[-1]) - _FAR if len(starts) else -1
-    count = len(starts) - (end >= 0)
-    never = np.flatnonzero(ends[:count] >= _FAR) if ends[:count].max(initial=0) >= _FAR else ()
-    for index in map(int, never):
-        releases = ends[:count][(pitches[:count] == pitches[index]) & (ends[:count] < _FAR)]
-        last = max(releases.tolist(), default=-1)
-        if last <= starts[index]:
-            if not 0 <= end <= max_ticks:
-                return None, end >= 0
-            last = end
-        ends[index] = last
-    columns = (each[:count] for each in (starts, ends, pitches, notes["velocity"]))
-    return Part(int(track.program), bool(track.is_drum), track.name, *columns), end >= 0
+    parts: list[Part] = []
+    ends: list[int] = []
+    columns: tuple[list[np.ndarray], ...] = ([], [], [], [])
+    num_marks = 0
+    for track in score.tracks:
+        notes = track.notes.numpy()
+        found = notes["time"], notes["duration"], notes["pitch"], notes["velocity"]
+        end = int(found[0][-1]) - _FAR if len(found[0]) else -1
+        num_marks += end >= 0
+        count = len(found[0]) - (end >= 0)
+        if count:
+            parts.append(Part(int(track.program), bool(track.is_drum), track.name, count))
+            ends.append(max(end, -1))
+            for column, values in zip(columns, found, strict=True):
+                column.append(values[:count])
+    if not parts:
+        return parts, Notes(*np.zeros((4, 0), np.int32)), ends, num_marks
+    starts, durations, pitches, velocities = map(np.concatenate, columns)
+    return parts, Notes(starts, starts + durations, pitches, velocities), ends, num_marks
+
+
+def _end_notes(notes: Notes, parts: list[Part], track_ends: list[int], max_ticks: int) -> bool:
+    """Ends the notes that are never let go, in place; says whether it is known where."""
+    if notes.ends.max(initial=0) < _FAR:
+        return True
+    bounds = np.cumsum([0] + [part.num_notes for part in parts])
+    never = np.flatnonzero(notes.ends >= _FAR)
+    for index in never.tolist():
+        part = int(np.searchsorted(bounds, index, side="right")) - 1
+        rows = slice(bounds[part], bounds[part + 1])
+        is_same = (notes.pitches[rows] == notes.pitches[index]) & (notes.ends[rows] < _FAR)
+        last = max(notes.ends[rows][is_same].tolist(), default=-1)
+        if last <= notes.starts[index]:
+            last = track_ends[part]
+            if not 0 <= last <= max_ticks:
+                return False
+        notes.ends[index] = last
+    return True

@@ -13,7 +13,7 @@ import numpy as np
 
 from magenta_vae.music import metres
 from magenta_vae.music.errors import SongError
-from magenta_vae.music.midi_chunks import Part, read_chunks
+from magenta_vae.music.midi_chunks import Reading, read_chunks
 from magenta_vae.music.midi_events import read_events
 from magenta_vae.music.midi_symusic import read_with_symusic
 
@@ -112,13 +112,12 @@ def parse_song(midi: bytes) -> Song:
     reading = read_with_symusic(chunks, max_quarters)
     if reading is None:
         reading = read_events(chunks, MAX_NOTES, max_quarters)
-    check_num_notes(sum(len(part.starts) for part in reading.parts))
+    check_num_notes(len(reading.notes.starts))
     division = chunks.ticks_per_quarter
-    first_tick = min(int(part.starts.min()) for part in reading.parts)
-    last_tick = max(int(part.ends.max()) for part in reading.parts)
+    first_tick, last_tick = int(reading.notes.starts.min()), int(reading.notes.ends.max())
     check_bars(first_tick / division / 4, last_tick / division / 4)
     song = Song(
-        instruments=tuple(_instrument(part, division) for part in reading.parts),
+        instruments=_instruments(reading, division),
         time_signatures=tuple((n, d) for _, n, d in reading.time_signatures),
         tempos=tuple(
             (tick / division * STEPS_PER_QUARTER, qpm)
@@ -194,14 +193,17 @@ def nearest_steps(ticks, ticks_per_quarter: int) -> np.ndarray:
     return (2 * STEPS_PER_QUARTER * ticks + ticks_per_quarter) // (2 * ticks_per_quarter)
 
 
-def _instrument(part: Part, ticks_per_quarter: int) -> Instrument:
-    starts, ends = quantize(part.starts, part.ends, ticks_per_quarter)
-    return Instrument(
-        program=part.program,
-        is_drum=part.is_drum,
-        name=part.name,
-        starts=starts,
-        ends=ends,
-        pitches=part.pitches.astype(np.int32),
-        velocities=part.velocities.astype(np.int32),
+def _instruments(reading: Reading, ticks_per_quarter: int) -> tuple[Instrument, ...]:
+    starts, ends, pitches, velocities = reading.notes
+    columns = (
+        *quantize(starts, ends, ticks_per_quarter),
+        pitches.astype(np.int32),
+        velocities.astype(np.int32),
     )
+    instruments, first = [], 0
+    for part in reading.parts:
+        last = first + part.num_notes
+        notes = (column[first:last] for column in columns)
+        instruments.append(Instrument(part.program, part.is_drum, part.name, *notes))
+        first = last
+    return tuple(instruments)

@@ -250,8 +250,7 @@ def both_ways(data):
     found = [midi_symusic.read_with_symusic(chunks, 32_768),
              midi_events.read_events(chunks, songs.MAX_NOTES, 32_768)]  # fmt: skip
     return [
-        [(part.program, part.is_drum, part.name, sorted(zip(
-            *(column.tolist() for column in part[3:]), strict=True))) for part in each.parts]
+        (each.parts, sorted(zip(*(column.tolist() for column in each.notes), strict=True)))
         for each in found
     ]  # fmt: skip
 
