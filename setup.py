@@ -51,6 +51,7 @@ setup(
         "serving": ["tensorflow-serving-api>=2.21"],  # gRPC: REST needs none of it
         "test": [
             "ipykernel>=6.29",
+            "mido>=1.3",  # finds the same notes
             "muspy>=0.5",  # measures the same statistics
             "nbclient>=0.10",
             "nbformat>=5.10",

@@ -45,9 +45,15 @@ def causes(data):
     """Returns what in a file's events the two readers are known to take differently."""
     import mido
 
-    from magenta_vae.music.songs import bare_midi
+    from magenta_vae.music import midi_chunks, midi_events
+    from magenta_vae.music.midi_chunks import bare_midi
+    from magenta_vae.music.songs import MAX_BARS, MAX_NOTES
 
     found = set()
+    reading = midi_events.read_events(midi_chunks.read_chunks(data), MAX_NOTES, MAX_BARS * 4)
+    if reading.num_rhythm_parts:
+        found.add("a rhythm part off channel 10: note_seq reads a melody")
+    changed, playing = collections.defaultdict(set), collections.defaultdict(set)
     for number, track in enumerate(
         mido.MidiFile(file=io.BytesIO(bare_midi(data)), clip=True).tracks
     ):
@@ -61,8 +67,10 @@ def causes(data):
                     found.add("a program change under a note: symusic takes the program at its "
                               "start, note_seq at its end")  # fmt: skip
                 programs[event.channel] = event.program
+                changed[event.channel].add(number)
             elif event.type in ("note_on", "note_off"):
                 notes = sounding.setdefault((event.channel, event.note), [])
+                playing[event.channel].add(number)
                 if event.type == "note_on" and event.velocity:
                     notes.append(tick)
                     if len(notes) > 1:
@@ -72,6 +80,11 @@ def causes(data):
                     if tick in notes:
                         found.add("a note of no length: a step in symusic, none in note_seq")
                     notes.pop(0)
+        if any(sounding.values()):
+            found.add("a note that is never let go: it lasts to the end of its track, note_seq "
+                      "has none")  # fmt: skip
+    if any(len(changed[channel] | playing[channel]) > 1 for channel in changed):
+        found.add("a program that is told in another track: note_seq does not see it")
     return found
 
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from magenta_vae.data import descriptions, parts, records, shards, sources, workers
 from magenta_vae.data.settings import Settings, num_steps, settings_of
 from magenta_vae.data.shards import NUM_BUCKETS, SPLITS
-from magenta_vae.data.sources import find_files
+from magenta_vae.data.sources import SECONDS_PER_FILE, find_files
 from magenta_vae.data.verdicts import Verdict, count_verdicts, examine, failed
 from magenta_vae.music.files import require_new_folder
 
@@ -27,7 +27,6 @@ __all__ = [
     "Settings", "build", "examine", "find_files", "num_steps", "settings_of",
 ]  # fmt: skip
 
-SECONDS_PER_FILE = 60.0  # Of 1,500 real songs tried none takes one.
 MEMORY_MB_PER_FILE = 2048
 SONGS_PER_PART = 512
 PART_BYTES = 2**25
@@ -56,7 +55,7 @@ def build(
         num_workers: processes, by default one a core.
         explain: is given a line for every song, in the order of `files`.
         seconds_per_file, memory_mb_per_file: what one song may take to read; beyond it the song
-            is dropped.
+            is dropped. So many seconds may pass until an archive gives its next song.
         prepare: what every worker process begins with; see `Workers`.
 
     Raises:
@@ -81,7 +80,8 @@ def build(
     with work.locked(), _explaining_how_to_go_on(work.directory):
         num_done = work.begin(job, map(_stat, files))
         with workers.Workers(num_workers or _num_cores(), *options) as pool:
-            counts = _examine_all(files, work, settings, pool, num_done, explain)
+            songs = itertools.islice(sources.read_sources(files, seconds_per_file), num_done, None)
+            counts = _examine_all(files, songs, work, settings, pool, num_done, explain)
             counted_shards = _merge(work, settings, pool)
         try:
             description = descriptions.describe(settings, counts, counted_shards)
@@ -94,12 +94,11 @@ def build(
     return description
 
 
-def _examine_all(files, work, settings: Settings, pool, num_done: int, explain) -> dict:
+def _examine_all(files, songs, work, settings: Settings, pool, num_done: int, explain) -> dict:
     """Writes the parts that are not done yet; returns the counts of all songs."""
     is_listed = not any(map(sources.has_several_songs, files))
-    remaining = itertools.islice(sources.read_sources(files), num_done, None)
     done = (Verdict(*each) for each in itertools.islice(work.read_verdicts(), num_done))
-    tasks = ((source, settings) for source in remaining)
+    tasks = ((source, settings) for source in songs)
     examined = _written(pool.map(examine, tasks, failed), work)
     progress = tqdm(
         itertools.chain(done, examined),

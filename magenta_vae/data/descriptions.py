@@ -47,6 +47,7 @@ def table(counts: dict) -> str:
     rows = [("files read", counts["files_read"])]
     for reason, number in counts["files_dropped"].items():
         rows.append((f"  dropped: {reason}", number))
+    rows += [(f"  {what}", number) for what, number in counts.get("taken", {}).items()]
     rows += [
         ("windows cut", counts["windows_cut"]),
         ("  dropped by the rests rule", counts["windows_dropped_rests"]),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from magenta_vae.music import readers, songs, tokens
+from magenta_vae.music import metres, readers, songs, tokens
 from magenta_vae.music import tracks as track_values
 
 
@@ -20,6 +20,9 @@ class Settings:
         max_rest_steps: the longest run of rests allowed in any track of a window.
         eval_fraction: the share of songs that are held out, by a hash of their bytes.
         reader: what reads MIDI, one of `readers.MIDI_READERS`.
+        taken_as_4_4: metres that files are taken to be in 4/4 for, such as "1/4" where every beat
+            is given a bar of its own, or "2/4" and "2/2", half and whole bars of 4/4. The paper's
+            rule, that a song in another metre is dropped, is none.
     """
 
     tracks: Sequence[tokens.Vocabulary]
@@ -27,8 +30,16 @@ class Settings:
     max_rest_steps: int = songs.STEPS_PER_BAR  # paper, Dataset: "at most a single bar"
     eval_fraction: float = 0.1  # The paper does not say.
     reader: str = "symusic"
+    taken_as_4_4: Sequence[str] = ()
 
     def __post_init__(self):
+        try:
+            _ = self.accepted_metres
+        except (AttributeError, ValueError) as error:
+            raise ValueError(
+                "taken_as_4_4 must be a list of metres whose bars make up bars of 4/4, as in "
+                f"('1/4', '2/4'). Received: taken_as_4_4={self.taken_as_4_4!r}."
+            ) from error
         if not self.tracks:
             raise ValueError("tracks must name at least one vocabulary. Received: none.")
         if not isinstance(self.num_bars, int) or self.num_bars < 1:
@@ -60,9 +71,16 @@ class Settings:
         """The smallest integer that holds every class."""
         return np.min_scalar_type(max(tokens.num_classes(self.tracks)) - 1)
 
+    @property
+    def accepted_metres(self) -> frozenset[metres.Metre]:
+        """The metres that are taken as 4/4, beside 4/4 itself."""
+        return frozenset(map(metres.parse_name, self.taken_as_4_4))
+
     def describe(self) -> dict:
-        """Returns the settings as JSON values."""
+        """Returns the settings as JSON values, `taken_as_4_4` only where it holds something."""
         described = dataclasses.asdict(self)
+        if not self.taken_as_4_4:  # As versions wrote it that did not know the rule.
+            del described["taken_as_4_4"]
         described["tracks"] = track_values.describe(self.tracks)
         return json.loads(json.dumps(described))
 

@@ -1,24 +1,17 @@
 """Inputs of a data set -> the songs in them, one after another, archives and records included."""
 
 import glob
-import gzip
 import os
-import tarfile
-import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from magenta_vae.data import records
-from magenta_vae.music import note_sequences, readers, songs
-from magenta_vae.music.songs import MAX_FILE_BYTES, Song, SongError
+from magenta_vae.data import archives, records
+from magenta_vae.music import note_sequences, packing, readers, songs
+from magenta_vae.music.songs import Song, SongError
 
-ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 RECORDS = ".tfrecord"  # Also within a name: `songs.tfrecord-00000-of-00010`.
-
-# Collections of MIDI files shrink to a fifth; what grows a hundred times is made to harm.
-MAX_GROWTH = 100
-MIN_UNPACKED_BYTES = 2**30
+SECONDS_PER_FILE = 60.0  # Of 1,500 real songs tried none takes one.
 
 
 class Source(NamedTuple):
@@ -37,10 +30,14 @@ class Source(NamedTuple):
     error: SongError | None = None
 
     def read(self) -> bytes:
-        """Returns the bytes of the song. Raises `SongError` with the reason where that fails."""
+        """Returns the bytes of the song, unpacked where it is compressed by itself.
+
+        Raises `SongError` with the reason where that fails.
+        """
         if self.error is not None:
             raise self.error
-        return songs.read_bytes(self.name) if self.data is None else self.data
+        data = songs.read_bytes(self.name) if self.data is None else self.data
+        return data if self.is_record else packing.unpack(data)
 
     def parse(self, data: bytes, reader: str) -> Song:
         """Returns the song of these bytes. Raises `SongError` with the reason where that fails."""
@@ -52,47 +49,41 @@ class Source(NamedTuple):
 def find_files(inputs: Sequence[str]) -> list[str]:
     """Returns the files of folders (at any depth), globs and single paths, sorted, each once.
 
-    Of a folder those are taken whose names say that they are music, archives or records.
+    Of a folder those are taken whose names say that they are music, archives or records, whether
+    they can be read or not; each real folder is searched once, however many links lead to it.
 
     Raises `FileNotFoundError` for an input that yields none.
     """
     found: set[str] = set()
     for name in inputs:
-        # Brackets in the name of what exists are no choice of letters.
-        pattern = glob.escape(name) if os.path.exists(name) else name
         if os.path.isdir(name):
-            pattern = os.path.join(pattern, "**")
-        paths = [path for path in glob.iglob(pattern, recursive=True) if os.path.isfile(path)]
-        if os.path.isdir(name):
-            paths = [path for path in paths if _is_music(path) or _opener(path)]
+            paths = [path for path in _walk(name) if _is_song(path) or os.path.isdir(path)]
+        elif os.path.lexists(name):  # Brackets in the name of what exists are no choice of letters.
+            paths = [name]
+        else:
+            paths = [path for path in _glob(name) if not os.path.isdir(path)]
         if not paths:
             raise FileNotFoundError(
                 f"--input={name} names no MIDI file, nor other music: expected "
-                f"{', '.join((*readers.EXTENSIONS, *ARCHIVES, RECORDS))}."
+                f"{', '.join((*readers.EXTENSIONS, *archives.ARCHIVES, RECORDS))}."
             )
         found.update(paths)
     return sorted(found)
 
 
-def read_sources(files: Sequence[str]) -> Iterator[Source]:
-    """Yields every song of files, in their order. What cannot be opened becomes a source too."""
+def read_sources(files: Sequence[str], seconds: float = SECONDS_PER_FILE) -> Iterator[Source]:
+    """Yields every song of files, in their order. What cannot be opened becomes a source too.
+
+    Args:
+        files: paths as `find_files` gives them.
+        seconds: how long it may take to unpack the next song of an archive.
+    """
     for path in files:
         opener = _opener(path)
         if opener is None:
             yield Source(path)
-            continue
-        try:
-            yield from opener(path)
-        except SongError as error:
-            yield Source(path, error=error)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            yield Source(path, error=SongError("cannot be opened", reason))
-        # What the standard library meets in a damaged archive, or finds that it cannot unpack.
-        except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
-            yield Source(path, error=SongError("damaged archive", str(error)))
-        except (ValueError, RuntimeError, NotImplementedError) as error:
-            yield Source(path, error=SongError("damaged archive", str(error)))
+        else:
+            yield from opener(path, seconds)
 
 
 def has_several_songs(path: str) -> bool:
@@ -100,91 +91,68 @@ def has_several_songs(path: str) -> bool:
     return _opener(path) is not None
 
 
-def _is_music(name: str) -> bool:
-    base = os.path.basename(name)
-    # macOS puts a "._song.mid" that is no song beside each file of an archive.
-    return base.lower().endswith(readers.EXTENSIONS) and not base.startswith("._")
+def _is_song(path: str) -> bool:
+    return archives.is_music(path) or has_several_songs(path)
 
 
-def _opener(path: str) -> Callable[[str], Iterator[Source]] | None:
-    name = os.path.basename(path).lower()
-    if RECORDS in name:
+def _walk(folder: str) -> Iterator[str]:
+    """Yields what is in a folder at any depth, but folders: those only that cannot be opened.
+
+    Links to folders are followed after the folders that are there, and only to new ones.
+    """
+    seen: set[tuple[int, int]] = set()
+    real, links = [folder], []
+    while real or links:
+        path = real.pop() if real else links.pop(0)
+        try:
+            status = os.stat(path)
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(path) as entries:
+                for entry in sorted(entries, key=lambda entry: entry.name):
+                    if os.path.isdir(entry.path):  # Unlike the entry's own: no error of links.
+                        (links if entry.is_symlink() else real).append(entry.path)
+                    else:
+                        yield entry.path
+        except OSError:
+            yield path  # Whoever reads it is told why not.
+
+
+def _glob(pattern: str) -> Iterator[str]:
+    """Yields the paths of a pattern; `**` stands for folders at any depth, each real one once."""
+    if pattern.endswith(os.sep + "**"):
+        pattern = os.path.join(pattern, "*")
+    before, recursive, after = pattern.partition("**" + os.sep)
+    if not recursive or os.path.basename(before):
+        yield from glob.iglob(pattern, recursive=False)
+        return
+    for folder in glob.iglob(before) if before else [os.curdir]:
+        inside = {os.path.dirname(path) for path in _walk(folder)} | {os.path.normpath(folder)}
+        for each in sorted(inside):
+            yield from _glob(os.path.join(glob.escape(each), after))
+
+
+def _opener(path: str) -> Callable[[str, float], Iterator[Source]] | None:
+    name = os.path.basename(path)
+    if RECORDS in name.lower():
         return _open_records
-    if name.endswith(".zip"):
-        return _open_zip
-    return _open_tar if name.endswith(ARCHIVES) else None
+    return _open_archive if archives.is_archive(name) else None
 
 
-def _open_records(path: str) -> Iterator[Source]:
-    for index, record in enumerate(records.read_records(path)):
-        yield Source(f"{path}/{index}", record, is_record=True)
+def _open_records(path: str, _: float) -> Iterator[Source]:
+    try:
+        songs.check_file(path)
+        for index, record in enumerate(records.read_records(path)):
+            yield Source(f"{path}/{index}", record, is_record=True)
+    except SongError as error:
+        yield Source(path, error=error)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = "cannot be opened" if getattr(error, "errno", None) else "damaged records"
+        yield Source(path, error=SongError(reason, getattr(error, "strerror", "") or str(error)))
 
 
-def _open_zip(path: str) -> Iterator[Source]:
-    left = _max_unpacked_bytes(path)
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            if member.is_dir() or not _is_music(member.filename):
-                continue
-            name = f"{path}/{member.filename}"
-            try:
-                with archive.open(member) as file:
-                    data = file.read(min(MAX_FILE_BYTES, left) + 1)
-            except Exception as error:  # Each way of packing has errors of its own.
-                # Another member may be sound.
-                yield Source(name, error=SongError("damaged archive", str(error)))
-                continue
-            left -= len(data)
-            _check_unpacked(path, left)
-            yield _member(name, data)
-
-
-def _open_tar(path: str) -> Iterator[Source]:
-    with open(path, "rb") as file:
-        is_compressed = file.read(2) == b"\x1f\x8b"
-    with (
-        gzip.open(path) if is_compressed else open(path, "rb") as file,
-        tarfile.open(fileobj=_Bounded(file, path), mode="r:") as archive,
-    ):
-        while (member := archive.next()) is not None:
-            archive.members = []  # It would keep them all.
-            if member.isreg() and _is_music(member.name):
-                data = archive.extractfile(member).read(MAX_FILE_BYTES + 1)
-                yield _member(f"{path}/{member.name}", data)
-
-
-def _member(name: str, data: bytes) -> Source:
-    if len(data) > MAX_FILE_BYTES:
-        return Source(name, error=SongError("file too large", f"at most {MAX_FILE_BYTES:,} bytes"))
-    return Source(name, data)
-
-
-def _max_unpacked_bytes(path: str) -> int:
-    return max(MAX_GROWTH * os.path.getsize(path), MIN_UNPACKED_BYTES)
-
-
-def _check_unpacked(path: str, left: int) -> None:
-    if left < 0:
-        most = _max_unpacked_bytes(path)
-        raise SongError("archive too large", f"expected at most {most:,} bytes when unpacked")
-
-
-class _Bounded:
-    """A file that is not read beyond what an archive of its size may hold, nor too much at once."""
-
-    def __init__(self, file, path: str):
-        self._file, self._path = file, path
-        self._max_bytes = _max_unpacked_bytes(path)
-
-    def read(self, size: int) -> bytes:
-        if not 0 <= size <= MAX_FILE_BYTES + 1:
-            raise SongError("damaged archive", f"it claims a header of {size:,} bytes")
-        _check_unpacked(self._path, self._max_bytes - self.tell() - size)
-        return self._file.read(size)
-
-    def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
-        _check_unpacked(self._path, self._max_bytes - position)
-        return self._file.seek(position, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
+def _open_archive(path: str, seconds: float) -> Iterator[Source]:
+    for name, data in archives.read_archive(path, seconds):
+        is_error = isinstance(data, SongError)
+        yield Source(name, error=data) if is_error else Source(name, data)

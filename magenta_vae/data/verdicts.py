@@ -2,7 +2,7 @@
 
 import collections
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from magenta_vae.data.settings import Settings
 from magenta_vae.data.sources import Source
 from magenta_vae.music import songs, windows
 
+AS_4_4, AS_DRUMS = "taken as 4/4", "parts taken as drums"  # Files; parts off channel 10.
 CRASHED, SLOW, GREEDY = "crashed the reader", "too slow", "too much memory"
 
 
@@ -23,6 +24,7 @@ class Verdict(NamedTuple):
         reason, detail: the rule that dropped it and how, both empty where it was used.
         split: `train` or `eval`.
         num_cut, num_dropped_rests: windows cut, and those of them the rests rule dropped.
+        taken: (what, how often) the song was taken for by a rule: `AS_4_4`, `AS_DRUMS`.
         rows: [windows, row_size] tokens of those that remain, each once.
     """
 
@@ -32,15 +34,19 @@ class Verdict(NamedTuple):
     split: str
     num_cut: int
     num_dropped_rests: int
+    taken: Sequence[tuple[str, int]] = ()
     rows: np.ndarray | None = None
 
     def __str__(self) -> str:
         if self.reason:
-            return f"{self.name}: dropped, {self.reason}" + (f": {self.detail}" * bool(self.detail))
-        return (
-            f"{self.name}: used for {self.split}, {self.num_cut} windows cut, "
-            f"{self.num_dropped_rests} of them dropped by the rests rule"
-        )
+            fate = f"dropped, {self.reason}" + f": {self.detail}" * bool(self.detail)
+        else:
+            fate = (
+                f"used for {self.split}, {self.num_cut} windows cut, "
+                f"{self.num_dropped_rests} of them dropped by the rests rule"
+            )
+        taken = "".join(f"; {what}: {number}" for what, number in self.taken)
+        return _printable(f"{self.name}: {fate}{taken}")
 
 
 def examine(source: Source | str, settings: Settings) -> Verdict:
@@ -49,18 +55,20 @@ def examine(source: Source | str, settings: Settings) -> Verdict:
     cut = dropped_rests = 0
     rows = []
     split = ""
+    taken: list[tuple[str, int]] = []
 
     def dropped(reason: str, detail: str) -> Verdict:
-        return Verdict(source.name, reason, detail, split, cut, dropped_rests)
+        return Verdict(source.name, reason, detail, split, cut, dropped_rests, taken)
 
     try:
         data = source.read()
         split = split_of(data, settings.eval_fraction)
+        read = source.parse(data, settings.reader)
+        song = windows.in_common_time(read, settings.accepted_metres)
+        counts = (AS_4_4, int(song is not read)), (AS_DRUMS, song.num_rhythm_parts)
+        taken += [(what, number) for what, number in counts if number]
         for part in windows.song_windows(
-            source.parse(data, settings.reader),
-            settings.tracks,
-            settings.num_bars,
-            settings.max_rest_steps,
+            song, settings.tracks, settings.num_bars, settings.max_rest_steps
         ):
             cut += part.num_cut
             dropped_rests += part.num_cut - len(part.tokens)
@@ -76,7 +84,7 @@ def examine(source: Source | str, settings: Settings) -> Verdict:
     except Exception as error:  # One file never ends a build; an unforeseen one is counted too.
         cut = dropped_rests = 0
         return dropped(CRASHED, f"{type(error).__name__}: {error}")
-    return Verdict(source.name, "", "", split, cut, dropped_rests, unique)
+    return Verdict(source.name, "", "", split, cut, dropped_rests, taken, unique)
 
 
 def split_of(midi: bytes, eval_fraction: float) -> str:
@@ -92,18 +100,26 @@ def failed(task: tuple[Source, Settings], reason: str) -> Verdict:
 
 
 def count_verdicts(verdicts: Iterable[Verdict]) -> dict:
-    """Returns what the verdicts add to the counts of a data set."""
+    """Returns what verdicts add to the counts of a data set, `taken` only where there is any."""
     dropped: collections.Counter = collections.Counter()
+    taken: collections.Counter = collections.Counter()
     read = cut = dropped_rests = 0
     for verdict in verdicts:
         read += 1
         cut += verdict.num_cut
         dropped_rests += verdict.num_dropped_rests
+        taken.update(dict(verdict.taken))
         if verdict.reason:
             dropped[verdict.reason] += 1
-    return {
+    counts = {
         "files_read": read,
         "files_dropped": dict(sorted(dropped.items())),
         "windows_cut": cut,
         "windows_dropped_rests": dropped_rests,
     }
+    return counts | ({"taken": dict(sorted(taken.items()))} if taken else {})
+
+
+def _printable(text: str) -> str:
+    """Returns a line that a terminal prints as it is: names may hold newlines and escapes."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)

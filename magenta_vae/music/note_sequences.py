@@ -10,18 +10,20 @@ import pretty_midi
 from google.protobuf.message import DecodeError
 from note_seq.protobuf import music_pb2
 
-from magenta_vae.music import files
+from magenta_vae.music import files, metres
+from magenta_vae.music.midi_chunks import bare_midi
 from magenta_vae.music.songs import (
+    MAX_BARS,
     STEPS_PER_BAR,
     STEPS_PER_QUARTER,
     Instrument,
     Song,
     SongError,
-    bare_midi,
     check_bars,
     check_num_notes,
     quantize,
     read_song,
+    settle_metre,
 )
 
 DEFAULT_QPM = 120.0
@@ -50,8 +52,9 @@ def song_to_note_sequence(song: Song) -> music_pb2.NoteSequence:
     tempos = _tempo_map(song.tempos)
     for _, seconds, qpm in tempos:
         sequence.tempos.add(time=seconds, qpm=qpm)
-    for numerator, denominator in song.time_signatures or [(4, 4)]:
-        sequence.time_signatures.add(numerator=numerator, denominator=denominator)
+    for step, (numerator, denominator) in _placed_signatures(song):
+        seconds = float(_steps_to_seconds(np.array(step), tempos)) if step else 0.0
+        sequence.time_signatures.add(time=seconds, numerator=numerator, denominator=denominator)
     for index, part in enumerate(song.instruments):
         sequence.instrument_infos.add(instrument=index, name=part.name)
         add_notes(
@@ -109,7 +112,7 @@ def note_sequence_to_song(sequence: music_pb2.NoteSequence) -> Song:
     velocities = np.array([note.velocity for note in sequence.notes], np.int32)
     if pitches.min() < 0 or pitches.max() > 127:
         raise SongError("not a pitch", f"expected 0-127, found {pitches.min()}-{pitches.max()}")
-    return Song(
+    song = Song(
         instruments=tuple(
             Instrument(
                 program=program,
@@ -124,7 +127,9 @@ def note_sequence_to_song(sequence: music_pb2.NoteSequence) -> Song:
         ),
         time_signatures=tuple((s.numerator, s.denominator) for s in sequence.time_signatures),
         tempos=(),
+        signature_steps=_signature_steps(sequence),
     )
+    return settle_metre(song)
 
 
 def empty_note_sequence(qpm: float = DEFAULT_QPM, num_steps: int = 0) -> music_pb2.NoteSequence:
@@ -276,6 +281,25 @@ def _seconds_of_step(sequence: music_pb2.NoteSequence, step: int) -> float:
     steps = _seconds_to_quarters(np.array(times), sequence.tempos) * STEPS_PER_QUARTER
     changes = _tempo_map(zip(steps.tolist(), qpms, strict=True))
     return float(_steps_to_seconds(np.array(step), changes))
+
+
+def _placed_signatures(song: Song) -> list[metres.Signature]:
+    """Returns the time signatures of a song with their steps, at least one.
+
+    Of those that stand nobody knows where, other metres come last: they are not to be replaced.
+    """
+    if song.signatures is None:
+        ordered = sorted(song.time_signatures, key=lambda metre: metre != metres.COMMON_TIME)
+        return [metres.Signature(0, metre) for metre in ordered]
+    return song.signatures or [metres.Signature(0, metres.COMMON_TIME)]
+
+
+def _signature_steps(sequence: music_pb2.NoteSequence) -> tuple[int, ...]:
+    """Returns the step nearest to each time signature."""
+    seconds = np.array([signature.time for signature in sequence.time_signatures], np.float64)
+    steps = _seconds_to_quarters(seconds, sequence.tempos) * STEPS_PER_QUARTER
+    bound = MAX_BARS * STEPS_PER_BAR
+    return tuple(np.floor(np.clip(np.nan_to_num(steps), 0, bound) + 0.5).astype(int).tolist())
 
 
 def _note_steps(sequence: music_pb2.NoteSequence) -> tuple[np.ndarray, np.ndarray]:

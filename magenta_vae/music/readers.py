@@ -2,7 +2,7 @@
 
 import os
 
-from magenta_vae.music import note_sequences, scores, songs
+from magenta_vae.music import note_sequences, packing, scores, songs
 from magenta_vae.music.songs import Song
 
 # What reads MIDI. `benchmarks/compare_readers.py` shows where they differ, and why.
@@ -14,7 +14,7 @@ EXTENSIONS = (".mid", ".midi", ".kar", ".rmi", ".musicxml", ".mxl", ".xml")
 
 
 def parse_music(data: bytes, reader: str = "symusic") -> Song:
-    """Parses MIDI, MIDI in RIFF (RMI) or MusicXML, told by its first bytes.
+    """Parses MIDI, MIDI in RIFF (RMI) or MusicXML, compressed or not, told by its first bytes.
 
     Args:
         data: the bytes of a file.
@@ -23,6 +23,7 @@ def parse_music(data: bytes, reader: str = "symusic") -> Song:
     Raises:
         SongError: where that fails, with the reason.
     """
+    data = packing.unpack(data)
     if scores.is_musicxml(data):
         return scores.parse_musicxml(data)
     return MIDI_READERS[reader](data)

@@ -5,36 +5,26 @@ A `Song` is what the rest of the package reads: every note of a file on the grid
 """
 
 import os
+import stat
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
-import symusic
+
+from magenta_vae.music import metres
+from magenta_vae.music.errors import SongError
+from magenta_vae.music.midi_chunks import Reading, read_chunks
+from magenta_vae.music.midi_events import read_events
+from magenta_vae.music.midi_symusic import read_with_symusic
 
 STEPS_PER_QUARTER = 4
-STEPS_PER_BAR = 16  # paper, Dataset: "sixteen notes per bar"
+STEPS_PER_BAR = metres.STEPS_PER_WHOLE
 
 # Bounds, checked before anything is sized from what a file claims. The longest of 2,700 real files
 # tried has 1,600 bars; a single stray event can claim millions.
 MAX_FILE_BYTES = 16 * 2**20
 MAX_NOTES = 250_000
 MAX_BARS = 8_192
-
-
-class SongError(ValueError):
-    """A file or NoteSequence that cannot be used.
-
-    Attributes:
-        reason: the rule it breaks, from a small fixed set: what the counts are keyed by.
-        detail: what was expected and what was found.
-    """
-
-    def __init__(self, reason: str, detail: str = ""):
-        super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason = reason
-        self.detail = detail
-
-    def __reduce__(self):  # Pickled whole on its way back from a worker process.
-        return (SongError, (self.reason, self.detail))
 
 
 class Instrument(NamedTuple):
@@ -56,17 +46,32 @@ class Song(NamedTuple):
     """The instruments of one file, its time signatures in order, and its tempo map.
 
     `tempos` holds (step, quarters per minute), a float step: a tempo may change off the grid.
+    `signature_steps` holds the step of each time signature, nothing where that is not known.
+    `num_rhythm_parts` counts the drums that are not on channel 10 of a MIDI file.
     """
 
     instruments: tuple[Instrument, ...]
-    time_signatures: tuple[tuple[int, int], ...]
+    time_signatures: tuple[metres.Metre, ...]
     tempos: tuple[tuple[float, float], ...]
+    signature_steps: tuple[int, ...] = ()
+    num_rhythm_parts: int = 0
+
+    @property
+    def signatures(self) -> list[metres.Signature] | None:
+        """The time signatures with their steps, None where these are not known."""
+        if len(self.signature_steps) != len(self.time_signatures):
+            return None
+        return list(map(metres.Signature, self.signature_steps, self.time_signatures))
+
+    @property
+    def num_steps(self) -> int:
+        """Steps from the start of the file to where its last note ends."""
+        return max((int(part.ends.max()) for part in self.instruments), default=0)
 
     @property
     def num_bars(self) -> int:
         """Bars from the start of the file to the one in which its last note ends."""
-        last = max((int(part.ends.max()) for part in self.instruments), default=0)
-        return -(-last // STEPS_PER_BAR)
+        return -(-self.num_steps // STEPS_PER_BAR)
 
 
 def read_song(path: str | os.PathLike) -> Song:
@@ -77,6 +82,7 @@ def read_song(path: str | os.PathLike) -> Song:
 def read_bytes(path: str | os.PathLike) -> bytes:
     """Reads a file of bounded size. Raises `SongError` with the reason where it cannot be read."""
     try:
+        check_file(path)
         num_bytes = os.path.getsize(path)
         if num_bytes > MAX_FILE_BYTES:
             raise SongError(
@@ -88,69 +94,74 @@ def read_bytes(path: str | os.PathLike) -> bytes:
         raise SongError("cannot be opened", error.strerror or str(error)) from error
 
 
+def check_file(path: str | os.PathLike) -> None:
+    """Raises `SongError` for what is no file, but a pipe or a device: reading it may never end.
+
+    Raises `OSError` where nothing is there.
+    """
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # A folder says so when it is opened.
+        kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+        raise SongError("not a file", f"found {kinds.get(stat.S_IFMT(mode), 'a device')}")
+
+
 def parse_song(midi: bytes) -> Song:
     """Parses the bytes of a MIDI file. Raises `SongError` with the reason where that fails."""
-    midi = bare_midi(midi)
-    try:
-        score = symusic.Score.from_midi(midi)
-    except Exception as error:  # symusic raises whatever its parser met, RuntimeError most of all.
-        raise SongError("damaged MIDI", " ".join(str(error).split())) from error
-    num_notes = sum(len(track.notes) for track in score.tracks)
-    check_num_notes(num_notes)
-    tracks = [(track, track.notes.numpy()) for track in score.tracks if len(track.notes)]
-    # A tick beyond 32 bits comes back negative.
-    first_tick = min(int(n["time"].min()) for _, n in tracks)
-    last_tick = max(int((n["time"].astype(np.int64) + n["duration"]).max()) for _, n in tracks)
-    check_bars(first_tick / score.tpq / 4, last_tick / score.tpq / 4)
-    return Song(
-        instruments=tuple(_instrument(track, notes, score.tpq) for track, notes in tracks),
-        time_signatures=tuple((s.numerator, s.denominator) for s in score.time_signatures),
+    chunks = read_chunks(midi)
+    max_quarters = MAX_BARS * STEPS_PER_BAR // STEPS_PER_QUARTER
+    reading = read_with_symusic(chunks, max_quarters)
+    if reading is None:
+        reading = read_events(chunks, MAX_NOTES, max_quarters)
+    check_num_notes(len(reading.notes.starts))
+    division = chunks.ticks_per_quarter
+    first_tick, last_tick = int(reading.notes.starts.min()), int(reading.notes.ends.max())
+    check_bars(first_tick / division / 4, last_tick / division / 4)
+    song = Song(
+        instruments=_instruments(reading, division),
+        time_signatures=tuple((n, d) for _, n, d in reading.time_signatures),
         tempos=tuple(
-            (tempo.time / score.tpq * STEPS_PER_QUARTER, tempo.qpm)
-            for tempo in score.tempos
-            if 0 < tempo.qpm < float("inf")
+            (tick / division * STEPS_PER_QUARTER, qpm)
+            for tick, qpm in reading.tempos
+            if 0 < qpm < float("inf")
         ),
+        signature_steps=tuple(
+            nearest_steps([tick for tick, *_ in reading.time_signatures], division).tolist()
+        ),
+        num_rhythm_parts=reading.num_rhythm_parts,
     )
+    return settle_metre(song)
 
 
-def bare_midi(midi: bytes) -> bytes:
-    """Returns a MIDI file out of its RIFF container (RMI), where it is in one, its header checked.
+def settle_metre(song: Song, accepted: Collection[metres.Metre] = (metres.COMMON_TIME,)) -> Song:
+    """Returns a song without the time signatures that no bar stands under.
 
-    Raises `SongError` for what is not counted in beats, in words a musician understands.
+    A pick-up that is written as a short bar before one of the accepted metres is put at the end of
+    a whole bar. Where it is not known where the signatures stand, the song is left as it is.
     """
-    if midi[:4] == b"RIFF" and midi[8:12] == b"RMID":
-        midi = _riff_data(midi)
-    _check_header(midi)
-    return midi
-
-
-def _riff_data(riff: bytes) -> bytes:
-    """Returns the `data` chunk of a RIFF file: (name, 32-bit size, contents to an even length)."""
-    at = 12
-    while at + 8 <= len(riff):
-        size = int.from_bytes(riff[at + 4 : at + 8], "little")
-        if riff[at : at + 4] == b"data":
-            return riff[at + 8 : at + 8 + size]
-        at += 8 + size + size % 2
-    raise SongError("not MIDI", "a RIFF container (RMI) without a data chunk")
-
-
-def _check_header(midi: bytes) -> None:
-    if not midi:
-        raise SongError("empty file")
-    if midi[:4] != b"MThd" or len(midi) < 14:
-        raise SongError(
-            "not MIDI", f"expected a 14-byte header that begins with MThd, found {midi[:4]!r}"
-        )
-    midi_format, num_tracks, division = (
-        int.from_bytes(midi[at : at + 2], "big") for at in (8, 10, 12)
+    if song.signatures is None:
+        return song
+    signatures, shift = metres.settle(song.signatures, song.num_steps, accepted)
+    if not shift and len(signatures) == len(song.time_signatures):
+        return song
+    moved = move_song(song, shift)
+    return moved._replace(
+        time_signatures=tuple(each.metre for each in signatures),
+        signature_steps=tuple(each.step for each in signatures),
     )
-    if division & 0x8000:
-        raise SongError("no beats", "SMPTE time division: the file counts frames, not beats")
-    if division == 0:
-        raise SongError("no beats", "expected a time division above 0, found 0")
-    if midi_format == 2 and num_tracks > 1:
-        raise SongError("format 2", "independent songs in one file, without a common time line")
+
+
+def move_song(song: Song, steps: int) -> Song:
+    """Returns a song so many steps later."""
+    if not steps:
+        return song
+    return song._replace(
+        instruments=tuple(
+            part._replace(starts=part.starts + steps, ends=part.ends + steps)
+            for part in song.instruments
+        ),
+        tempos=tuple((step + steps if step else step, qpm) for step, qpm in song.tempos),
+        signature_steps=tuple(step + steps for step in song.signature_steps),
+    )
 
 
 def check_num_notes(num_notes: int) -> None:
@@ -169,27 +180,30 @@ def check_bars(first: float, last: float) -> None:
         raise SongError("too long", f"at most {MAX_BARS:,} bars, found a note in bar {last:,.0f}")
 
 
-def _instrument(track, notes: dict[str, np.ndarray], ticks_per_quarter: int) -> Instrument:
-    starts, ends = quantize(
-        notes["time"], notes["time"].astype(np.int64) + notes["duration"], ticks_per_quarter
-    )
-    return Instrument(
-        program=int(track.program),
-        is_drum=bool(track.is_drum),
-        name=track.name,
-        starts=starts,
-        ends=ends,
-        pitches=notes["pitch"].astype(np.int32),
-        velocities=notes["velocity"].astype(np.int32),
-    )
-
-
 def quantize(start_ticks, end_ticks, ticks_per_quarter: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns the nearest steps, ties up, and at least one step a note: int32 [notes]."""
+    starts = nearest_steps(start_ticks, ticks_per_quarter)
+    ends = np.maximum(nearest_steps(end_ticks, ticks_per_quarter), starts + 1)
+    return starts.astype(np.int32), ends.astype(np.int32)
 
-    def nearest(ticks):
-        ticks = np.asarray(ticks, np.int64)
-        return (2 * STEPS_PER_QUARTER * ticks + ticks_per_quarter) // (2 * ticks_per_quarter)
 
-    starts = nearest(start_ticks)
-    return starts.astype(np.int32), np.maximum(nearest(end_ticks), starts + 1).astype(np.int32)
+def nearest_steps(ticks, ticks_per_quarter: int) -> np.ndarray:
+    """Returns the nearest steps, ties up: int64, as `ticks`."""
+    ticks = np.asarray(ticks, np.int64)
+    return (2 * STEPS_PER_QUARTER * ticks + ticks_per_quarter) // (2 * ticks_per_quarter)
+
+
+def _instruments(reading: Reading, ticks_per_quarter: int) -> tuple[Instrument, ...]:
+    starts, ends, pitches, velocities = reading.notes
+    columns = (
+        *quantize(starts, ends, ticks_per_quarter),
+        pitches.astype(np.int32),
+        velocities.astype(np.int32),
+    )
+    instruments, first = [], 0
+    for part in reading.parts:
+        last = first + part.num_notes
+        notes = (column[first:last] for column in columns)
+        instruments.append(Instrument(part.program, part.is_drum, part.name, *notes))
+        first = last
+    return tuple(instruments)

@@ -2,12 +2,13 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from magenta_vae.music import metres, songs
 from magenta_vae.music.songs import STEPS_PER_BAR, Instrument, Song, SongError
 from magenta_vae.music.tokens import Notes, Vocabulary, tokenize_notes
 
@@ -81,9 +82,33 @@ class _Part(NamedTuple):
 
 def check_metre(song: Song) -> None:
     """Raises `SongError` for a song with any time signature but 4/4."""
-    for numerator, denominator in song.time_signatures:
-        if (numerator, denominator) != (4, 4):
-            raise SongError("not 4/4", f"found a {numerator}/{denominator} time signature")
+    for metre in song.time_signatures:
+        if metre != metres.COMMON_TIME:
+            raise SongError("not 4/4", f"found a {metres.name(metre)} time signature")
+
+
+def in_common_time(song: Song, taken: Collection[metres.Metre] = ()) -> Song:
+    """Returns a song in 4/4: itself, or one whose other metres are among those taken as 4/4.
+
+    What comes before the first of its longest bars is put at the end of a whole bar.
+
+    Raises:
+        SongError: for a metre that is not taken as 4/4, and where bars begin off the bar lines.
+    """
+    accepted = {metres.COMMON_TIME, *taken}
+    if not taken or set(song.time_signatures) <= {metres.COMMON_TIME}:
+        check_metre(song)
+        return song
+    song = songs.settle_metre(song, accepted)
+    if odd := next((each for each in song.time_signatures if each not in accepted), None):
+        raise SongError("not 4/4", f"found a {metres.name(odd)} time signature")
+    if song.signatures is None:
+        raise SongError("not 4/4", "it is not known where its time signatures stand")
+    try:
+        song = songs.move_song(song, metres.align(song.signatures))
+    except ValueError as error:
+        raise SongError("not 4/4", str(error)) from error
+    return song._replace(time_signatures=(metres.COMMON_TIME,), signature_steps=(0,))
 
 
 def has_run(mask: np.ndarray, length: int) -> np.ndarray:

@@ -290,9 +290,46 @@ def test_files_are_found_at_any_depth_each_once(tmp_path):
             find_files([str(tmp_path), nothing])
 
 
+def test_a_metre_is_taken_as_4_4_by_request(tmp_path, in_process):
+    files = write(
+        tmp_path,
+        a=tune("E4 -*15 F4 -*15", time_signature(0, 1, 4)),
+        b=tune(TWO_BARS, time_signature(0, 3, 4)),
+        c=tune("G4 -*15 F4 -*15"),
+    )
+    settings = Settings(MELODY, 2, eval_fraction=0, taken_as_4_4=("1/4", "2/4"))
+    lines = []
+    made = build(files, str(tmp_path / "out"), settings, explain=lines.append)
+    assert made["counts"]["files_dropped"] == {"not 4/4": 1}
+    assert made["counts"]["taken"] == {"taken as 4/4": 1}
+    assert "  taken as 4/4" in descriptions.table(made["counts"])
+    assert lines[0].endswith("by the rests rule; taken as 4/4: 1")
+    assert made["settings"]["taken_as_4_4"] == ["1/4", "2/4"]
+    assert builder.settings_of(made["settings"]).accepted_metres == {(1, 4), (2, 4)}
+
+
+def test_parts_that_are_taken_as_drums_are_counted(tmp_path, in_process):
+    sysex = (0, b"\xf0\x0a\x41\x10\x42\x12\x40\x1b\x15\x01\x0f\xf7")
+    data = midi(track(play(TWO_BARS), [sysex], play("K . S . " * 8, channel=11)))
+    lines = []
+    made = build(write(tmp_path, a=data), str(tmp_path / "out"), MELODY_2, explain=lines.append)
+    assert made["counts"]["taken"] == {"parts taken as drums": 1}
+    assert lines[0].endswith("; parts taken as drums: 1")
+    assert made["counts"]["windows_cut"] == 1
+
+
+def test_what_a_version_without_the_metres_wrote_is_read(built):
+    described = SETTINGS["melody"].describe()
+    assert "taken_as_4_4" not in described  # As it was, so that both open what the other builds.
+    assert builder.settings_of(described).taken_as_4_4 == ()
+    description = descriptions.read(built["melody"])
+    assert description["settings"] == described and "taken" not in description["counts"]
+
+
 def test_settings_say_what_is_wrong():
     for wrong in ({"tracks": ()}, {"num_bars": 0}, {"eval_fraction": 1.0}, {"eval_fraction": -0.1},
-                  {"reader": "mido"}):  # fmt: skip
+                  {"reader": "mido"}, {"taken_as_4_4": ("3/4",)}, {"taken_as_4_4": "1/4"},
+                  {"taken_as_4_4": (4,)}):  # fmt: skip
         with pytest.raises(ValueError, match=f"{next(iter(wrong))}.*Received"):
             Settings(**{"tracks": MELODY, "num_bars": 2, **wrong})
     assert Settings(TRIO, 16).token_dtype == np.uint16 and MELODY_2.token_dtype == np.uint8

@@ -123,9 +123,31 @@ def test_pitches_outside_the_nine_classes_are_no_hit(cut):
 
 
 @pytest.mark.parametrize("tick", [1920, 100_000])
-def test_a_signature_after_the_last_note_removes_the_song(cut, tick):
+def test_a_signature_after_the_last_note_costs_nothing(cut, tick):
+    assert cut(midi(track(play(BAR), time_signature(tick, 3, 4)))) == [[60] + [HOLD] * 15]
+
+
+def test_of_two_signatures_at_one_tick_the_later_holds(cut):
+    both = [time_signature(0, 3, 4), time_signature(0, 4, 4)]
+    assert cut(midi(track(both, play(BAR)))) == [[60] + [HOLD] * 15]
     with pytest.raises(SongError, match="not 4/4: found a 3/4"):
-        cut(midi(track(play(BAR), time_signature(tick, 3, 4))))
+        cut(midi(track(both[::-1], play(BAR))))
+
+
+def test_a_pick_up_as_a_bar_of_its_own(cut):
+    """It is put at the end of a bar, and what is missing of it may be the last bar."""
+    signatures = [time_signature(0, 1, 4), time_signature(480, 4, 4), time_signature(2400, 3, 4)]
+    line = play("A3 -*3 " + BAR + "E4 -*11")
+    first, second = [REST] * 12 + [57] + [HOLD] * 3, [60] + [HOLD] * 15
+    assert cut(midi(track(signatures[:2], line))) == [
+        first,
+        second,
+        [64] + [HOLD] * 11 + [REST] * 4,
+    ]
+    assert cut(midi(track(signatures, line))) == [first, second, [64] + [HOLD] * 11 + [REST] * 4]
+    for wrong in (signatures[::2], [*signatures[:2], time_signature(2400, 2, 4)]):
+        with pytest.raises(SongError, match="not 4/4"):
+            cut(midi(track(wrong, line)))
 
 
 def test_a_pick_up_is_where_the_file_has_it(cut):
@@ -189,9 +211,11 @@ def test_a_delta_of_53_million_ticks(cut):
         assert cut(harmless) == [[60] + [HOLD] * 15]
 
 
-def test_a_note_that_never_ends_is_no_note(cut):
+def test_a_note_that_never_ends(cut):
+    """It lasts to the end of its track; note_seq's reader has no such notes."""
     data = midi(track(play("C4 -*15"), note_on(480, 72)))
-    assert cut(data) == [[60] + [HOLD] * 15]
+    sounding = [72] if cut.reader == "symusic" else [HOLD]
+    assert cut(data) == [[60] + [HOLD] * 3 + sounding + [HOLD] * 11]
 
 
 def test_a_note_of_no_length(cut):

@@ -1,0 +1,119 @@
+"""The tracks of a MIDI file, read by symusic, and what shows that it read them whole and rightly.
+
+symusic drops notes that are never let go, and knows only the programs of a track's own. So each
+track gets an end of our own, far behind everything, that lets go all pitches of each of its
+channels and has a note of its own: what is still sounding there was never let go, and where the
+note is missing the track was not read to its end.
+"""
+
+import numpy as np
+import symusic
+
+from magenta_vae.music import midi_scan
+from magenta_vae.music.midi_channels import NUM_CHANNELS
+from magenta_vae.music.midi_chunks import Chunks, Notes, Part, Reading, join_chunks
+from magenta_vae.music.midi_programs import own_programs
+from magenta_vae.music.midi_scan import NOTE_ON
+
+END_OF_TRACK = b"\xff\x2f\x00"
+MAX_TRACKS = 1024  # More are made to harm: the ends of their own would take gigabytes.
+MAX_SIGNATURES = 16  # symusic's order of those at one tick is the file's where there are so few.
+# Four of the longest times, behind nothings. No song that is read has a tick so far: 8,192 bars of
+# the finest division there is end before.
+_FAR = 4 * 0x0FFFFFFF
+_NOTHING, _LONGEST = b"\xff\x7f\x00", b"\xff\xff\xff\x7f"
+_JUMP = (_NOTHING + _LONGEST) * 4
+
+
+def _end(channel: int) -> bytes:
+    """Returns events that let go every pitch of a channel, then a note, then a time of 0."""
+    released = b"\0".join(bytes([pitch, 0]) for pitch in range(128))
+    return bytes([0x80 | channel]) + released + bytes([0, 0x90 | channel, 0, 1, 1, 0, 0, 0])
+
+
+_ENDS = [_end(channel) for channel in range(NUM_CHANNELS)]
+
+
+def read_with_symusic(chunks: Chunks, max_quarters: int) -> Reading | None:
+    """Reads the tracks of a file; None for one that symusic cannot be trusted with.
+
+    A note that is never let go lasts to the last release of its pitch, else to the end of its
+    track, where that is within `max_quarters`.
+    """
+    tracks = chunks.tracks
+    if len(tracks) > MAX_TRACKS or not all(body.endswith(END_OF_TRACK) for body in tracks):
+        return None
+    playing = midi_scan.find_plain_channels(tracks)
+    if playing is None:
+        scan = midi_scan.scan_tracks(tracks)
+        playing = [np.flatnonzero(each).tolist() for each in scan.channels(NOTE_ON)]
+        tracks = None if midi_scan.is_doubtful(scan) else own_programs(tracks, scan)
+    if tracks is None:
+        return None
+    marked = [
+        b"".join((body[:-3], _JUMP, *(_ENDS[channel] for channel in each), END_OF_TRACK))
+        for body, each in zip(tracks, playing, strict=True)
+    ]
+    try:
+        score = symusic.Score.from_midi(join_chunks(chunks._replace(tracks=marked)))
+    except Exception:  # symusic raises whatever its parser met, RuntimeError most of all.
+        return None
+    parts, notes, ends, num_marks = _read_parts(score)
+    signatures = [(each.time, each.numerator, each.denominator) for each in score.time_signatures]
+    if num_marks != sum(map(len, playing)) or _are_in_doubt(signatures):
+        return None
+    if not _end_notes(notes, parts, ends, max_quarters * chunks.ticks_per_quarter):
+        return None
+    tempos = [(tempo.time, tempo.qpm) for tempo in score.tempos]
+    return Reading(parts, notes, signatures, tempos)
+
+
+def _are_in_doubt(signatures: list[tuple[int, int, int]]) -> bool:
+    """Says whether of two signatures at one tick it is not known which is the later one."""
+    at = dict(signatures_at := [(tick, (n, d)) for tick, n, d in signatures])
+    return len(signatures) > MAX_SIGNATURES and any(at[t] != each for t, each in signatures_at)
+
+
+def _read_parts(score) -> tuple[list[Part], Notes, list[int], int]:
+    """Returns the parts of a score, their notes, their tracks' ends, and the number of our notes.
+
+    The end of a part's track is -1 where it is not known.
+    """
+    parts: list[Part] = []
+    ends: list[int] = []
+    columns: tuple[list[np.ndarray], ...] = ([], [], [], [])
+    num_marks = 0
+    for track in score.tracks:
+        notes = track.notes.numpy()
+        found = notes["time"], notes["duration"], notes["pitch"], notes["velocity"]
+        end = int(found[0][-1]) - _FAR if len(found[0]) else -1
+        num_marks += end >= 0
+        count = len(found[0]) - (end >= 0)
+        if count:
+            parts.append(Part(int(track.program), bool(track.is_drum), track.name, count))
+            ends.append(max(end, -1))
+            for column, values in zip(columns, found, strict=True):
+                column.append(values[:count])
+    if not parts:
+        return parts, Notes(*np.zeros((4, 0), np.int32)), ends, num_marks
+    starts, durations, pitches, velocities = map(np.concatenate, columns)
+    return parts, Notes(starts, starts + durations, pitches, velocities), ends, num_marks
+
+
+def _end_notes(notes: Notes, parts: list[Part], track_ends: list[int], max_ticks: int) -> bool:
+    """Ends the notes that are never let go, in place; says whether it is known where."""
+    if notes.ends.max(initial=0) < _FAR:
+        return True
+    bounds = np.cumsum([0] + [part.num_notes for part in parts])
+    never = np.flatnonzero(notes.ends >= _FAR)
+    for index in never.tolist():
+        part = int(np.searchsorted(bounds, index, side="right")) - 1
+        rows = slice(bounds[part], bounds[part + 1])
+        is_same = (notes.pitches[rows] == notes.pitches[index]) & (notes.ends[rows] < _FAR)
+        last = max(notes.ends[rows][is_same].tolist(), default=-1)
+        if last <= notes.starts[index]:
+            last = track_ends[part]
+            if not 0 <= last <= max_ticks:
+                return False
+        notes.ends[index] = last
+    return True

@@ -1,0 +1,94 @@
+"""Single files that are compressed (.gz, .xz, .bz2) -> their bytes, within bounds."""
+
+import bz2
+import gzip
+import io
+import lzma
+import zlib
+from typing import BinaryIO
+
+from magenta_vae.music.songs import MAX_FILE_BYTES, SongError
+
+EXTENSIONS = (".gz", ".xz", ".bz2")
+MAX_MEMORY_BYTES = 2**27  # What a stream may ask for to be unpacked; those of xz -9 ask for half.
+_CHUNK_BYTES = 2**16
+
+
+def unpack(data: bytes) -> bytes:
+    """Returns the bytes of a file that may be compressed, told by its first bytes.
+
+    Raises `SongError` where it is damaged, or larger than a file may be.
+    """
+    if not is_packed(data):
+        return data
+    try:
+        unpacked = open_packed(io.BytesIO(data)).read(MAX_FILE_BYTES + 1)
+    except MemoryError:
+        raise
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
+        raise SongError("damaged archive", str(error)) from error
+    if len(unpacked) > MAX_FILE_BYTES:
+        raise SongError("file too large", f"at most {MAX_FILE_BYTES:,} bytes when unpacked")
+    return unpacked
+
+
+def is_packed(data: bytes) -> bool:
+    """Says whether a file is compressed, by its first bytes."""
+    return data[:2] == b"\x1f\x8b" or data[:6] == b"\xfd7zXZ\0" or data[:3] == b"BZh"
+
+
+def open_packed(file: BinaryIO) -> BinaryIO:
+    """Opens what is within a file that may be compressed. It is read from its start on."""
+    start = file.read(6)
+    file.seek(0)
+    if not is_packed(start):
+        return file
+    if start[:2] == b"\x1f\x8b":
+        return gzip.GzipFile(fileobj=file)
+    if start[:3] == b"BZh":
+        return bz2.BZ2File(file)
+    return io.BufferedReader(_Xz(file), _CHUNK_BYTES)
+
+
+class _Xz(io.RawIOBase):
+    """An xz file, read forward; unlike `lzma.LZMAFile` it may not ask for any memory it likes."""
+
+    def __init__(self, file: BinaryIO):
+        self._file, self._at = file, 0
+        self._stream = self._new_stream()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, position: int, whence: int = io.SEEK_SET) -> int:
+        if whence != io.SEEK_SET or position < self._at:
+            raise io.UnsupportedOperation("an xz file is read forward")
+        while self._at < position and self.read(min(position - self._at, _CHUNK_BYTES)):
+            pass
+        return self._at
+
+    def readinto(self, buffer) -> int:
+        data = b""
+        while not data:
+            if self._stream.eof:
+                rest = self._stream.unused_data or self._file.read(_CHUNK_BYTES)
+                if not rest.strip(b"\0"):
+                    return 0
+                self._stream = self._new_stream()  # Files may be joined.
+            else:
+                rest = self._file.read(_CHUNK_BYTES) if self._stream.needs_input else b""
+                if self._stream.needs_input and not rest:
+                    raise EOFError("an xz file that is cut off")
+            data = self._stream.decompress(rest, len(buffer))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def _new_stream(self) -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(memlimit=MAX_MEMORY_BYTES)
