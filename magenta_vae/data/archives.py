@@ -19,9 +19,6 @@ TARS = (
 ARCHIVES = (".zip", *TARS)
 UNREADABLE = (".7z", ".rar", ".lzh", ".lha", ".zst", ".tar.lz4", ".tar.z")
 
-# Collections of MIDI files shrink to a fifth; what grows a hundred times is made to harm.
-MAX_GROWTH = 100
-MIN_UNPACKED_BYTES = 2**30
 MAX_DEPTH = 3  # Archives within archives.
 
 # A file in an archive: its name, after that of the archive, and its bytes or why it has none.
@@ -61,7 +58,7 @@ class _Budget:
 
     def __init__(self, path: str, seconds: float):
         size = os.path.getsize(path) if os.path.isfile(path) else 0
-        self.max_bytes = self.left = max(MAX_GROWTH * size, MIN_UNPACKED_BYTES)
+        self.max_bytes = self.left = packing.max_unpacked_bytes(size)
         self._seconds = seconds
         self.resume()
 

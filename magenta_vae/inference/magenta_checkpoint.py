@@ -13,11 +13,12 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable, Collection, Iterator
+from typing import BinaryIO
 
 import numpy as np
 import tensorflow as tf
 
-from magenta_vae.music import archives
+from magenta_vae.music import packing
 
 INDEX = ".index"
 NAME = "checkpoint"  # The file that names the newest checkpoint of a folder, and our own prefix.
@@ -101,7 +102,7 @@ def open_checkpoint(path: str) -> Iterator[Checkpoint]:
 def _open_tar(path: str) -> Iterator[Checkpoint]:
     try:
         with (
-            archives.BoundedFile(path) as file,
+            open(path, "rb") as file,
             _read_first_header(path, file) as tar,
             tempfile.TemporaryDirectory() as folder,
         ):
@@ -120,9 +121,9 @@ def _open_tar(path: str) -> Iterator[Checkpoint]:
             yield Checkpoint(
                 path, os.path.join(folder, NAME), posixpath.basename(prefix), lambda: unpack(shards)
             )
-    except archives.ArchiveError as error:
+    except packing.UnpackingError as error:
         raise ValueError(f"--checkpoint={path} is refused: {error}.") from error
-    except (tarfile.TarError, *archives.DAMAGE) as error:
+    except (tarfile.TarError, *packing.DAMAGE) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
 
 
@@ -133,9 +134,10 @@ def _none_there(path: str) -> FileNotFoundError:
     )
 
 
-def _read_first_header(path: str, file: archives.BoundedFile) -> tarfile.TarFile:
+def _read_first_header(path: str, file: BinaryIO) -> tarfile.TarFile:
+    bounded = packing.BoundedFile(file, os.path.getsize(path))
     try:
-        return tarfile.open(fileobj=file, mode="r:")
+        return tarfile.open(fileobj=bounded, mode="r:")
     except tarfile.ReadError as error:  # Not a tar at all.
         raise _none_there(path) from error
 

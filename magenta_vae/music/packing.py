@@ -1,4 +1,4 @@
-"""Single files that are compressed (.gz, .xz, .bz2) -> their bytes, within bounds."""
+"""Files that anybody may have compressed (.gz, .xz, .bz2) -> their bytes, within bounds."""
 
 import bz2
 import gzip
@@ -11,6 +11,12 @@ from magenta_vae.music.songs import MAX_FILE_BYTES, SongError
 
 EXTENSIONS = (".gz", ".xz", ".bz2")
 MAX_MEMORY_BYTES = 2**27  # What a stream may ask for to be unpacked; those of xz -9 ask for half.
+# Collections of MIDI files shrink to a fifth; what grows a hundred times is made to harm.
+MAX_GROWTH = 100
+MIN_UNPACKED_BYTES = 2**30
+MAX_READ_BYTES = 2**24  # Of the headers of a tar, which name files.
+# What the standard library raises for a file that is damaged.
+DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError)
 _CHUNK_BYTES = 2**16
 
 
@@ -50,8 +56,50 @@ def open_packed(file: BinaryIO) -> BinaryIO:
     return io.BufferedReader(_Xz(file), _CHUNK_BYTES)
 
 
+def max_unpacked_bytes(num_bytes: int) -> int:
+    """Returns the most that a file of so many bytes may hold when it is unpacked."""
+    return max(MAX_GROWTH * num_bytes, MIN_UNPACKED_BYTES)
+
+
+class UnpackingError(ValueError):
+    """A file that claims more than it can hold."""
+
+
+class BoundedFile:
+    """A file, packed or not, that is not read beyond what one of its size may hold.
+
+    Args:
+        file: open at its start.
+        num_bytes: its size as it is.
+    """
+
+    def __init__(self, file: BinaryIO, num_bytes: int):
+        self._file = open_packed(file)
+        self._max_bytes = max_unpacked_bytes(num_bytes)
+
+    def read(self, size: int) -> bytes:
+        """Returns the next bytes. Raises `UnpackingError` for more than there can be."""
+        if not 0 <= size <= MAX_READ_BYTES:
+            raise UnpackingError(f"it claims a header of {size:,} bytes")
+        self._check(self.tell() + size)
+        return self._file.read(size)
+
+    def seek(self, position: int, whence: int = io.SEEK_SET) -> int:
+        """Moves to a place, counted from the start. Raises `UnpackingError` beyond the end."""
+        self._check(position)
+        return self._file.seek(position, whence)
+
+    def tell(self) -> int:
+        """Returns the place in the unpacked file."""
+        return self._file.tell()
+
+    def _check(self, end: int) -> None:
+        if end > self._max_bytes:
+            raise UnpackingError(f"it claims more than {self._max_bytes:,} bytes when unpacked")
+
+
 class _Xz(io.RawIOBase):
-    """An xz file, read forward; unlike `lzma.LZMAFile` it may not ask for any memory it likes."""
+    """An xz file; unlike `lzma.LZMAFile` it may not ask for any memory it likes."""
 
     def __init__(self, file: BinaryIO):
         self._file, self._at = file, 0
@@ -67,8 +115,11 @@ class _Xz(io.RawIOBase):
         return self._at
 
     def seek(self, position: int, whence: int = io.SEEK_SET) -> int:
-        if whence != io.SEEK_SET or position < self._at:
-            raise io.UnsupportedOperation("an xz file is read forward")
+        if whence != io.SEEK_SET:
+            raise io.UnsupportedOperation("an xz file knows no end before it is read")
+        if position < self._at:
+            self._file.seek(0)
+            self._at, self._stream = 0, self._new_stream()
         while self._at < position and self.read(min(position - self._at, _CHUNK_BYTES)):
             pass
         return self._at

@@ -14,11 +14,11 @@ import pytest
 from corpora import SETTINGS
 from musical import midi, play, track
 
-from magenta_vae.data import archives, sources
+from magenta_vae.data import sources
 from magenta_vae.data.builder import build, examine
 from magenta_vae.data.sources import find_files, read_sources
 from magenta_vae.data.verdicts import Verdict
-from magenta_vae.music import readers, songs
+from magenta_vae.music import packing, readers, songs
 from magenta_vae.music.songs import SongError
 
 TUNE = midi(track(play("C4 -*15 D4 -*15")))
@@ -95,7 +95,7 @@ def test_hidden_files_are_files(tmp_path):
     assert names(tmp_path, tmp_path) == [".a.mid", ".hidden/b.mid"]
 
 
-@pytest.mark.parametrize("packing", [gzip, bz2, lzma])
+@pytest.mark.parametrize("kind", [gzip, bz2, lzma])
 def test_a_compressed_file_is_the_song_in_it(tmp_path, packing):
     (tmp_path / "a.mid").write_bytes(TUNE)
     suffix = {gzip: "gz", bz2: "bz2", lzma: "xz"}[packing]
@@ -127,10 +127,10 @@ def test_archives_within_archives(tmp_path):
     assert reasons(tmp_path / "deep.zip") == [("inner.zip", "cannot be unpacked")]
 
 
-@pytest.mark.parametrize("packing", [gzip, bz2, lzma])
-def test_a_compressed_bomb_is_not_unpacked(tmp_path, monkeypatch, packing):
-    monkeypatch.setattr(archives, "MIN_UNPACKED_BYTES", 2**20)
-    monkeypatch.setattr(archives, "MAX_GROWTH", 1)
+@pytest.mark.parametrize("kind", [gzip, bz2, lzma])
+def test_a_compressed_bomb_is_not_unpacked(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(packing, "MIN_UNPACKED_BYTES", 2**20)
+    monkeypatch.setattr(packing, "MAX_GROWTH", 1)
     packed = packing.compress(bytes(2**25))
     with pytest.raises(SongError, match="file too large"):
         readers.parse_music(packed)

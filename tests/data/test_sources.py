@@ -10,10 +10,10 @@ import pytest
 from corpora import SETTINGS, SONGS
 from musical import midi, play, sequence, track
 
-from magenta_vae.data import archives
 from magenta_vae.data.builder import build, examine
 from magenta_vae.data.records import frame
 from magenta_vae.data.sources import find_files, read_sources
+from magenta_vae.music import packing
 
 TUNE = midi(track(play("C4 -*15 D4 -*15")))
 SETTING = SETTINGS["melody"]
@@ -133,11 +133,11 @@ def test_a_locked_archive(tmp_path):
 
 @pytest.mark.parametrize("writer, name", [(write_zip, "a.zip"), (write_tar, "a.tar.gz")])
 def test_bombs_are_not_unpacked(tmp_path, monkeypatch, writer, name):
-    monkeypatch.setattr(archives, "MAX_FILE_BYTES", 2**16)
+    monkeypatch.setattr(packing, "MAX_FILE_BYTES", 2**16)
     large = writer(tmp_path / name, {"a.mid": bytes(2**17), "b.mid": TUNE})
     assert reasons(large) == [("a.mid", "file too large"), ("b.mid", "")]
-    monkeypatch.setattr(archives, "MIN_UNPACKED_BYTES", 2**16)
-    monkeypatch.setattr(archives, "MAX_GROWTH", 10)
+    monkeypatch.setattr(packing, "MIN_UNPACKED_BYTES", 2**16)
+    monkeypatch.setattr(packing, "MAX_GROWTH", 10)
     many = writer(tmp_path / name, {f"{index}.mid": bytes(2**15) for index in range(9)})
     found = reasons(many)
     assert found[-1] == (name, "archive too large") and 1 <= len(found) <= 4

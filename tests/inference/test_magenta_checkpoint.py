@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from magenta_vae.inference.magenta_checkpoint import open_checkpoint
-from magenta_vae.music import archives
+from magenta_vae.music import packing
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "magenta" / "cat-mel_2bar_big"
 PREFIX = "model.ckpt-1000"
@@ -230,7 +230,7 @@ def test_a_tar_that_claims_too_much_is_refused_in_little_memory(tmp_path, opener
 
 
 def test_a_tar_that_unpacks_to_far_more_than_it_is_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "MIN_UNPACKED_BYTES", 2**20)
+    monkeypatch.setattr(packing, "MIN_UNPACKED_BYTES", 2**20)
     path = tmp_path / "bomb.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
         info = tarfile.TarInfo(INDEX)
