@@ -98,14 +98,14 @@ def test_hidden_files_are_files(tmp_path):
 @pytest.mark.parametrize("kind", [gzip, bz2, lzma])
 def test_a_compressed_file_is_the_song_in_it(tmp_path, packing):
     (tmp_path / "a.mid").write_bytes(TUNE)
-    suffix = {gzip: "gz", bz2: "bz2", lzma: "xz"}[packing]
-    packed = packing.compress(TUNE[:40]) + packing.compress(TUNE[40:])  # Such files may be joined.
+    suffix = {gzip: "gz", bz2: "bz2", lzma: "xz"}[kind]
+    packed = kind.compress(TUNE[:40]) + kind.compress(TUNE[40:])  # Such files may be joined.
     (tmp_path / f"a.mid.{suffix}").write_bytes(packed)
     plain, found = (
         examine(source, SETTING) for source in read_sources(find_files([str(tmp_path)]))
     )
     assert found.split == plain.split and found.rows.tolist() == plain.rows.tolist()
-    (tmp_path / f"cut.{suffix}").write_bytes(packing.compress(TUNE)[:-9])
+    (tmp_path / f"cut.{suffix}").write_bytes(kind.compress(TUNE)[:-9])
     assert reasons(tmp_path / f"cut.{suffix}") == [(f"cut.{suffix}", "damaged archive")]
 
 
@@ -131,13 +131,13 @@ def test_archives_within_archives(tmp_path):
 def test_a_compressed_bomb_is_not_unpacked(tmp_path, monkeypatch, kind):
     monkeypatch.setattr(packing, "MIN_UNPACKED_BYTES", 2**20)
     monkeypatch.setattr(packing, "MAX_GROWTH", 1)
-    packed = packing.compress(bytes(2**25))
+    packed = kind.compress(bytes(2**25))
     with pytest.raises(SongError, match="file too large"):
         readers.parse_music(packed)
-    suffix = {gzip: "gz", bz2: "bz2", lzma: "xz"}[packing]
+    suffix = {gzip: "gz", bz2: "bz2", lzma: "xz"}[kind]
     info = tarfile.TarInfo("a.txt")  # Passed over, which unpacks it.
     info.size = 2**25
-    (tmp_path / f"a.tar.{suffix}").write_bytes(packing.compress(info.tobuf() + bytes(2**25)))
+    (tmp_path / f"a.tar.{suffix}").write_bytes(kind.compress(info.tobuf() + bytes(2**25)))
     assert reasons(tmp_path / f"a.tar.{suffix}") == [(f"a.tar.{suffix}", "archive too large")]
 
 

@@ -10,6 +10,7 @@ import pytest
 from corpora import SETTINGS, SONGS
 from musical import midi, play, sequence, track
 
+from magenta_vae.data import archives
 from magenta_vae.data.builder import build, examine
 from magenta_vae.data.records import frame
 from magenta_vae.data.sources import find_files, read_sources
@@ -133,7 +134,7 @@ def test_a_locked_archive(tmp_path):
 
 @pytest.mark.parametrize("writer, name", [(write_zip, "a.zip"), (write_tar, "a.tar.gz")])
 def test_bombs_are_not_unpacked(tmp_path, monkeypatch, writer, name):
-    monkeypatch.setattr(packing, "MAX_FILE_BYTES", 2**16)
+    monkeypatch.setattr(archives, "MAX_FILE_BYTES", 2**16)
     large = writer(tmp_path / name, {"a.mid": bytes(2**17), "b.mid": TUNE})
     assert reasons(large) == [("a.mid", "file too large"), ("b.mid", "")]
     monkeypatch.setattr(packing, "MIN_UNPACKED_BYTES", 2**16)
