@@ -96,7 +96,7 @@ def test_hidden_files_are_files(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [gzip, bz2, lzma])
-def test_a_compressed_file_is_the_song_in_it(tmp_path, packing):
+def test_a_compressed_file_is_the_song_in_it(tmp_path, kind):
     (tmp_path / "a.mid").write_bytes(TUNE)
     suffix = {gzip: "gz", bz2: "bz2", lzma: "xz"}[kind]
     packed = kind.compress(TUNE[:40]) + kind.compress(TUNE[40:])  # Such files may be joined.
