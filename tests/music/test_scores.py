@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from magenta_vae.music import scores
+from magenta_vae.music import score_files, scores
 from magenta_vae.music.songs import SongError
 
 FOUR_FOUR = "<attributes><divisions>4</divisions><time><beats>4</beats>" \
@@ -120,7 +120,9 @@ def test_instruments_drums_and_transposition():
         <midi-channel>10</midi-channel><midi-unpitched>39</midi-unpitched></midi-instrument>
         </score-part>"""
     b_flat = FOUR_FOUR.replace("</time>", "</time><transpose><chromatic>-2</chromatic></transpose>")
-    kit = note("unpitched", 8) + note("unpitched", 8, inside='<instrument id="S"/>')
+    kit = note("unpitched", 8, inside='<instrument id="K"/>') + note(
+        "unpitched", 8, inside='<instrument id="S"/>'
+    )
     song = scores.parse_musicxml(
         score(part(b_flat + note("C4", 16)), part(FOUR_FOUR + kit, name="P2"), part_list=listed)
     )
@@ -152,7 +154,7 @@ def compressed(**members):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members.items():
-            archive.writestr({"container": scores.CONTAINER}.get(name, f"{name}.xml"), data)
+            archive.writestr({"container": score_files.CONTAINER}.get(name, f"{name}.xml"), data)
     return file.getvalue()
 
 
@@ -173,7 +175,7 @@ def test_a_compressed_score():
 
 
 def test_a_bomb_is_not_unpacked(monkeypatch):
-    monkeypatch.setattr(scores, "MAX_FILE_BYTES", 2**20)
+    monkeypatch.setattr(score_files, "MAX_FILE_BYTES", 2**20)
     assert reason(compressed(container=CONTAINER, a=b" " * (2**20 + 1))) == "file too large"
     assert reason(b"<!DOCTYPE a [<!ENTITY b 'bbbbbbbb'>]><a>&b;</a>") == "not MusicXML"
 
