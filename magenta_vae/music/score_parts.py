@@ -167,7 +167,7 @@ class Part:
         for value in values:
             voice.add(value)
         exact = self._tuplet_quarters(fields, note, quarters)
-        voice.advance(quarters, exact)
+        voice.advance(quarters, exact, _text(fields, "type"))
 
     def _values(self, fields: dict, note: ElementTree.Element) -> list:
         """Returns what a note is: a rest, a note, or one and its double."""

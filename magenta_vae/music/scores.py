@@ -216,42 +216,40 @@ def _is_apart(before: ElementTree.Element, measure: ElementTree.Element) -> bool
 def _notes(part: Part, contents: list[Contents], starts: list[float]) -> list[Note]:
     """Returns the notes of a part at their places in the song, tied ones joined."""
     notes: list[Note] = []
-    tied: dict[tuple, list[tuple[int, int]]] = {}  # Where ties began: the note, the measure.
-    for index, each in enumerate(contents):
+    tied: dict[
+        tuple, list[tuple[int, float]]
+    ] = {}  # Notes, and where what they are tied to begins.
+    for start, following, each in zip(starts, [*starts[1:], None], contents, strict=False):
         for note in each.notes:
             begun = tied.setdefault((note.sound, note.pitch), [])
-            moved = note._replace(start=starts[index] + note.start, end=starts[index] + note.end)
-            is_first = note.start < bars.TOLERANCE
-            at = _tied_to(moved, begun, notes, index, is_first) if note.ends_tie else None
+            moved = note._replace(start=start + note.start, end=start + note.end)
+            at = _tied_to(moved, begun, notes) if note.ends_tie else None
             if at is None:
                 at = len(notes)
                 notes.append(moved)
             else:
                 notes[at] = notes[at]._replace(end=max(notes[at].end, moved.end))
             if note.begins_tie:
-                begun.append((at, index))
+                # A measure may be too short: the tie goes over its bar line all the same.
+                is_last = following is not None and note.end > each.content - bars.TOLERANCE
+                begun.append((at, following if is_last else moved.end))
     # Percussion of which a part is not told is refused whole.
     is_told = not part.left_out[UNPITCHED]
     return [note for note in notes if is_told or not note.sound.is_drum]
 
 
-def _tied_to(
-    note: Note, begun: list[tuple[int, int]], notes: list[Note], measure: int, is_first: bool
-) -> int | None:
+def _tied_to(note: Note, begun: list[tuple[int, float]], notes: list[Note]) -> int | None:
     """Returns the note that a tie joins to another, taking it from those begun; None for none."""
-    gaps = []
-    for each in begun:
-        gap = abs(note.start - notes[each[0]].end)
-        # A measure that is too short leaves more of a gap before the next bar line.
-        if notes[each[0]].start < note.start and (
-            gap < MAX_TIE_GAP + bars.TOLERANCE or (is_first and each[1] == measure - 1)
-        ):
-            gaps.append((gap, each))
-    if not gaps:
+    gaps = [
+        (abs(note.start - wanted), index, wanted)
+        for index, wanted in begun
+        if notes[index].start < note.start
+    ]
+    if not gaps or min(gaps)[0] > MAX_TIE_GAP + bars.TOLERANCE:
         return None
-    joined = min(gaps)[1]
-    begun.remove(joined)
-    return joined[0]
+    _, index, wanted = min(gaps)
+    begun.remove((index, wanted))
+    return index
 
 
 def _check_notes(parts: list[Part], instruments: tuple[Instrument, ...]) -> None:

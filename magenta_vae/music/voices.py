@@ -4,6 +4,7 @@ What goes wrong in durations is put right here: tuplets that a file's divisions 
 """
 
 import math
+import operator
 from typing import Any, NamedTuple
 
 from magenta_vae.music.bars import TOLERANCE
@@ -41,6 +42,8 @@ class Voice:
         self.events: list[Event] = []
         self._passed = [written]  # As written: a step back is counted from there.
         self._start = start
+        self._kinds: list[str | None] = []
+        self._is_known: list[bool] = []
 
     @property
     def now(self) -> float:
@@ -57,10 +60,18 @@ class Voice:
         same = abs(written - quarters) < TOLERANCE
         self.events.append(Event(len(self.durations) - 1, value, None if same else quarters))
 
-    def advance(self, written: float, exact: float | None = None) -> None:
-        """Lets a duration pass, in quarters as written and, where that is known, as meant."""
+    def advance(self, written: float, exact: float | None = None, kind: str | None = None) -> None:
+        """Lets a duration pass.
+
+        Args:
+            written: quarters as they are written.
+            exact: quarters as they are meant, where that is known for sure.
+            kind: the written value, as `eighth`, where there is one.
+        """
         self._passed.append(self._passed[-1] + written)
         self.durations.append(written if exact is None else exact)
+        self._is_known.append(exact is not None)
+        self._kinds.append(kind)
 
     def places(self, metre: float | None, divisions: float) -> list[float]:
         """Returns the quarter at which each duration begins, and the last one ends.
@@ -70,8 +81,9 @@ class Voice:
             divisions: of a quarter, to which durations were rounded.
         """
         durations = self.durations
-        if metre is not None:
-            durations = _meant(durations, metre - self._start, divisions)
+        if metre is not None and abs(self._start + sum(durations) - metre) > TOLERANCE:
+            is_sure = map(operator.or_, self._is_known, map(_is_value, self._kinds, durations))
+            durations = _meant(durations, list(is_sure), metre - self._start, divisions)
         places = [self._start]
         for quarters in durations:
             places.append(places[-1] + quarters)
@@ -89,8 +101,8 @@ def place_of(quarters: float) -> int:
 
 def tuplet_quarters(
     kind: str | None, num_dots: int, actual: float, normal: float, quarters: float, divisions: float
-) -> float | None:
-    """Returns the exact quarters of a tuplet's note where its duration was rounded, else None.
+) -> float:
+    """Returns the quarters of a tuplet's note, exact where its duration was rounded.
 
     Args:
         kind: its written value, as `eighth`.
@@ -100,9 +112,9 @@ def tuplet_quarters(
         divisions: of a quarter, to which durations were rounded.
     """
     if kind not in _KINDS or not (actual > 0 and normal > 0):
-        return None
+        return quarters
     exact = _KINDS[kind] * (2 - 0.5**num_dots) * normal / actual
-    return exact if abs(exact - quarters) < 1 / divisions else None
+    return exact if abs(exact - quarters) < 1 / divisions else quarters
 
 
 _KINDS = {
@@ -111,30 +123,39 @@ _KINDS = {
 }  # fmt: skip
 
 
-def _meant(durations: list[float], quarters: float, divisions: float) -> list[float]:
+def _is_value(kind: str | None, quarters: float) -> bool:
+    """Says whether a duration is what its written value, with up to two dots, says."""
+    dotted = (_KINDS.get(kind, 0.0) * dots for dots in (1, 1.5, 1.75))
+    return any(abs(each - quarters) < TOLERANCE for each in dotted)
+
+
+def _meant(
+    durations: list[float], is_sure: list[bool], quarters: float, divisions: float
+) -> list[float]:
     """Returns durations that fill so many quarters, where rounded ones miss them by a little."""
-    total = sum(durations)
-    if abs(total - quarters) < TOLERANCE:
-        return durations
-    thirds = _with_exact_thirds(durations, divisions)
+    thirds = _with_exact_thirds(durations, is_sure, divisions)
     if abs(sum(thirds) - quarters) < TOLERANCE:
         return thirds
+    total = sum(durations)
     # Less than a step too much is no note too much.
-    if 0 < quarters < total < quarters + STEP_QUARTERS - TOLERANCE:
+    if not all(is_sure) and 0 < quarters < total < quarters + STEP_QUARTERS - TOLERANCE:
         return [each * quarters / total for each in durations]
     return durations
 
 
-def _with_exact_thirds(durations: list[float], divisions: float) -> list[float]:
+def _with_exact_thirds(
+    durations: list[float], is_sure: list[bool], divisions: float
+) -> list[float]:
     """Returns durations with each three that are a triplet in whole divisions made exact."""
     exact = list(durations)
     index = 0
     while index + 2 < len(exact):
+        three = slice(index, index + 3)
         third = exact[index]
-        if third > 0 and exact[index : index + 3] == [third] * 3:
+        if third > 0 and exact[three] == [third] * 3 and not any(is_sure[three]):
             whole = 2.0 ** round(math.log2(3 * third))
             if 0 < abs(third - whole / 3) < 1 / divisions:
-                exact[index : index + 3] = [whole / 3] * 3
+                exact[three] = [whole / 3] * 3
                 index += 2
         index += 1
     return exact
