@@ -15,36 +15,33 @@ SLASHES, CUES, UNPITCHED = "slashes", "silent cue notes", "unpitched notes that 
 
 
 class Note(NamedTuple):
-    """A note in quarters, and whether a tie ends or begins at it."""
+    """What sounds, and whether a tie ends or begins at it."""
 
     pitch: int
     sound: Sound
     ends_tie: bool = False
     begins_tie: bool = False
-    start: float = 0.0
-    end: float = 0.0
 
 
 class Contents(NamedTuple):
     """What a part has in one measure, in quarters since its bar line.
 
     Attributes:
-        notes: its notes.
+        notes: (start, end) of each and what it is.
         tempos: (quarter, quarters per minute) of each.
         content: where its last note or rest ends; a rest of the whole measure is none.
         length: the same with such rests, as long as they are written.
     """
 
-    notes: list[Note]
+    notes: list[tuple[float, float, Note]]
     tempos: list[tuple[float, float]]
     content: float
     length: float
 
 
-class _Rest(NamedTuple):
-    """Time in which nothing sounds; of a whole measure it is as long as the measure."""
-
-    is_whole_measure: bool = False
+# Time in which nothing sounds; a rest of a whole measure is as long as the measure.
+_REST, _WHOLE_REST = object(), object()
+_UNTIED = (False, False)
 
 
 class Part:
@@ -94,9 +91,11 @@ class Part:
                     continue
                 end = places[index + 1] if quarters is None else start + quarters
                 if isinstance(value, Note):
-                    notes.append(value._replace(start=start, end=end))
-                if not (isinstance(value, _Rest) and value.is_whole_measure):
-                    content = max(content, end)
+                    notes.append((start, end, value))
+                elif value is _WHOLE_REST:
+                    continue
+                if end > content:
+                    content = end
         return Contents(notes, tempos, content, length)
 
     def _voices(
@@ -120,7 +119,7 @@ class Part:
         if element.tag == "note":
             self._read_note({child.tag: child for child in element}, element, voice)
         elif element.tag == "forward":
-            voice.add(_Rest())
+            voice.add(_REST)
             voice.advance(self._quarters(element.findtext("duration")))
         elif element.tag == "attributes":
             self._read_attributes(element)
@@ -172,15 +171,14 @@ class Part:
     def _values(self, fields: dict, note: ElementTree.Element) -> list:
         """Returns what a note is: a rest, a note, or one and its double."""
         if "rest" in fields:
-            return [_Rest(fields["rest"].get("measure") == "yes")]
+            return [_WHOLE_REST if fields["rest"].get("measure") == "yes" else _REST]
         head, staff = _text(fields, "notehead"), _text(fields, "staff")
         if head == "slash" or self._slashed & {None, staff or "1"}:
             return self._leave_out(SLASHES)
         if "cue" in fields and not self._has_sounding_cues:
             return self._leave_out(CUES)
         named = fields["instrument"].get("id") if "instrument" in fields else None
-        ties = {child.get("type") for child in note if child.tag == "tie"}
-        tied = "stop" in ties, "start" in ties
+        tied = _tied(note) if "tie" in fields else _UNTIED
         if "pitch" in fields:
             sound = self._sounds.of_pitched(named)
             return [Note(each, sound, *tied) for each in self._pitches(fields, staff, sound)]
@@ -192,7 +190,7 @@ class Part:
 
     def _leave_out(self, kind: str) -> list:
         self.left_out[kind] += 1
-        return [_Rest()]
+        return [_REST]
 
     def _pitches(self, fields: dict, staff: str | None, sound: Sound) -> list[int]:
         """Returns the pitch of a note, and of its double an octave off where it has one."""
@@ -201,11 +199,11 @@ class Part:
         written = fields["pitch"]
         pitch = 12 * (int(written.findtext("octave")) + 1) + SEMITONES[written.findtext("step")]
         pitch += round(float(written.findtext("alter") or 0))
-        semitones, doubled = 0, 0
+        pitches = [pitch]
         if self._transpositions and not sound.is_drum:
             every = self._transpositions.get(None, (0, 0))
             semitones, doubled = self._transpositions.get(staff or "1", every)
-        pitches = [pitch + semitones] + [pitch + semitones + doubled] * bool(doubled)
+            pitches = [pitch + semitones] + [pitch + semitones + doubled] * bool(doubled)
         if not (min(pitches) >= 0 and max(pitches) <= 127):
             raise SongError("not a pitch", f"expected 0-127, found {pitches[-1]}")
         return pitches
@@ -234,6 +232,11 @@ class Part:
         if quarters > MAX_QUARTERS:
             raise SongError("too long", f"at most {MAX_BARS:,} bars, found a duration {duration}")
         return quarters
+
+
+def _tied(note: ElementTree.Element) -> tuple[bool, bool]:
+    ties = {tie.get("type") for tie in note.iterfind("tie")}
+    return "stop" in ties, "start" in ties
 
 
 def _text(fields: dict, tag: str) -> str | None:

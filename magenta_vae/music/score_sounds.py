@@ -29,6 +29,7 @@ class Sounds:
         self._name = score_part.findtext("part-name") or ""
         self._names = _names(score_part)
         self._sounds = _midi_sounds(score_part)
+        self._first = next(iter(self._sounds.values()), Sound())._replace(pitch=None)
         self._has_one_position = len(positions) < 2
         channels = [sound.is_drum for sound in self._sounds.values()]
         words = [self._name, *self._names.values()]
@@ -42,9 +43,7 @@ class Sounds:
 
         Its own pitch counts but for a drum, which the named instrument tells.
         """
-        if instrument in self._sounds:
-            return self._sounds[instrument]
-        return next(iter(self._sounds.values()), Sound())._replace(pitch=None)
+        return self._sounds.get(instrument, self._first)
 
     def of_unpitched(
         self, instrument: str | None, position: str | None, head: str | None, staff_lines: int

@@ -15,7 +15,8 @@ import numpy as np
 
 from magenta_vae.music import bars, score_files
 from magenta_vae.music.score_files import is_musicxml
-from magenta_vae.music.score_parts import UNPITCHED, Contents, Note, Part
+from magenta_vae.music.score_parts import UNPITCHED, Contents, Part
+from magenta_vae.music.score_sounds import Sound
 from magenta_vae.music.songs import (
     STEPS_PER_BAR,
     STEPS_PER_QUARTER,
@@ -99,6 +100,15 @@ def _columns(root: ElementTree.Element) -> Iterator[_Column]:
             columns[name].measures.append(below)
             columns[name].frames.append(frame)
     yield from columns.values()
+
+
+class _Placed(NamedTuple):
+    """A note in quarters since the start of the song's first bar."""
+
+    start: float
+    end: float
+    pitch: int
+    sound: Sound
 
 
 class _Metres:
@@ -194,7 +204,7 @@ def _read_measures(
 def _agreed(read: list[Contents], metre: float | None) -> float | None:
     """Returns the length beyond its bar that all parts fill, where notes begin beyond it."""
     shortest, longest = (each(part.length for part in read) for each in (min, max))
-    last = max((note.start for part in read for note in part.notes), default=0.0)
+    last = max((note[0] for part in read for note in part.notes), default=0.0)
     is_agreed = longest - shortest < bars.TOLERANCE and last > (metre or longest) - bars.TOLERANCE
     return longest if is_agreed else None
 
@@ -213,33 +223,36 @@ def _is_apart(before: ElementTree.Element, measure: ElementTree.Element) -> bool
     )
 
 
-def _notes(part: Part, contents: list[Contents], starts: list[float]) -> list[Note]:
+def _notes(part: Part, contents: list[Contents], starts: list[float]) -> list[_Placed]:
     """Returns the notes of a part at their places in the song, tied ones joined."""
-    notes: list[Note] = []
+    notes: list[_Placed] = []
     tied: dict[
         tuple, list[tuple[int, float]]
     ] = {}  # Notes, and where what they are tied to begins.
     for start, following, each in zip(starts, [*starts[1:], None], contents, strict=False):
-        for note in each.notes:
-            begun = tied.setdefault((note.sound, note.pitch), [])
-            moved = note._replace(start=start + note.start, end=start + note.end)
-            at = _tied_to(moved, begun, notes) if note.ends_tie else None
+        for begin, end, note in each.notes:
+            placed = _Placed(start + begin, start + end, note.pitch, note.sound)
+            at = _tied_to(placed, tied, notes) if note.ends_tie else None
             if at is None:
                 at = len(notes)
-                notes.append(moved)
+                notes.append(placed)
             else:
-                notes[at] = notes[at]._replace(end=max(notes[at].end, moved.end))
+                notes[at] = notes[at]._replace(end=max(notes[at].end, placed.end))
             if note.begins_tie:
                 # A measure may be too short: the tie goes over its bar line all the same.
-                is_last = following is not None and note.end > each.content - bars.TOLERANCE
-                begun.append((at, following if is_last else moved.end))
+                is_last = following is not None and end > each.content - bars.TOLERANCE
+                begun = tied.setdefault((note.sound, note.pitch), [])
+                begun.append((at, following if is_last else placed.end))
     # Percussion of which a part is not told is refused whole.
     is_told = not part.left_out[UNPITCHED]
     return [note for note in notes if is_told or not note.sound.is_drum]
 
 
-def _tied_to(note: Note, begun: list[tuple[int, float]], notes: list[Note]) -> int | None:
+def _tied_to(
+    note: _Placed, tied: dict[tuple, list[tuple[int, float]]], notes: list[_Placed]
+) -> int | None:
     """Returns the note that a tie joins to another, taking it from those begun; None for none."""
+    begun = tied.get((note.sound, note.pitch), [])
     gaps = [
         (abs(note.start - wanted), index, wanted)
         for index, wanted in begun
@@ -262,9 +275,9 @@ def _check_notes(parts: list[Part], instruments: tuple[Instrument, ...]) -> None
     check_bars(0, max(int(each.ends.max()) for each in instruments) / STEPS_PER_BAR)
 
 
-def _instruments(name: str, notes: list[Note]) -> Iterator[Instrument]:
+def _instruments(name: str, notes: list[_Placed]) -> Iterator[Instrument]:
     """Yields an instrument for each program that a part uses."""
-    groups: dict[tuple[int, bool], list[Note]] = {}
+    groups: dict[tuple[int, bool], list[_Placed]] = {}
     for note in notes:
         groups.setdefault((note.sound.program, note.sound.is_drum), []).append(note)
     for (program, is_drum), group in groups.items():
