@@ -5,6 +5,8 @@ pick-up is put at the end of a whole bar, and no measure is longer or shorter th
 """
 
 import collections
+import contextlib
+import gc
 import itertools
 import re
 import xml.etree.ElementTree as ElementTree
@@ -41,14 +43,29 @@ SOUNDING_CUES = re.compile(r"\s*MuseScore ([0-2]|3\.[0-4])\b")
 
 def parse_musicxml(data: bytes) -> Song:
     """Parses a score. Raises `SongError` with the reason where that fails."""
-    root = score_files.parse_score(data)
     try:
-        return _song(root)
+        with _without_collector():
+            return _song(score_files.parse_score(data))
     except SongError:
         raise
     # An attribute, child or number that is not there, or is no number.
     except (ArithmeticError, ValueError, LookupError, AttributeError, TypeError) as error:
         raise SongError("damaged MusicXML", f"{type(error).__name__}: {error}") from error
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Keeps the garbage collector away from a tree of many small elements: half of the time.
+
+    No element refers to another that refers to it, so nothing is left for the collector.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _song(root: ElementTree.Element) -> Song:
