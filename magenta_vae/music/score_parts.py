@@ -3,40 +3,15 @@
 import collections
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from magenta_vae.music import voices
-from magenta_vae.music.score_sounds import Sound, Sounds
+from magenta_vae.music.placing import Contents, Note, Sound
+from magenta_vae.music.score_sounds import Sounds
 from magenta_vae.music.songs import MAX_BARS, SongError
 
 SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 MAX_QUARTERS = 4.0 * MAX_BARS
 SLASHES, CUES, UNPITCHED = "slashes", "silent cue notes", "unpitched notes that name no known drum"
-
-
-class Note(NamedTuple):
-    """What sounds, and whether a tie ends or begins at it."""
-
-    pitch: int
-    sound: Sound
-    ends_tie: bool = False
-    begins_tie: bool = False
-
-
-class Contents(NamedTuple):
-    """What a part has in one measure, in quarters since its bar line.
-
-    Attributes:
-        notes: (start, end) of each and what it is.
-        tempos: (quarter, quarters per minute) of each.
-        content: where its last note or rest ends; a rest of the whole measure is none.
-        length: the same with such rests, as long as they are written.
-    """
-
-    notes: list[tuple[float, float, Note]]
-    tempos: list[tuple[float, float]]
-    content: float
-    length: float
 
 
 # Time in which nothing sounds; a rest of a whole measure is as long as the measure.

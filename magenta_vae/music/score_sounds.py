@@ -1,20 +1,12 @@
 """What a score says of a part's instruments -> what plays each of its notes."""
 
 import xml.etree.ElementTree as ElementTree
-from typing import NamedTuple
 
 from magenta_vae.music import percussion
+from magenta_vae.music.placing import Sound
 from magenta_vae.music.songs import SongError
 
 DRUM_CHANNEL = 10
-
-
-class Sound(NamedTuple):
-    """What plays a note: a General MIDI program, or drums and the pitch of an unpitched note."""
-
-    program: int = 0
-    is_drum: bool = False
-    pitch: int | None = None
 
 
 class Sounds:

@@ -13,12 +13,10 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
-from magenta_vae.music import bars, score_files
+from magenta_vae.music import bars, placing, score_files
+from magenta_vae.music.placing import Contents, Placed
 from magenta_vae.music.score_files import is_musicxml
-from magenta_vae.music.score_parts import UNPITCHED, Contents, Part
-from magenta_vae.music.score_sounds import Sound
+from magenta_vae.music.score_parts import UNPITCHED, Part
 from magenta_vae.music.songs import (
     STEPS_PER_BAR,
     STEPS_PER_QUARTER,
@@ -27,15 +25,10 @@ from magenta_vae.music.songs import (
     SongError,
     check_bars,
     check_num_notes,
-    quantize,
 )
 
 __all__ = ["is_musicxml", "parse_musicxml"]
 
-TICKS_PER_QUARTER = 960_000  # Whole ticks before steps: sums of durations carry rounding errors.
-VELOCITY = 80
-# A tie goes on where its second note begins: rounded durations leave a gap, or reach into it.
-MAX_TIE_GAP = 0.25
 PLAIN_BARS = (None, "", "regular")
 # MuseScore wrote every small note as a cue, which is silent, until 3.5 (its pull request 5821).
 SOUNDING_CUES = re.compile(r"\s*MuseScore ([0-2]|3\.[0-4])\b")
@@ -79,7 +72,7 @@ def _song(root: ElementTree.Element) -> Song:
     instruments = tuple(
         instrument
         for part, each in zip(parts, contents, strict=True)
-        for instrument in _instruments(part.name, _notes(part, each, starts))
+        for instrument in placing.instruments(part.name, _placed(part, each, starts))
     )
     _check_notes(parts, instruments)
     bars.check_lengths(measures)
@@ -117,15 +110,6 @@ def _columns(root: ElementTree.Element) -> Iterator[_Column]:
             columns[name].measures.append(below)
             columns[name].frames.append(frame)
     yield from columns.values()
-
-
-class _Placed(NamedTuple):
-    """A note in quarters since the start of the song's first bar."""
-
-    start: float
-    end: float
-    pitch: int
-    sound: Sound
 
 
 class _Metres:
@@ -240,46 +224,10 @@ def _is_apart(before: ElementTree.Element, measure: ElementTree.Element) -> bool
     )
 
 
-def _notes(part: Part, contents: list[Contents], starts: list[float]) -> list[_Placed]:
-    """Returns the notes of a part at their places in the song, tied ones joined."""
-    notes: list[_Placed] = []
-    tied: dict[
-        tuple, list[tuple[int, float]]
-    ] = {}  # Notes, and where what they are tied to begins.
-    for start, following, each in zip(starts, [*starts[1:], None], contents, strict=False):
-        for begin, end, note in each.notes:
-            placed = _Placed(start + begin, start + end, note.pitch, note.sound)
-            at = _tied_to(placed, tied, notes) if note.ends_tie else None
-            if at is None:
-                at = len(notes)
-                notes.append(placed)
-            else:
-                notes[at] = notes[at]._replace(end=max(notes[at].end, placed.end))
-            if note.begins_tie:
-                # A measure may be too short: the tie goes over its bar line all the same.
-                is_last = following is not None and end > each.content - bars.TOLERANCE
-                begun = tied.setdefault((note.sound, note.pitch), [])
-                begun.append((at, following if is_last else placed.end))
-    # Percussion of which a part is not told is refused whole.
+def _placed(part: Part, contents: list[Contents], starts: list[float]) -> list[Placed]:
+    """Returns the notes of a part; percussion of which a part is not told is refused whole."""
     is_told = not part.left_out[UNPITCHED]
-    return [note for note in notes if is_told or not note.sound.is_drum]
-
-
-def _tied_to(
-    note: _Placed, tied: dict[tuple, list[tuple[int, float]]], notes: list[_Placed]
-) -> int | None:
-    """Returns the note that a tie joins to another, taking it from those begun; None for none."""
-    begun = tied.get((note.sound, note.pitch), [])
-    gaps = [
-        (abs(note.start - wanted), index, wanted)
-        for index, wanted in begun
-        if notes[index].start < note.start
-    ]
-    if not gaps or min(gaps)[0] > MAX_TIE_GAP + bars.TOLERANCE:
-        return None
-    _, index, wanted = min(gaps)
-    begun.remove((index, wanted))
-    return index
+    return [note for note in placing.place(contents, starts) if is_told or not note.sound.is_drum]
 
 
 def _check_notes(parts: list[Part], instruments: tuple[Instrument, ...]) -> None:
@@ -290,17 +238,3 @@ def _check_notes(parts: list[Part], instruments: tuple[Instrument, ...]) -> None
         raise SongError("no pitches", f"found {found}")
     check_num_notes(sum(len(each.starts) for each in instruments))
     check_bars(0, max(int(each.ends.max()) for each in instruments) / STEPS_PER_BAR)
-
-
-def _instruments(name: str, notes: list[_Placed]) -> Iterator[Instrument]:
-    """Yields an instrument for each program that a part uses."""
-    groups: dict[tuple[int, bool], list[_Placed]] = {}
-    for note in notes:
-        groups.setdefault((note.sound.program, note.sound.is_drum), []).append(note)
-    for (program, is_drum), group in groups.items():
-        quarters = np.array([(note.start, note.end) for note in group])
-        ticks = np.rint(quarters * TICKS_PER_QUARTER).astype(np.int64)
-        starts, ends = quantize(ticks[:, 0], ticks[:, 1], TICKS_PER_QUARTER)
-        pitches = np.array([note.pitch for note in group], np.int32)
-        velocities = np.full(len(group), VELOCITY, np.int32)
-        yield Instrument(program, is_drum, name, starts, ends, pitches, velocities)
