@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from magenta_vae.data import records
-from magenta_vae.music import note_sequences, readers, songs
+from magenta_vae.music import note_sequences, readers, songs, tunes
 from magenta_vae.music.songs import MAX_FILE_BYTES, Song, SongError
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+TUNES = ".abc"  # Of which a file may hold many.
 RECORDS = ".tfrecord"  # Also within a name: `songs.tfrecord-00000-of-00010`.
 
 # Collections of MIDI files shrink to a fifth; what grows a hundred times is made to harm.
@@ -96,7 +97,7 @@ def read_sources(files: Sequence[str]) -> Iterator[Source]:
 
 
 def has_several_songs(path: str) -> bool:
-    """Says whether a file is an archive or a file of records."""
+    """Says whether a file is an archive, a file of records or one of tunes."""
     return _opener(path) is not None
 
 
@@ -110,6 +111,8 @@ def _opener(path: str) -> Callable[[str], Iterator[Source]] | None:
     name = os.path.basename(path).lower()
     if RECORDS in name:
         return _open_records
+    if name.endswith(TUNES):
+        return _open_tunes
     if name.endswith(".zip"):
         return _open_zip
     return _open_tar if name.endswith(ARCHIVES) else None
@@ -118,6 +121,10 @@ def _opener(path: str) -> Callable[[str], Iterator[Source]] | None:
 def _open_records(path: str) -> Iterator[Source]:
     for index, record in enumerate(records.read_records(path)):
         yield Source(f"{path}/{index}", record, is_record=True)
+
+
+def _open_tunes(path: str) -> Iterator[Source]:
+    yield from _members(path, songs.read_bytes(path))
 
 
 def _open_zip(path: str) -> Iterator[Source]:
@@ -136,7 +143,7 @@ def _open_zip(path: str) -> Iterator[Source]:
                 continue
             left -= len(data)
             _check_unpacked(path, left)
-            yield _member(name, data)
+            yield from _members(name, data)
 
 
 def _open_tar(path: str) -> Iterator[Source]:
@@ -150,13 +157,18 @@ def _open_tar(path: str) -> Iterator[Source]:
             archive.members = []  # It would keep them all.
             if member.isreg() and _is_music(member.name):
                 data = archive.extractfile(member).read(MAX_FILE_BYTES + 1)
-                yield _member(f"{path}/{member.name}", data)
+                yield from _members(f"{path}/{member.name}", data)
 
 
-def _member(name: str, data: bytes) -> Source:
+def _members(name: str, data: bytes) -> Iterator[Source]:
+    """Yields a file that was read: each of its tunes where it holds many, else itself."""
     if len(data) > MAX_FILE_BYTES:
-        return Source(name, error=SongError("file too large", f"at most {MAX_FILE_BYTES:,} bytes"))
-    return Source(name, data)
+        reason = f"at most {MAX_FILE_BYTES:,} bytes"
+        yield Source(name, error=SongError("file too large", reason))
+        return
+    found = tunes.split_tunes(data) if name.lower().endswith(TUNES) else [data]
+    for index, each in enumerate(found):
+        yield Source(f"{name}/{index}" if len(found) > 1 else name, each)
 
 
 def _max_unpacked_bytes(path: str) -> int:
