@@ -109,15 +109,12 @@ def _measure(together: tuple, orders: list[list[int]], index: int) -> bars.Measu
     found = [bar for bar in together if bar is not None]
     longest = max(bar.length for bar in found)
     metre = found[0].metre
-    is_agreed = (
-        len(found) == len(together) > 1
-        and longest - min(bar.length for bar in found) < bars.TOLERANCE
-    )
     jumps = (0 < index < len(order) and order[index] != order[index - 1] + 1 for order in orders)
     return bars.Measure(
         metre=metre,
         content=longest if metre is None else min(longest, metre),
-        agreed=longest if is_agreed and longest > (metre or longest) else None,
+        # Lines often end without the bar line that they would have.
+        agreed=longest if metre is not None and longest > metre else None,
         is_apart=found[0].is_apart or any(jumps),
     )
 
