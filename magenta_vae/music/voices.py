@@ -5,6 +5,7 @@ What goes wrong in durations is put right here: tuplets that a file's divisions 
 
 import math
 import operator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from magenta_vae.music.bars import TOLERANCE
@@ -133,9 +134,10 @@ def _meant(
     durations: list[float], is_sure: list[bool], quarters: float, divisions: float
 ) -> list[float]:
     """Returns durations that fill so many quarters, where rounded ones miss them by a little."""
-    thirds = _with_exact_thirds(durations, is_sure, divisions)
-    if abs(sum(thirds) - quarters) < TOLERANCE:
-        return thirds
+    for nearest in (math.floor, math.ceil):  # Three of 2 divisions may stand for 4 or for 8.
+        thirds = _with_exact_thirds(durations, is_sure, divisions, nearest)
+        if abs(sum(thirds) - quarters) < TOLERANCE:
+            return thirds
     total = sum(durations)
     # Less than a step too much is no note too much.
     if not all(is_sure) and 0 < quarters < total < quarters + STEP_QUARTERS - TOLERANCE:
@@ -144,7 +146,7 @@ def _meant(
 
 
 def _with_exact_thirds(
-    durations: list[float], is_sure: list[bool], divisions: float
+    durations: list[float], is_sure: list[bool], divisions: float, nearest: Callable[[float], int]
 ) -> list[float]:
     """Returns durations with each three that are a triplet in whole divisions made exact."""
     exact = list(durations)
@@ -153,7 +155,7 @@ def _with_exact_thirds(
         three = slice(index, index + 3)
         third = exact[index]
         if third > 0 and exact[three] == [third] * 3 and not any(is_sure[three]):
-            whole = 2.0 ** round(math.log2(3 * third))
+            whole = 2.0 ** nearest(math.log2(3 * third))
             if 0 < abs(third - whole / 3) < 1 / divisions:
                 exact[three] = [whole / 3] * 3
                 index += 2
