@@ -52,6 +52,7 @@ setup(
         "test": [
             "ipykernel>=6.29",
             "muspy>=0.5",  # measures the same statistics
+            "music21>=9.3",  # reads the same scores and tunes
             "nbclient>=0.10",
             "nbformat>=5.10",
             "pytest>=8.0",

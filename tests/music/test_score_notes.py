@@ -68,9 +68,7 @@ def test_a_part_of_one_drum_is_told_by_its_name():
 def test_percussion_that_nothing_tells_is_refused_as_that():
     with pytest.raises(SongError, match="no pitches: found 2 unpitched notes that name no known"):
         read(FOUR_FOUR + note("unpitched", 8) * 2)
-    one_line = (
-        "<attributes><staff-details><staff-lines>1</staff-lines></staff-details></attributes>"
-    )
+    one_line = "<staff-details><staff-lines>1</staff-lines></staff-details>"
     with pytest.raises(SongError, match="no pitches"):
         read(FOUR_FOUR.replace("</time>", "</time>" + one_line) + BEAT)
     # Spoken words are no drums; what else the part has is read.
