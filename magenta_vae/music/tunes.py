@@ -6,6 +6,7 @@ Repeats are played. The bar lines of a tune are those of the song, as a score's 
 import dataclasses
 import itertools
 import re
+from collections.abc import Iterator
 
 from magenta_vae.music import bars, placing, repeats, tune_bars
 from magenta_vae.music.songs import (
@@ -21,7 +22,7 @@ _FIRST = re.compile(rb"(?:\A(?:\xef\xbb\xbf)?|[\r\n])X:[ \t]*\d")
 _TUNE = re.compile(r"^(?=X:)", re.MULTILINE)
 # `A:|` is a note before a bar line.
 _FIELD = re.compile(r"([A-Za-z]):(?![|:])(.*)")
-_MUSIC = "KLMQV"  # Fields that bear on notes.
+_MUSIC = ("K", "L", "M", "Q")  # Fields that bear on notes.
 _FIFTHS = {"F": -1, "C": 0, "G": 1, "D": 2, "A": 3, "E": 4, "B": 5}
 _MODES = {
     "": 0, "maj": 0, "ion": 0, "m": -3, "min": -3, "aeo": -3, "mix": -1, "dor": -2, "phr": -4,
@@ -125,39 +126,48 @@ def _voices(text: str) -> list[tune_bars.VoiceReader]:
     is_unit_given = is_in_body = False
     voices: dict[str, tune_bars.VoiceReader] = {}
     name = ""
-    for line in text.split("\n"):
+    for line in _lines(text):
+        field = _FIELD.match(line)
+        letter, value = (field.group(1), field.group(2).strip()) if field else ("", line)
         if line.startswith("%%MIDI"):
             _set_midi(voices[name].state if name in voices else state, line.split())
-            continue
-        if line.startswith("%"):
-            continue
-        line = re.split(r"(?<!\\)%", line, maxsplit=1)[0].strip()
-        if is_in_body and not line:  # Words between tunes may follow.
-            break
-        field = _FIELD.match(line)
-        if line.startswith("+:") or (field is None and not is_in_body):
-            continue
-        if field is None:
-            for part in _by_voice(line):
-                name = part[0] if part[0] is not None else name
-                if name not in voices:
-                    voices[name] = tune_bars.VoiceReader(dataclasses.replace(state), set_field)
-                voices[name].read(part[1])
-            continue
-        letter, value = field.group(1), field.group(2).strip()
-        if letter == "V" and value.split():
-            name = value.split()[0] if is_in_body else name
-        elif is_in_body and letter in _MUSIC:
-            for voice in [voices[name]] if name in voices else []:
-                set_field(voice.state, letter, value)
-                voice.refresh()
-            if name not in voices:
-                set_field(state, letter, value)
-        else:
+        elif not is_in_body and letter:
             is_unit_given |= letter == "L"
+            is_in_body = letter == "K"
             set_field(state, letter, value, is_unit_given)
-        is_in_body |= letter == "K"
+        elif not line and is_in_body:  # Words between tunes may follow.
+            break
+        elif letter == "V" and value.split():
+            name = value.split()[0]
+        elif letter in _MUSIC and name in voices:
+            set_field(voices[name].state, letter, value)
+            voices[name].refresh()
+        elif letter:
+            set_field(state, letter, value)
+        elif is_in_body:
+            name = _read_music(line, name, voices, state)
     return list(voices.values())
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Yields the lines of a tune without comments and what continues words."""
+    for line in text.split("\n"):
+        if line.startswith("%%MIDI"):
+            yield line
+        elif not line.startswith(("%", "+:")):
+            yield re.split(r"(?<!\\)%", line, maxsplit=1)[0].strip()
+
+
+def _read_music(
+    line: str, name: str, voices: dict[str, tune_bars.VoiceReader], state: tune_bars.State
+) -> str:
+    """Reads a line of music in the voices that it names, and returns the last of them."""
+    for named, music in _by_voice(line):
+        name = named if named is not None else name
+        if name not in voices:
+            voices[name] = tune_bars.VoiceReader(dataclasses.replace(state), set_field)
+        voices[name].read(music)
+    return name
 
 
 def _by_voice(line: str) -> list[tuple[str | None, str]]:
