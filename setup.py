@@ -53,6 +53,7 @@ setup(
             "ipykernel>=6.29",
             "mido>=1.3",  # finds the same notes
             "muspy>=0.5",  # measures the same statistics
+            "music21>=9.3",  # reads the same scores and tunes
             "nbclient>=0.10",
             "nbformat>=5.10",
             "pytest>=8.0",

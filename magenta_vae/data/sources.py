@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from magenta_vae.data import archives, records
-from magenta_vae.music import note_sequences, packing, readers, songs
+from magenta_vae.music import note_sequences, packing, readers, songs, tunes
 from magenta_vae.music.songs import Song, SongError
 
+TUNES = (".abc", *(f".abc{packed}" for packed in packing.EXTENSIONS))  # May hold many tunes.
 RECORDS = ".tfrecord"  # Also within a name: `songs.tfrecord-00000-of-00010`.
 SECONDS_PER_FILE = 60.0  # Of 1,500 real songs tried none takes one.
 
@@ -87,7 +88,7 @@ def read_sources(files: Sequence[str], seconds: float = SECONDS_PER_FILE) -> Ite
 
 
 def has_several_songs(path: str) -> bool:
-    """Says whether a file is an archive or a file of records."""
+    """Says whether a file is an archive, a file of records or one of tunes."""
     return _opener(path) is not None
 
 
@@ -137,6 +138,8 @@ def _opener(path: str) -> Callable[[str, float], Iterator[Source]] | None:
     name = os.path.basename(path)
     if RECORDS in name.lower():
         return _open_records
+    if name.lower().endswith(TUNES):
+        return _open_tunes
     return _open_archive if archives.is_archive(name) else None
 
 
@@ -152,7 +155,30 @@ def _open_records(path: str, _: float) -> Iterator[Source]:
         yield Source(path, error=SongError(reason, getattr(error, "strerror", "") or str(error)))
 
 
+def _open_tunes(path: str, _: float) -> Iterator[Source]:
+    try:
+        songs.check_file(path)
+        data = songs.read_bytes(path)
+    except SongError as error:
+        yield Source(path, error=error)
+    else:
+        yield from _split(path, data)
+
+
 def _open_archive(path: str, seconds: float) -> Iterator[Source]:
     for name, data in archives.read_archive(path, seconds):
-        is_error = isinstance(data, SongError)
-        yield Source(name, error=data) if is_error else Source(name, data)
+        if isinstance(data, SongError):
+            yield Source(name, error=data)
+        else:
+            yield from _split(name, data)
+
+
+def _split(name: str, data: bytes) -> Iterator[Source]:
+    """Yields a file that was read: each of its tunes where it holds many, else itself."""
+    try:
+        found = tunes.split_tunes(packing.unpack(data)) if name.lower().endswith(TUNES) else [data]
+    except SongError as error:
+        yield Source(name, error=error)
+        return
+    for index, each in enumerate(found):
+        yield Source(f"{name}/{index}" if len(found) > 1 else name, each)

@@ -112,6 +112,9 @@ def note_sequence_to_song(sequence: music_pb2.NoteSequence) -> Song:
     velocities = np.array([note.velocity for note in sequence.notes], np.int32)
     if pitches.min() < 0 or pitches.max() > 127:
         raise SongError("not a pitch", f"expected 0-127, found {pitches.min()}-{pitches.max()}")
+    for _, program, _ in parts:
+        if not 0 <= program <= 127:
+            raise SongError("not a program", f"expected 0-127, found {program}")
     song = Song(
         instruments=tuple(
             Instrument(
@@ -306,12 +309,15 @@ def _note_steps(sequence: music_pb2.NoteSequence) -> tuple[np.ndarray, np.ndarra
     if sequence.quantization_info.steps_per_quarter == STEPS_PER_QUARTER:
         starts = np.array([note.quantized_start_step for note in sequence.notes])
         ends = np.array([note.quantized_end_step for note in sequence.notes])
-        check_bars(starts.min() / STEPS_PER_BAR, max(starts.max(), ends.max()) / STEPS_PER_BAR)
+        check_bars(
+            min(starts.min(), ends.min()) / STEPS_PER_BAR,
+            max(starts.max(), ends.max()) / STEPS_PER_BAR,
+        )
         return starts.astype(np.int32), np.maximum(ends, starts + 1).astype(np.int32)
     quarters = _seconds_to_quarters(
         np.array([(note.start_time, note.end_time) for note in sequence.notes]), sequence.tempos
     )
-    check_bars(quarters[:, 0].min() / 4, quarters.max() / 4)
+    check_bars(quarters.min() / 4, quarters.max() / 4)
     # Whole ticks first, as in a file: seconds carry rounding errors that would break ties.
     ticks = np.rint(quarters * TICKS_PER_QUARTER).astype(np.int64)
     return quantize(ticks[:, 0], ticks[:, 1], TICKS_PER_QUARTER)

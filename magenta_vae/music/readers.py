@@ -2,7 +2,7 @@
 
 import os
 
-from magenta_vae.music import note_sequences, packing, scores, songs
+from magenta_vae.music import note_sequences, packing, scores, songs, tunes
 from magenta_vae.music.songs import Song
 
 # What reads MIDI. `benchmarks/compare_readers.py` shows where they differ, and why.
@@ -10,11 +10,11 @@ MIDI_READERS = {
     "symusic": songs.parse_song,
     "note_seq": note_sequences.parse_song_with_note_seq,
 }
-EXTENSIONS = (".mid", ".midi", ".kar", ".rmi", ".musicxml", ".mxl", ".xml")
+EXTENSIONS = (".mid", ".midi", ".kar", ".rmi", ".musicxml", ".mxl", ".xml", ".abc")
 
 
 def parse_music(data: bytes, reader: str = "symusic") -> Song:
-    """Parses MIDI, MIDI in RIFF (RMI) or MusicXML, compressed or not, told by its first bytes.
+    """Parses MIDI, MIDI in RIFF (RMI), MusicXML or ABC, packed or not, told by its first bytes.
 
     Args:
         data: the bytes of a file.
@@ -26,6 +26,8 @@ def parse_music(data: bytes, reader: str = "symusic") -> Song:
     data = packing.unpack(data)
     if scores.is_musicxml(data):
         return scores.parse_musicxml(data)
+    if tunes.is_abc(data):
+        return tunes.parse_abc(data)
     return MIDI_READERS[reader](data)
 
 

@@ -1,278 +1,240 @@
 """MusicXML -> songs on the bar grid, compressed (.mxl) or not.
 
-A score is read as it is written: repeats are not played. A pick-up is put at the end of a whole
-bar, so that the bars of the song are the bars of the score.
+A score is read as it is written: repeats are not played. Its bar lines are the bars of the song: a
+pick-up is put at the end of a whole bar, and no measure is longer or shorter than its bar.
 """
 
-import io
+import collections
+import contextlib
+import gc
 import itertools
-import math
+import re
 import xml.etree.ElementTree as ElementTree
-import zipfile
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
+from magenta_vae.music import bars, placing, score_files
+from magenta_vae.music.placing import Contents, Placed
+from magenta_vae.music.score_files import is_musicxml
+from magenta_vae.music.score_parts import UNPITCHED, Part
 from magenta_vae.music.songs import (
-    MAX_FILE_BYTES,
+    STEPS_PER_BAR,
     STEPS_PER_QUARTER,
     Instrument,
     Song,
     SongError,
     check_bars,
     check_num_notes,
-    quantize,
 )
 
-SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
-TICKS_PER_QUARTER = 960_000  # Whole ticks before steps: sums of durations carry rounding errors.
-DRUM_CHANNEL = 10
-VELOCITY = 80
-CONTAINER = "META-INF/container.xml"
-COMMON_TIME = (4, 4)
+__all__ = ["is_musicxml", "parse_musicxml"]
 
-
-class _Sound(NamedTuple):
-    """What plays a note: a General MIDI program, or drums and the pitch of an unpitched note."""
-
-    program: int = 0
-    is_drum: bool = False
-    pitch: int | None = None
-
-
-class _Note(NamedTuple):
-    """A note in quarters since the start of its part."""
-
-    start: float
-    end: float
-    pitch: int
-    sound: _Sound
-
-
-def is_musicxml(data: bytes) -> bool:
-    """Says whether bytes are XML in any encoding, or a ZIP archive as .mxl files are."""
-    start = data[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
-    return start[:1] == b"<" or data[:2] in (b"\xff\xfe", b"\xfe\xff", b"PK")
+PLAIN_BARS = (None, "", "regular")
+# MuseScore wrote every small note as a cue, which is silent, until 3.5 (its pull request 5821).
+SOUNDING_CUES = re.compile(r"\s*MuseScore ([0-2]|3\.[0-4])\b")
 
 
 def parse_musicxml(data: bytes) -> Song:
     """Parses a score. Raises `SongError` with the reason where that fails."""
     try:
-        root = ElementTree.fromstring(_score_text(data))
-        if root.tag not in ("score-partwise", "score-timewise"):
-            raise SongError("not MusicXML", f"expected a score, found <{root.tag}>")
-        return _song(root)
+        with _without_collector():
+            return _song(score_files.parse_score(data))
     except SongError:
         raise
-    except (ElementTree.ParseError, zipfile.BadZipFile, ArithmeticError, EOFError) as error:
-        raise SongError("damaged MusicXML", str(error)) from error
-    # An attribute, child or number that is not there, or is no number; an unknown encoding.
-    except (ValueError, LookupError, AttributeError, TypeError) as error:
+    # An attribute, child or number that is not there, or is no number.
+    except (ArithmeticError, ValueError, LookupError, AttributeError, TypeError) as error:
         raise SongError("damaged MusicXML", f"{type(error).__name__}: {error}") from error
 
 
-def _score_text(data: bytes) -> bytes:
-    if data[:2] == b"PK":
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if CONTAINER not in archive.namelist():
-                raise SongError("not MusicXML", f"an archive without {CONTAINER}")
-            container = ElementTree.fromstring(_member(archive, CONTAINER))
-            data = _member(archive, container.find(".//{*}rootfile").attrib["full-path"])
-    if b"<!ENTITY" in data:  # No score has one; those that expand to gigabytes do.
-        raise SongError("not MusicXML", "it declares entities of its own")
-    return data
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Keeps the garbage collector away from a tree of many small elements: half of the time.
 
-
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    No element refers to another that refers to it, so nothing is left for the collector.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
     try:
-        with archive.open(name) as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except MemoryError:
-        raise
-    except Exception as error:  # Each way of packing has errors of its own.
-        raise SongError("damaged MusicXML", f"{name}: {error}") from error
-    if len(data) > MAX_FILE_BYTES:
-        raise SongError("file too large", f"at most {MAX_FILE_BYTES:,} bytes in {name}")
-    return data
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _song(root: ElementTree.Element) -> Song:
-    scored = list(_parts(root))
-    parts = [_Part(score_part) for score_part, _ in scored]
-    pick_up = _read_measures(parts, [measures for _, measures in scored])
-    notes = [note for part in parts for note in part.notes]
-    check_num_notes(len(notes))
-    signatures = [signature for part in parts for signature in part.time_signatures]
-    # A pick-up is shorter than its bar: what is missing goes before it.
-    shift = 4 - pick_up if 0 < pick_up < 4 and set(signatures) <= {COMMON_TIME} else 0
-    last = max(note.end for note in notes) + shift
-    if not math.isfinite(last):
-        raise SongError("damaged MusicXML", "a duration that is not a number")
-    check_bars((min(note.start for note in notes) + shift) / 4, last / 4)
-    tempos = sorted({tempo for part in parts for tempo in part.tempos})
-    return Song(
-        instruments=tuple(each for part in parts for each in _instruments(part, shift)),
-        time_signatures=tuple(dict.fromkeys(signatures)),
-        tempos=tuple(((quarter + shift) * STEPS_PER_QUARTER, qpm) for quarter, qpm in tempos),
+    columns = list(_columns(root))
+    software = (each.text or "" for each in root.iterfind("identification/encoding/software"))
+    has_sounding_cues = any(map(SOUNDING_CUES.match, software))
+    parts = [Part(each.score_part, each.measures, has_sounding_cues) for each in columns]
+    metres = _Metres()
+    measures, contents = _read_measures(columns, parts, metres)
+    starts = bars.lay_out(measures)
+    instruments = tuple(
+        instrument
+        for part, each in zip(parts, contents, strict=True)
+        for instrument in placing.instruments(part.name, _placed(part, each, starts))
+    )
+    _check_notes(parts, instruments)
+    bars.check_lengths(measures)
+    tempos = {
+        ((start + quarter) * STEPS_PER_QUARTER, qpm)
+        for each in contents
+        for start, measure in zip(starts, each, strict=False)
+        for quarter, qpm in measure.tempos
+    }
+    return Song(instruments, metres.signatures, tuple(sorted(tempos)))
+
+
+class _Column(NamedTuple):
+    """A part of a score: what the score says of it, its measures, and what numbers each of them."""
+
+    score_part: ElementTree.Element
+    measures: list[ElementTree.Element]
+    frames: list[ElementTree.Element]
+
+
+def _columns(root: ElementTree.Element) -> Iterator[_Column]:
+    """Yields the parts of a score, however the file is arranged."""
+    named = {part.attrib["id"]: part for part in root.iterfind("part-list/score-part")}
+    columns: dict[str, _Column] = {}
+    outer, inner = "part", "measure"
+    if root.tag == "score-timewise":
+        outer, inner = inner, outer
+    for above in root.iterfind(outer):
+        for below in above.iterfind(inner):
+            part, frame = (above, below) if outer == "part" else (below, above)
+            name = part.attrib["id"]
+            if name not in columns:
+                score_part = named.get(name, ElementTree.Element("score-part"))
+                columns[name] = _Column(score_part, [], [])
+            columns[name].measures.append(below)
+            columns[name].frames.append(frame)
+    yield from columns.values()
+
+
+class _Metres:
+    """What the time signatures of a score say, measure by measure.
+
+    Attributes:
+        metre: the quarters of a bar, None where no signature is in force.
+    """
+
+    def __init__(self):
+        self.metre: float | None = None
+        self._next: float | None = None
+        self._found: dict[tuple, list[tuple[int, int]]] = {}
+        self._num_measures = 0
+
+    @property
+    def signatures(self) -> tuple[tuple[int, int], ...]:
+        """(numerator, denominator) of all under which a measure stands, each once."""
+        found = sorted(self._found.items(), key=lambda item: item[0][0])
+        stood = (each for (index, *_), each in found if index < self._num_measures)
+        return tuple(dict.fromkeys(itertools.chain.from_iterable(stood)))
+
+    def read(self, together: Sequence[ElementTree.Element | None]) -> None:
+        """Reads the signatures of one measure of all parts."""
+        index = self._num_measures
+        self._num_measures += 1
+        self.metre = self._next
+        for part, measure in enumerate(together):
+            if measure is None or measure.find("attributes/time") is None:
+                continue
+            for time, is_before in _times(measure):
+                found = _signature(time)
+                # Of two at one place the later holds; one at the end is the next measure's.
+                self._found[index + (not is_before), part, time.get("number")] = found
+                self._next = sum(4 * n / d for n, d in found) or None
+                self.metre = self._next if is_before else self.metre
+
+
+def _times(measure: ElementTree.Element) -> Iterator[tuple[ElementTree.Element, bool]]:
+    """Yields the time signatures of a measure and whether each stands before its notes."""
+    is_before = True
+    for element in measure:
+        if element.tag in ("note", "forward"):
+            is_before = False
+        for time in element.iterfind("time") if element.tag == "attributes" else ():
+            yield time, is_before
+
+
+def _signature(time: ElementTree.Element) -> list[tuple[int, int]]:
+    """Returns (numerator, denominator) of a time signature's parts, none where it is free."""
+    if time.find("senza-misura") is not None:
+        return []
+    pairs = zip(time.iterfind("beats"), time.iterfind("beat-type"), strict=True)
+    found = [(sum(map(int, beats.text.split("+"))), int(kind.text)) for beats, kind in pairs]
+    for numerator, denominator in found:
+        if numerator < 1 or denominator < 1:
+            raise SongError("damaged MusicXML", f"a {numerator}/{denominator} time signature")
+    return found
+
+
+def _read_measures(
+    columns: list[_Column], parts: list[Part], metres: _Metres
+) -> tuple[list[bars.Measure], list[list[Contents]]]:
+    """Reads the measures of all parts side by side."""
+    contents: list[list[Contents]] = [[] for _ in parts]
+    measures: list[bars.Measure] = []
+    before = None
+    pairs = (zip(each.measures, each.frames, strict=True) for each in columns)
+    for together in itertools.zip_longest(*pairs):
+        found = [each for each in together if each is not None]
+        metres.read([each and each[0] for each in together])
+        for part, each, of_part in zip(parts, together, contents, strict=True):
+            if each is not None:
+                of_part.append(part.read(each[0], metres.metre))
+        read = [of_part[len(measures)] for of_part in contents if len(of_part) > len(measures)]
+        measure, frame = found[0]
+        is_implicit = frame.get("implicit") == "yes"
+        length = max(each.length for each in read)
+        content = max(each.content for each in read) or (length if is_implicit else 0.0)
+        measures.append(
+            bars.Measure(
+                metre=metres.metre,
+                content=content if metres.metre is None else min(content, metres.metre),
+                agreed=_agreed(read, metres.metre) if len(found) == len(parts) > 1 else None,
+                is_implicit=is_implicit,
+                is_apart=before is not None and _is_apart(before, measure),
+            )
+        )
+        before = measure
+    return measures, contents
+
+
+def _agreed(read: list[Contents], metre: float | None) -> float | None:
+    """Returns the length beyond its bar that all parts fill, where notes begin beyond it."""
+    shortest, longest = (each(part.length for part in read) for each in (min, max))
+    last = max((note[0] for part in read for note in part.notes), default=0.0)
+    is_agreed = longest - shortest < bars.TOLERANCE and last > (metre or longest) - bars.TOLERANCE
+    return longest if is_agreed else None
+
+
+def _is_apart(before: ElementTree.Element, measure: ElementTree.Element) -> bool:
+    """Says whether more than a plain bar line stands between two measures, and no ending begins."""
+    lines = [
+        each for each in before.iterfind("barline") if each.get("location", "right") == "right"
+    ]
+    begun = [each for each in measure.iterfind("barline") if each.get("location") == "left"]
+    if any(line.find("ending") is not None for line in begun):
+        return False
+    return any(
+        line.findtext("bar-style") not in PLAIN_BARS or line.find("repeat") is not None
+        for line in lines + begun
     )
 
 
-def _read_measures(parts: list["_Part"], measures: list[list[ElementTree.Element]]) -> float:
-    """Reads the measures of parts side by side; returns the length of the first in quarters.
-
-    Each begins where the longest of those before it ends: a part may leave a measure empty, or not
-    fill it.
-    """
-    now = first = 0.0
-    for index, together in enumerate(itertools.zip_longest(*measures)):
-        for part, measure in zip(parts, together, strict=True):
-            if measure is not None:
-                part.read(measure, now)
-        now = max(part.end for part in parts)
-        first = now if index == 0 else first
-    return first
+def _placed(part: Part, contents: list[Contents], starts: list[float]) -> list[Placed]:
+    """Returns the notes of a part; percussion of which a part is not told is refused whole."""
+    is_told = not part.left_out[UNPITCHED]
+    return [note for note in placing.place(contents, starts) if is_told or not note.sound.is_drum]
 
 
-def _parts(root: ElementTree.Element):
-    """Yields the sounds and measures of each part, however the file is arranged."""
-    names = {part.attrib["id"]: part for part in root.iterfind("part-list/score-part")}
-    measures: dict[str, list] = {}
-    if root.tag == "score-partwise":
-        for part in root.iterfind("part"):
-            measures.setdefault(part.attrib["id"], []).extend(part.iterfind("measure"))
-    else:
-        for measure in root.iterfind("measure"):
-            for part in measure.iterfind("part"):
-                measures.setdefault(part.attrib["id"], []).append(part)
-    for name, of_part in measures.items():
-        yield names.get(name, ElementTree.Element("score-part")), of_part
-
-
-class _Part:
-    """What the measures of one part hold.
-
-    Attributes:
-        name: what the score calls it.
-        notes: its notes, tied ones joined.
-        time_signatures: (numerator, denominator) of each.
-        tempos: (quarter, quarters per minute) of each.
-        end: where what it has read ends, in quarters.
-    """
-
-    def __init__(self, score_part: ElementTree.Element):
-        self.name = (score_part.findtext("part-name") or "").strip()
-        self.notes: list[_Note] = []
-        self.time_signatures: list[tuple[int, int]] = []
-        self.tempos: list[tuple[float, float]] = []
-        self._sounds = _read_sounds(score_part)
-        self._divisions, self._transposition = 1.0, 0
-        self._tied: dict[tuple, int] = {}  # What a tie began: its sound and pitch -> its note.
-        self._now = self._chord_start = self.end = 0.0
-
-    def read(self, measure: ElementTree.Element, start: float) -> None:
-        """Reads a measure that begins at a quarter."""
-        self._now = self.end = start
-        for element in measure:
-            self._read(element)
-
-    def _read(self, element: ElementTree.Element) -> None:
-        if element.tag == "note":
-            self._read_note(element)
-        elif element.tag == "backup":
-            self._now = max(self._now - self._duration(element), 0.0)
-        elif element.tag == "forward":
-            self._advance(self._duration(element))
-        elif element.tag == "attributes":
-            self._read_attributes(element)
-        for sound in element.iter("sound"):
-            qpm = float(sound.get("tempo", 0))
-            if 0 < qpm < math.inf:
-                self.tempos.append((self._now, qpm))
-
-    def _read_attributes(self, attributes: ElementTree.Element) -> None:
-        divisions = float(attributes.findtext("divisions") or self._divisions)
-        if not 0 < divisions < math.inf:
-            raise SongError("damaged MusicXML", f"{divisions} divisions of a quarter")
-        self._divisions = divisions
-        for time in attributes.iterfind("time"):
-            for beats, kind in zip(time.iterfind("beats"), time.iterfind("beat-type"), strict=True):
-                numerator = sum(map(int, beats.text.split("+")))
-                self.time_signatures.append((numerator, int(kind.text)))
-        for transpose in attributes.iterfind("transpose"):
-            octaves = int(transpose.findtext("octave-change") or 0)
-            chromatic = float(transpose.findtext("chromatic") or 0)
-            self._transposition = round(chromatic) + 12 * octaves
-
-    def _read_note(self, note: ElementTree.Element) -> None:
-        if note.find("grace") is not None:
-            return
-        duration = self._duration(note)
-        if note.find("chord") is None:
-            self._chord_start = self._now
-            self._advance(duration)
-        if note.find("rest") is None and note.find("cue") is None:
-            self._add(note, self._chord_start, self._chord_start + duration)
-
-    def _add(self, note: ElementTree.Element, start: float, end: float) -> None:
-        instrument = note.find("instrument")
-        sound = self._sounds.get(instrument.get("id") if instrument is not None else None)
-        sound = sound or self._sounds[None]
-        pitch = self._pitch(note, sound)
-        if pitch is None:
-            return
-        ties = {tie.get("type") for tie in note.iterfind("tie")}
-        index = self._tied.pop((sound, pitch), None) if "stop" in ties else None
-        if index is None or abs(self.notes[index].end - start) * TICKS_PER_QUARTER > 1:
-            index = len(self.notes)
-            self.notes.append(_Note(start, end, pitch, sound))
-        else:
-            self.notes[index] = self.notes[index]._replace(end=end)
-        if "start" in ties:
-            self._tied[sound, pitch] = index
-
-    def _pitch(self, note: ElementTree.Element, sound: _Sound) -> int | None:
-        written = note.find("pitch")
-        if written is None:
-            return sound.pitch
-        pitch = 12 * (int(written.findtext("octave")) + 1) + SEMITONES[written.findtext("step")]
-        pitch += round(float(written.findtext("alter") or 0)) + self._transposition
-        if not 0 <= pitch <= 127:
-            raise SongError("not a pitch", f"expected 0-127, found {pitch}")
-        return pitch
-
-    def _duration(self, element: ElementTree.Element) -> float:
-        return max(float(element.findtext("duration") or 0), 0.0) / self._divisions
-
-    def _advance(self, quarters: float) -> None:
-        self._now += quarters
-        self.end = max(self.end, self._now)
-
-
-def _read_sounds(score_part: ElementTree.Element) -> dict[str | None, _Sound]:
-    """Returns the sound of each instrument of a part, of the first one also by None."""
-    sounds: dict[str | None, _Sound] = {}
-    for midi in score_part.iterfind("midi-instrument"):
-        unpitched = midi.findtext("midi-unpitched")
-        is_drum = int(midi.findtext("midi-channel") or 1) == DRUM_CHANNEL or unpitched is not None
-        # Counted from 1; some programs write 0 for the first.
-        program = 0 if is_drum else max(int(midi.findtext("midi-program") or 1), 1) - 1
-        pitch = int(unpitched) - 1 if unpitched is not None else None
-        if not (0 <= program <= 127 and 0 <= (pitch or 0) <= 127):
-            raise SongError("damaged MusicXML", f"program {program + 1}, unpitched {unpitched}")
-        sounds[midi.get("id")] = _Sound(program, is_drum, pitch)
-    sounds[None] = next(iter(sounds.values()), _Sound())
-    return sounds
-
-
-def _instruments(part: _Part, shift: float):
-    """Yields an instrument for each program that a part uses."""
-    groups: dict[tuple[int, bool], list[_Note]] = {}
-    for note in part.notes:
-        groups.setdefault((note.sound.program, note.sound.is_drum), []).append(note)
-    for (program, is_drum), notes in groups.items():
-        quarters = np.array([(note.start, note.end) for note in notes]) + shift
-        ticks = np.rint(quarters * TICKS_PER_QUARTER).astype(np.int64)
-        starts, ends = quantize(ticks[:, 0], ticks[:, 1], TICKS_PER_QUARTER)
-        pitches = np.array([note.pitch for note in notes], np.int32)
-        velocities = np.full(len(notes), VELOCITY, np.int32)
-        yield Instrument(program, is_drum, part.name, starts, ends, pitches, velocities)
+def _check_notes(parts: list[Part], instruments: tuple[Instrument, ...]) -> None:
+    """Raises `SongError` for no notes, too many, or one beyond what a song may last."""
+    left_out = sum((part.left_out for part in parts), collections.Counter())
+    if not instruments and left_out:
+        found = ", ".join(f"{number:,} {kind}" for kind, number in sorted(left_out.items()))
+        raise SongError("no pitches", f"found {found}")
+    check_num_notes(sum(len(each.starts) for each in instruments))
+    check_bars(0, max(int(each.ends.max()) for each in instruments) / STEPS_PER_BAR)

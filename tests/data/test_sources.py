@@ -168,3 +168,18 @@ def test_a_folder_gives_everything_that_is_music(tmp_path):
                  ".hidden.mid"):  # fmt: skip
         (tmp_path / name).touch()
     assert "".join(Path(path).name[0] for path in find_files([str(tmp_path)])) == ".abcdefgilmn"
+
+
+def test_tunes_of_a_collection_are_songs_of_their_own(tmp_path, in_process):
+    tune = "X:{}\nM:{}\nL:1/4\nK:{}\nCDEF|GABc|cBAG|FEDC|\n"
+    tunes = [tune.format(1, "4/4", "C"), tune.format(2, "3/4", "G"), tune.format(3, "C", "D")]
+    (tmp_path / "book.abc").write_text("%abc-2.1\n" + "\n".join(tunes))
+    (tmp_path / "one.ABC").write_text(tunes[0])
+    archive = write_zip(tmp_path / "books.zip", {"deep/book.abc": "\n".join(tunes)})
+    assert reasons(str(tmp_path / "book.abc")) == [("0", ""), ("1", "not 4/4"), ("2", "")]
+    assert reasons(str(tmp_path / "one.ABC")) == [("one.ABC", "")]
+    assert [verdict.name for verdict in verdicts(archive)][1] == f"{archive}/deep/book.abc/1"
+    counts = build(find_files([str(tmp_path)]), str(tmp_path / "out"), SETTING)["counts"]
+    assert counts["files_read"] == 7 and counts["files_dropped"] == {"not 4/4": 2}
+    (tmp_path / "empty.abc").write_text("no tune")
+    assert reasons(str(tmp_path / "empty.abc")) == [("empty.abc", "not MIDI")]

@@ -244,7 +244,7 @@ def test_one_pitch_struck_twice_before_it_is_let_go(cut):
 BAD = {
     "SMPTE": (midi(track(play(BAR)), division=0xE728), "no beats"),
     "format 2": (midi(track(play(BAR)), track(play(BAR)), midi_format=2), "format 2"),
-    "text": (b"X: 1\nT: A tune\nK: C\nCDEF", "not MIDI"),
+    "text": (b"A tune: CDEF, played twice", "not MIDI"),
     "nothing": (b"", "empty file"),
     "no notes": (midi(track(tempo(0, 90))), "no notes"),
 }

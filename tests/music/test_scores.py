@@ -4,42 +4,12 @@ import io
 import zipfile
 
 import pytest
+from written import FOUR_FOUR, note, notes, part, score
 
-from magenta_vae.music import scores
+from magenta_vae.music import score_files, scores
 from magenta_vae.music.songs import SongError
 
-FOUR_FOUR = "<attributes><divisions>4</divisions><time><beats>4</beats>" \
-    "<beat-type>4</beat-type></time></attributes>"  # fmt: skip
 CONTAINER = """<container><rootfiles><rootfile full-path="a.xml"/></rootfiles></container>"""
-
-
-def note(name, duration, *, inside="", alter=None):
-    """Returns a note: 'C4', or 'rest'; durations in sixteenths."""
-    if name == "rest":
-        what = "<rest/>"
-    elif name == "unpitched":
-        what = "<unpitched/>"
-    else:
-        sign = f"<alter>{alter}</alter>" if alter is not None else ""
-        what = f"<pitch><step>{name[0]}</step>{sign}<octave>{name[1:]}</octave></pitch>"
-    return f"<note>{inside}{what}<duration>{duration}</duration></note>"
-
-
-def part(*measures, name="P1"):
-    inner = "".join(f"<measure number='{i}'>{m}</measure>" for i, m in enumerate(measures))
-    return f'<part id="{name}">{inner}</part>'
-
-
-def score(*parts, part_list=""):
-    listed = f"<part-list>{part_list}</part-list>"
-    return (
-        f"<?xml version='1.0'?><score-partwise>{listed}{''.join(parts)}</score-partwise>".encode()
-    )
-
-
-def notes(song, index=0):
-    each = song.instruments[index]
-    return sorted(zip(each.starts.tolist(), each.ends.tolist(), each.pitches.tolist(), strict=True))
 
 
 def read(*measures, **kwargs):
@@ -120,7 +90,9 @@ def test_instruments_drums_and_transposition():
         <midi-channel>10</midi-channel><midi-unpitched>39</midi-unpitched></midi-instrument>
         </score-part>"""
     b_flat = FOUR_FOUR.replace("</time>", "</time><transpose><chromatic>-2</chromatic></transpose>")
-    kit = note("unpitched", 8) + note("unpitched", 8, inside='<instrument id="S"/>')
+    kit = note("unpitched", 8, inside='<instrument id="K"/>') + note(
+        "unpitched", 8, inside='<instrument id="S"/>'
+    )
     song = scores.parse_musicxml(
         score(part(b_flat + note("C4", 16)), part(FOUR_FOUR + kit, name="P2"), part_list=listed)
     )
@@ -152,7 +124,7 @@ def compressed(**members):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members.items():
-            archive.writestr({"container": scores.CONTAINER}.get(name, f"{name}.xml"), data)
+            archive.writestr({"container": score_files.CONTAINER}.get(name, f"{name}.xml"), data)
     return file.getvalue()
 
 
@@ -173,7 +145,7 @@ def test_a_compressed_score():
 
 
 def test_a_bomb_is_not_unpacked(monkeypatch):
-    monkeypatch.setattr(scores, "MAX_FILE_BYTES", 2**20)
+    monkeypatch.setattr(score_files, "MAX_FILE_BYTES", 2**20)
     assert reason(compressed(container=CONTAINER, a=b" " * (2**20 + 1))) == "file too large"
     assert reason(b"<!DOCTYPE a [<!ENTITY b 'bbbbbbbb'>]><a>&b;</a>") == "not MusicXML"
 
