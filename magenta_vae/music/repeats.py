@@ -43,14 +43,16 @@ def played(bars: Sequence[Bar]) -> list[int]:
     order: list[int] = []
     start, turn, at = 0, 1, 0
     turns: tuple[int, ...] = ()
+    over: int | None = None  # Where a later ending is: it is as long as the one before it.
     while at < len(bars):
         bar = bars[at]
-        if bar.begins_repeat and at > start:
-            start, turn, turns = at, 1, ()
+        if (bar.begins_repeat and at > start) or at == over:
+            start, turn, turns, over = at, 1, (), None
         if bar.turns and turn not in bar.turns:
-            at += 1
-            while at < len(bars) and not (bars[at].turns or bars[at - 1].ends_repeat):
-                at += 1
+            end = at + 1
+            while end < len(bars) and not (bars[end].turns or bars[end - 1].ends_repeat):
+                end += 1
+            at, over = end, 2 * end - at
             continue
         turns = bar.turns or turns
         order.append(at)
@@ -58,9 +60,9 @@ def played(bars: Sequence[Bar]) -> list[int]:
             raise SongError("too long", f"at most {MAX_BARS:,} bars with its repeats")
         at += 1
         if bar.ends_repeat and turn < max(2, *turns, _next_turn(bars, at)):
-            at, turn, turns = start, turn + 1, ()
+            at, turn, turns, over = start, turn + 1, (), None
         elif bar.ends_repeat or (bar.ends_section and turns and turn > 1):
-            start, turn, turns = at, 1, ()
+            start, turn, turns, over = at, 1, (), None
     return order
 
 

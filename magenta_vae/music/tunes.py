@@ -154,8 +154,10 @@ def _lines(text: str) -> Iterator[str]:
     for line in text.split("\n"):
         if line.startswith("%%MIDI"):
             yield line
-        elif not line.startswith(("%", "+:")):
-            yield re.split(r"(?<!\\)%", line, maxsplit=1)[0].strip()
+            continue
+        bare = re.split(r"(?<!\\)%", line, maxsplit=1)[0].strip()
+        if not bare.startswith("+:") and (bare or not line.strip()):
+            yield bare
 
 
 def _read_music(

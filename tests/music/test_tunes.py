@@ -53,7 +53,7 @@ def test_tuplets_and_broken_rhythm():
 
 
 def test_chords_ties_and_what_is_no_note():
-    song = read('"Am"[CEG]2 !trill!A2-|A {gf}"^slow"c d2-|d4|\nw: not a note\n[C2E2]|')
+    song = read('"Am"[CEG]2 !trill!A2-|A {gf}"^slow"c d2-|d4|\n  % words\nw: not a note\n[C2E2]|')
     assert notes(song) == [
         (0, 8, 60), (0, 8, 64), (0, 8, 67), (8, 20, 69), (20, 24, 72), (24, 48, 74),
         (48, 56, 60), (48, 56, 64),
@@ -63,6 +63,8 @@ def test_chords_ties_and_what_is_no_note():
 
 def test_repeats_and_endings_are_played():
     assert pitches("|:C4|[1D4:|[2E4|]F4|]") == [60, 62, 60, 64, 65]
+    assert pitches("|:C4|[1D4:|[2E4|F4|G4:|") == [60, 62, 60, 64, 65, 67, 65, 67]
+    assert pitches("|:C4|[1D4:|[2E4:|F4:|") == [60, 62, 60, 64, 65, 65]
     assert pitches("C4:|D4::E4:|") == [60, 60, 62, 62, 64, 64]
     assert pitches("|:C4|1,2 D4:|3 E4||F4:|") == [60, 62, 60, 62, 60, 64, 65, 65]
 
