@@ -7,6 +7,7 @@ value: its parts hold their bindings, so that gin may forget them and parse the 
 import contextlib
 import dataclasses
 import inspect
+import itertools
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 import gin
 from gin.config import ConfigurableReference
 
+MAX_VALUES = 100_000  # The largest of the bundled ones have some hundreds.
 _GIN = threading.Lock()  # Gin has one state for the whole process.
 _ROOTS = {
     "experiment": "magenta_vae.configuration.Experiment",
@@ -76,12 +78,17 @@ def gin_alone() -> Iterator[None]:
 
 
 def take() -> Parsed:
-    """Returns what gin has parsed, with all references followed. Call within `gin_alone`."""
+    """Returns what gin has parsed, with all references followed. Call within `gin_alone`.
+
+    Raises:
+        ValueError: for a macro that is nowhere set, and for more values than a configuration has.
+    """
+    count = itertools.count()
     return Parsed(
         # Not the operative one: read again, that ignores later overrides of what a macro reached.
         gin.config_str(),
         gin.config_str(max_line_length=10_000),
-        {name: _freeze(_bindings(selector, []), []) for name, selector in _ROOTS.items()},
+        {name: _freeze(_bindings(selector, []), [], count) for name, selector in _ROOTS.items()},
     )
 
 
@@ -96,29 +103,34 @@ def evaluate(value: Any) -> Any:
     return value
 
 
-def _freeze(value: Any, scopes: list[str]) -> Any:
+def _freeze(value: Any, scopes: list[str], count: Iterator[int]) -> Any:
     """Returns a value with gin's references replaced by what they stand for."""
+    if next(count) >= MAX_VALUES:  # Lists of macros of lists of macros grow without an end.
+        raise ValueError(f"The configuration holds more than {MAX_VALUES:,} values.")
     if isinstance(value, ConfigurableReference):
-        return _freeze_reference(value, scopes)
+        return _freeze_reference(value, scopes, count)
     if isinstance(value, dict):
-        return {_freeze(key, scopes): _freeze(each, scopes) for key, each in value.items()}
+        pairs = value.items()
+        return {_freeze(k, scopes, count): _freeze(each, scopes, count) for k, each in pairs}
     if isinstance(value, list | tuple):
-        return type(value)(_freeze(each, scopes) for each in value)
+        return type(value)(_freeze(each, scopes, count) for each in value)
     return value
 
 
-def _freeze_reference(reference: ConfigurableReference, scopes: list[str]) -> Any:
+def _freeze_reference(
+    reference: ConfigurableReference, scopes: list[str], count: Iterator[int]
+) -> Any:
     configurable = reference.configurable
     if configurable.wrapped is gin.config.macro and reference.evaluate:
         value = _bindings(configurable.selector, reference.scopes)
         if "value" not in value:
             raise ValueError(f"%{'/'.join(reference.scopes)} is read and nowhere set.")
-        return _freeze(value["value"], reference.scopes)
+        return _freeze(value["value"], reference.scopes, count)
     if configurable.module == "gin":  # A constant of gin, or one of its own functions.
         return reference.scoped_configurable_fn()
     # As gin does: what is evaluated for a part in a scope has that scope too.
     scopes = reference.scopes or (scopes if reference.evaluate else [])
-    bindings = _freeze(_bindings(configurable.selector, scopes), scopes)
+    bindings = _freeze(_bindings(configurable.selector, scopes), scopes, count)
     if not bindings and not reference.evaluate:
         return configurable.wrapped
     return Part(configurable.wrapped, bindings, reference.evaluate)

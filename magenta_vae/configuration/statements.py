@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from gin import config_parser
 
+MAX_BYTES = 2**20  # The bundled ones have some thousands.
+
 
 class Reference(NamedTuple):
     """A part that a value refers to, as in `@scope/module.Part()`."""
@@ -67,7 +69,16 @@ class _Recorder(config_parser.ParserDelegate):
 
 
 def read_text(path: str | os.PathLike) -> str:
-    """Returns the text of a gin file. Raises `ValueError` where it is not UTF-8, with its name."""
+    """Returns the text of a gin file.
+
+    Raises:
+        ValueError: where it is not UTF-8, or far longer than a configuration, with its name.
+    """
+    if os.path.getsize(path) > MAX_BYTES:
+        raise ValueError(
+            f"{os.fspath(path)} cannot be read: expected at most {MAX_BYTES:,} bytes, "
+            f"found {os.path.getsize(path):,}."
+        )
     try:
         return Path(path).read_bytes().decode()
     except UnicodeDecodeError as error:

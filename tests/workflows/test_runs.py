@@ -266,3 +266,16 @@ def test_other_data_in_the_place_of_a_runs_own_are_refused(data_dirs, tmp_path):
     (data / "dataset.json").write_text(json.dumps(description))
     with pytest.raises(ValueError, match="holds another data set than the run"):
         run.windows("eval")
+
+
+def test_a_configuration_that_grows_without_an_end_is_refused(other):
+    path = other / "config.gin"
+    text = path.read_text()
+    lines = [f"m{n} = [%m{n + 1}, %m{n + 1}]" for n in range(60)] + ["m60 = 1"]
+    seed = "configuration.Experiment.seed = "
+    path.write_text(text.replace(f"{seed}0", f"{seed}%m0") + "\n".join(lines) + "\n")
+    with pytest.raises(ValueError, match="more than 100,000 values"):
+        runs.open(str(other))
+    path.write_text(text + "#" * 2**20)
+    with pytest.raises(ValueError, match="other/config.gin cannot be read: expected at most"):
+        runs.open(str(other))
