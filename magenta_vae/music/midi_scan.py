@@ -195,7 +195,9 @@ def _is_time(first: np.ndarray, gaps: np.ndarray) -> np.ndarray:
         gaps: the low bytes between each and what is before it, a meta event with its data.
     """
     if gaps.max(initial=0) >= _MANY:
-        gaps = np.where(gaps < _MANY, gaps, _MANY + gaps % 6)
+        many = np.flatnonzero(gaps >= _MANY)
+        gaps = gaps.copy()
+        gaps[many] = _MANY + gaps[many] % 6
     told = np.empty(len(first), np.uint8)
     told[:1] = np.where(gaps[:1] > 0, _STATUS, _TIME)
     told[1:] = _TOLD.take(_ROW.take(first[:-1]) + gaps[1:])
