@@ -48,6 +48,12 @@ _IS_META = np.isin(np.arange(256), _META_TYPES)
 
 
 _LOW = bytes(range(0x80))
+_NOTES = frozenset(range(NOTE_ON, NOTE_ON + NUM_CHANNELS))
+_PROGRAMS = frozenset(range(PROGRAM, PROGRAM + NUM_CHANNELS))
+_NOTES_AND_PROGRAMS = _NOTES | _PROGRAMS
+_CONTROLLERS = frozenset(range(CONTROLLER, CONTROLLER + NUM_CHANNELS)) - {CONTROLLER | DRUM_CHANNEL}
+_SYSTEM = frozenset(range(SYSEX, META))
+_KIT_BANKS = [bytes([0, bank]) for bank in KIT_BANKS]
 
 
 class Scan(NamedTuple):
@@ -120,17 +126,16 @@ def find_plain_channels(tracks: list[bytes]) -> list[list[int]] | None:
         return None
     found = [set(track.translate(None, _LOW)) for track in tracks]
     seen = set().union(*found)
-    is_controlled = any(CONTROLLER | c in seen for c in range(NUM_CHANNELS) if c != DRUM_CHANNEL)
-    if not seen.isdisjoint(range(SYSEX, META)) or (
-        is_controlled and any(bytes([0, bank]) in track for track in tracks for bank in KIT_BANKS)
+    if not seen.isdisjoint(_SYSTEM) or (
+        not seen.isdisjoint(_CONTROLLERS)
+        and any(bank in track for track in tracks for bank in _KIT_BANKS)
     ):
         return None
-    for channel in range(NUM_CHANNELS):
-        changing = sum(PROGRAM | channel in each for each in found)
-        in_several = sum({PROGRAM | channel, NOTE_ON | channel} & each != set() for each in found)
-        if changing and in_several > 1:
+    used = [{status & 0x0F for status in each & _NOTES_AND_PROGRAMS} for each in found]
+    for status in seen & _PROGRAMS:
+        if sum(status & 0x0F in each for each in used) > 1:
             return None
-    return [[c for c in range(NUM_CHANNELS) if NOTE_ON | c in each] for each in found]
+    return [sorted(status & 0x0F for status in each & _NOTES) for each in found]
 
 
 def is_doubtful(scan: Scan) -> bool:
@@ -190,7 +195,9 @@ def _is_time(first: np.ndarray, gaps: np.ndarray) -> np.ndarray:
         gaps: the low bytes between each and what is before it, a meta event with its data.
     """
     if gaps.max(initial=0) >= _MANY:
-        gaps = np.where(gaps < _MANY, gaps, _MANY + gaps % 6)
+        many = np.flatnonzero(gaps >= _MANY)
+        gaps = gaps.copy()
+        gaps[many] = _MANY + gaps[many] % 6
     told = np.empty(len(first), np.uint8)
     told[:1] = np.where(gaps[:1] > 0, _STATUS, _TIME)
     told[1:] = _TOLD.take(_ROW.take(first[:-1]) + gaps[1:])

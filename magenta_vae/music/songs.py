@@ -82,8 +82,7 @@ def read_song(path: str | os.PathLike) -> Song:
 def read_bytes(path: str | os.PathLike) -> bytes:
     """Reads a file of bounded size. Raises `SongError` with the reason where it cannot be read."""
     try:
-        check_file(path)
-        num_bytes = os.path.getsize(path)
+        num_bytes = check_file(path)
         if num_bytes > MAX_FILE_BYTES:
             raise SongError(
                 "file too large", f"at most {MAX_FILE_BYTES:,} bytes, found {num_bytes:,}"
@@ -94,15 +93,18 @@ def read_bytes(path: str | os.PathLike) -> bytes:
         raise SongError("cannot be opened", error.strerror or str(error)) from error
 
 
-def check_file(path: str | os.PathLike) -> None:
-    """Raises `SongError` for what is no file, but a pipe or a device: reading it may never end.
+def check_file(path: str | os.PathLike) -> int:
+    """Returns the bytes of a file.
 
-    Raises `OSError` where nothing is there.
+    Raises `SongError` for a pipe or a device, whose reading may never end, and `OSError` where
+    nothing is there.
     """
-    mode = os.stat(path).st_mode
+    status = os.stat(path)
+    mode = status.st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # A folder says so when it is opened.
         kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
         raise SongError("not a file", f"found {kinds.get(stat.S_IFMT(mode), 'a device')}")
+    return status.st_size
 
 
 def parse_song(midi: bytes) -> Song:
@@ -138,7 +140,7 @@ def settle_metre(song: Song, accepted: Collection[metres.Metre] = (metres.COMMON
     A pick-up that is written as a short bar before one of the accepted metres is put at the end of
     a whole bar. Where it is not known where the signatures stand, the song is left as it is.
     """
-    if song.signatures is None:
+    if song.signatures is None or set(song.time_signatures) <= {metres.COMMON_TIME}:
         return song
     signatures, shift = metres.settle(song.signatures, song.num_steps, accepted)
     if not shift and len(signatures) == len(song.time_signatures):

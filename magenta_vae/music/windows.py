@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from magenta_vae.music import metres, songs
 from magenta_vae.music.songs import STEPS_PER_BAR, Instrument, Song, SongError
@@ -137,12 +136,12 @@ def cut(part: Instrument, track: Vocabulary, song_bars: int, num_bars: int) -> n
     notes = track.reduce(Notes(part.starts, part.ends, part.pitches))
     tokens = tokenize_notes(track, notes, song_bars * STEPS_PER_BAR)
     num_steps = num_bars * STEPS_PER_BAR
-    windows = sliding_window_view(tokens, num_steps)[::STEPS_PER_BAR]
+    starts = np.arange(0, len(tokens) - num_steps + 1, STEPS_PER_BAR)
+    windows = tokens.take(starts[:, np.newaxis] + np.arange(num_steps))
     if track.sustain == track.release:
         return windows
     # What sounds into a window from before it is a rest there: no window begins with a hold.
     begins = np.flatnonzero((tokens != track.sustain) & (tokens != track.release))
-    starts = np.arange(len(windows)) * STEPS_PER_BAR
     first = np.append(begins, len(tokens))[np.searchsorted(begins, starts)] - starts
     carried = np.arange(num_steps) < first[:, np.newaxis]
     return np.where(carried, np.int32(track.rest), windows)
