@@ -17,6 +17,8 @@ MAX_PLAIN_BYTES = 2**13  # Longer files hold too many times by chance.
 _RUNNING_BANK = re.compile(
     rb"[\xb0-\xbf](?:[\x00-\x7f]{2}[\x80-\xff]{0,3}[\x00-\x7f])*?\x00[\x78\x7f]"
 )
+# A note that begins has two data bytes; a time that looks so far alike has one, before a status.
+_NOTE_STATUS = re.compile(rb"[\x90-\x9f](?=[\x00-\x7f]{2})")
 # What a high byte is, by the one before it and the number of low bytes between the two: a part of
 # a time, a status, or the same as the one before, or the other.
 _TIME, _STATUS, _SAME, _OTHER = range(4)
@@ -50,10 +52,8 @@ _IS_META = np.isin(np.arange(256), _META_TYPES)
 _LOW = bytes(range(0x80))
 _NOTES = frozenset(range(NOTE_ON, NOTE_ON + NUM_CHANNELS))
 _PROGRAMS = frozenset(range(PROGRAM, PROGRAM + NUM_CHANNELS))
-_NOTES_AND_PROGRAMS = _NOTES | _PROGRAMS
 _CONTROLLERS = frozenset(range(CONTROLLER, CONTROLLER + NUM_CHANNELS)) - {CONTROLLER | DRUM_CHANNEL}
 _SYSTEM = frozenset(range(SYSEX, META))
-_KIT_BANKS = [bytes([0, bank]) for bank in KIT_BANKS]
 
 
 class Scan(NamedTuple):
@@ -127,15 +127,23 @@ def find_plain_channels(tracks: list[bytes]) -> list[list[int]] | None:
     found = [set(track.translate(None, _LOW)) for track in tracks]
     seen = set().union(*found)
     if not seen.isdisjoint(_SYSTEM) or (
-        not seen.isdisjoint(_CONTROLLERS)
-        and any(bank in track for track in tracks for bank in _KIT_BANKS)
+        not seen.isdisjoint(_CONTROLLERS) and any(map(_RUNNING_BANK.search, tracks))
     ):
         return None
-    used = [{status & 0x0F for status in each & _NOTES_AND_PROGRAMS} for each in found]
+    playing = [
+        {status[0] & 0x0F for status in set(_NOTE_STATUS.findall(track))}
+        if each & _NOTES
+        else set()
+        for track, each in zip(tracks, found, strict=True)
+    ]
+    used = [
+        notes | {status & 0x0F for status in each & _PROGRAMS}
+        for notes, each in zip(playing, found, strict=True)
+    ]
     for status in seen & _PROGRAMS:
         if sum(status & 0x0F in each for each in used) > 1:
             return None
-    return [sorted(status & 0x0F for status in each & _NOTES) for each in found]
+    return [sorted(notes) for notes in playing]
 
 
 def is_doubtful(scan: Scan) -> bool:
