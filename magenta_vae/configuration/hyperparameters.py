@@ -33,12 +33,21 @@ def find_hyperparameters(wide_text: str) -> dict[str, bool | int | float | str]:
             part == "Experiment" and parameter not in _HYPERPARAMETERS_OF_EXPERIMENT
         ):
             continue
-        while not part and text.startswith("%"):  # A macro of another; elsewhere it is a repeat.
-            text = texts[text[1:]]
+        if not part:  # A macro may be one of another; elsewhere that is a repeat.
+            text = _follow(text, texts)
         value = _plain_value(text)
         if value is not None:
             found[f"{scope}{part}.{parameter}" if part else parameter] = value
     return found
+
+
+def _follow(text: str, texts: dict[str, str]) -> str:
+    """Returns what a macro of macros stands for, "" where that is nothing or itself."""
+    for _ in texts:
+        if not text.startswith("%"):
+            return text
+        text = texts.get(text[1:], "")
+    return ""
 
 
 def _plain_value(text: str) -> bool | int | float | str | None:

@@ -279,3 +279,10 @@ def test_a_configuration_that_grows_without_an_end_is_refused(other):
     path.write_text(text + "#" * 2**20)
     with pytest.raises(ValueError, match="other/config.gin cannot be read: expected at most"):
         runs.open(str(other))
+
+
+@pytest.mark.parametrize("lines", ["p = %q\nq = %p", "p = %p", "p = %nowhere"])
+def test_a_macro_that_nothing_reads_may_lead_nowhere(other, lines):
+    path = other / "config.gin"
+    path.write_text(path.read_text() + lines + "\n")
+    assert "p" not in runs.open(str(other)).configured.hyperparameters
