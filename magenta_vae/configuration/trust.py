@@ -69,8 +69,7 @@ def check_run_text(text: str, name: str, modules: Collection[str] = ()) -> None:
 def check_modules(modules: Collection[str]) -> None:
     """Raises `ValueError` for modules that cannot be allowed: Python's own run any command."""
     for module in modules:
-        root = module.split(".")[0]
-        if root in sys.stdlib_module_names or root in ("gin", PACKAGE):
+        if not _can_be_allowed(module):
             raise ValueError(
                 "A module that is allowed must be one of parts of models. "
                 f"Received: --allow_module={module}."
@@ -150,8 +149,8 @@ class _Checker:
         module = source.module
         if _within_package(module) is not None:
             _refuse(statement, source.format(), f"{module} has no parts of models")
-        allowed = "no flag allows a module of Python itself"
-        if module.split(".")[0] not in sys.stdlib_module_names:
+        allowed = "no flag allows it"
+        if _can_be_allowed(module):
             allowed = (
                 f"if you know and trust that code, allow it by --allow_module={module} "
                 f"(in Python: modules=[{module!r}])"
@@ -178,6 +177,11 @@ def _refuse(statement: Statement, what: str, why: str) -> None:
         f"{statement.place}: {what} is refused: {why}. The configuration of a run is data, which "
         f"may name parts of {PACKAGE} alone. Nothing was run."
     )
+
+
+def _can_be_allowed(module: str) -> bool:
+    root = module.split(".")[0]
+    return root not in sys.stdlib_module_names and root not in ("gin", PACKAGE)
 
 
 def _within_package(module: str) -> str | None:
