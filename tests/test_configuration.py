@@ -237,13 +237,32 @@ def test_a_macro_that_nothing_reads_is_refused_with_the_nearest(param, says, tmp
         configuration.parse([str(own)])
 
 
-def test_macros_of_bundled_files_and_of_runs_may_wait_for_others(tmp_path):
+def test_macros_of_bundled_files_may_wait_for_others(tmp_path):
     text = configuration.parse(["mel_2bar.gin"]).text
     assert "small_batch_size = 64" in text  # `scale/small.gin` alone reads it.
+    copied, of_a_run = tmp_path / "copied.gin", tmp_path / "config.gin"
+    copied.write_text(text)
+    assert configuration.parse([str(copied)]).text == text
+    of_a_run.write_text(text + "z_sizee = 3\n")  # As runs of the first version were begun.
+    configuration.parse_run(str(of_a_run))
+    with pytest.raises(ValueError, match="config.gin, line .*: z_sizee is no setting"):
+        configuration.parse([str(of_a_run)])
+    copied.write_text(text + "z_sizee = %zz\nzz = %z_sizee\n")
+    with pytest.raises(ValueError, match="z_sizee is no setting"):
+        configuration.parse([str(copied)])
+
+
+def test_a_run_names_bundled_songs_alone(tmp_path):
     path = tmp_path / "config.gin"
-    path.write_text(text + "z_sizee = 3\n")  # As runs of the first version were begun.
-    configuration.parse_run(str(path))
-    configuration.parse([str(path)])
+    for midi, expected in (("testdata", "testdata"), ("/etc", None), ("../songs", None)):
+        param = f"configuration.Experiment.midi = '{midi}'"
+        path.write_text(configuration.parse(["mel_2bar.gin"], [param]).text)
+        assert configuration.parse([str(path)]).experiment.midi == expected
+
+
+def test_what_a_command_gives_is_not_bound():
+    with pytest.raises(ValueError, match="loop.train.run_dir is what a command gives"):
+        configuration.parse(["mel_2bar.gin"], ["loop.train.run_dir = '/tmp'"])
 
 
 @pytest.mark.parametrize("text", ["a = %b\nb = %a\nz_size = %a", "include '{path}'"])

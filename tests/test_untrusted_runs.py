@@ -16,6 +16,7 @@ from magenta_vae.workflows import magenta, run_files, runs, training
 
 ROOT = Path(__file__).parent.parent
 FILES = ["mel_2bar.gin", "scale/tiny.gin"]
+DYNAMIC = "from __gin__ import dynamic_registration\n"
 SEED = "configuration.Experiment.seed = 0"
 
 # What each attack puts above the configuration, below it, and in the place of its seed. {mark} is
@@ -87,7 +88,9 @@ def harm(run_dir, tmp_path):
         names = {"mark": f"touch {mark}", "file": mark, "include": tmp_path / "other.gin"}
         above, below, seed = (part.format(**names) for part in (above, below, seed))
         text = text.replace(SEED, f"{below}\n{SEED[:-1]}{seed}" if below else SEED[:-1] + seed)
-        (folder / "config.gin").write_text(f"{above}\n{text}" if above else text)
+        # Where gin would look the names up: below the line that allows it to.
+        assert text.startswith(DYNAMIC)
+        (folder / "config.gin").write_text(text.replace(DYNAMIC, DYNAMIC + above + "\n", 1))
         return str(folder)
 
     yield make
@@ -157,7 +160,7 @@ def test_every_command_refuses_it_in_a_line(harm, tmp_path, command, flags):
     above, seed, refused = ATTACKS["a module of Python"]
     folder = harm(above, seed=seed)
     error = run(tmp_path, command, f"--run_dir={folder}", *flags)
-    assert f"error: {folder}/config.gin, line 1: {refused} is refused" in error
+    assert f"error: {folder}/config.gin, line 2: {refused} is refused" in error
     assert "Traceback" not in error
     assert not list(tmp_path.glob("out*"))
 
@@ -182,15 +185,17 @@ def test_training_takes_weights_of_it_and_nothing_else(harm, data_dirs, tmp_path
         origin=run_files.Origin(folder),
     )  # fmt: skip
     assert any("18 of 18 weights are those of" in line for line in lines)
-    with pytest.raises(UntrustedConfiguration, match="line 1: import os"):
+    with pytest.raises(UntrustedConfiguration, match="line 2: import os"):
         configuration.parse([f"{folder}/config.gin"])
     mine = tmp_path / "mine.gin"
     mine.write_text(f"include '{folder}/config.gin'\n")
-    with pytest.raises(UntrustedConfiguration, match="line 1: import os"):
+    with pytest.raises(UntrustedConfiguration, match="line 2: import os"):
         configuration.parse([str(mine)])
+    with pytest.raises(UntrustedConfiguration, match="line 2: import os"):
+        configuration.parse(FILES, [f"include '{folder}/config.gin'"])
     link = tmp_path / "link.gin"
     link.symlink_to(f"{folder}/config.gin")
-    with pytest.raises(UntrustedConfiguration, match="line 1: import os"):
+    with pytest.raises(UntrustedConfiguration, match="line 2: import os"):
         configuration.parse([str(link)])
 
 

@@ -53,6 +53,10 @@ class Experiment:
                 raise ValueError(
                     f"{name} must be a part, as in @module.Part. Received: {getattr(self, name)!r}."
                 )
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise ValueError(
+                f"seed must be a whole number of at least 0. Received: seed={self.seed!r}."
+            )
         for name in ("batch_size", "max_steps", "eval_batch_size"):
             _check_count(name, getattr(self, name))
         for name in ("micro_batch_size", "eval_examples"):

@@ -19,6 +19,9 @@ BINDING = (
     "A binding is a name and a value, as in 'batch_size = 64'; a text has quotes within, as in "
     "'name = \"text\"'."
 )
+LOOP_OPTIONS = {"checkpoint_every", "eval_every", "show_every", "steps_per_call"}
+# What the models' files set for others that may be laid over them: `scale/small.gin` reads it.
+FOR_OTHER_FILES = {"small_batch_size"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,13 +65,16 @@ def parse(
         ValueError: for a binding or a macro that does not exist, with its name, for one that is no
             gin, and for what does not describe an experiment.
     """
-    set_by_owner = _read_files(gin_files, modules) | _read_params(gin_params)
+    set_by_owner = _read_files(gin_files, modules) | _read_params(gin_params, modules)
     with parts.gin_alone(), _explaining():
         gin.add_config_file_search_path(str(bundled("gin_configs")))
         gin.parse_config_files_and_bindings(list(gin_files), list(gin_params))
         parsed = parts.take()
     _check_macros(set_by_owner, parsed.text)
-    return _describe(parsed)
+    configured = _describe(parsed)
+    if any(map(trust.is_of_a_run, gin_files)):
+        return dataclasses.replace(configured, experiment=_without_paths(configured.experiment))
+    return configured
 
 
 def parse_run(path: str, modules: Collection[str] = ()) -> Configuration:
@@ -87,7 +93,8 @@ def parse_run(path: str, modules: Collection[str] = ()) -> Configuration:
     with parts.gin_alone(), _explaining(path):
         gin.parse_config(text)
         parsed = parts.take()
-    return _describe(parsed)
+    with _explaining(path):
+        return _describe(parsed)
 
 
 def require_gin_file(gin_files: Sequence[str]) -> None:
@@ -97,8 +104,20 @@ def require_gin_file(gin_files: Sequence[str]) -> None:
         raise ValueError(f"--gin_file is needed. The bundled ones are: {', '.join(known)}.")
 
 
+def _without_paths(experiment: Experiment) -> Experiment:
+    """Returns an experiment of a run: of songs it may name those that are bundled alone."""
+    midi = experiment.midi
+    is_bundled = midi is not None and Path(midi).name == midi and bundled(midi).is_dir()
+    return experiment if is_bundled else dataclasses.replace(experiment, midi=None)
+
+
 def _describe(parsed: parts.Parsed) -> Configuration:
     """Returns what was parsed as a value, without gin."""
+    if given := sorted(parsed.roots["loop"].keys() - LOOP_OPTIONS):
+        raise ValueError(
+            f"loop.train.{given[0]} is what a command gives. Configurations bind "
+            f"{', '.join(sorted(LOOP_OPTIONS))} of it."
+        )
     try:
         experiment = Experiment(**parts.evaluate(parsed.roots["experiment"]))
     except TypeError as error:
@@ -113,7 +132,7 @@ def _describe(parsed: parts.Parsed) -> Configuration:
     )
 
 
-def _read_params(gin_params: Sequence[str]) -> dict[str, str]:
+def _read_params(gin_params: Sequence[str], modules: Collection[str]) -> dict[str, str]:
     """Returns the macros that single bindings set, and where."""
     set_by_owner = {}
     for param in gin_params:
@@ -127,7 +146,7 @@ def _read_params(gin_params: Sequence[str]) -> dict[str, str]:
 
 
 def _read_files(gin_files: Sequence[str], modules: Collection[str]) -> dict[str, str]:
-    """Returns the macros that files of the user's own set, and where; checks those of runs."""
+    """Returns the macros that files set which are not bundled, and where; checks those of runs."""
     folder = bundled("gin_configs")
     set_by_owner = {}
     for name in gin_files:
@@ -139,7 +158,7 @@ def _read_files(gin_files: Sequence[str], modules: Collection[str]) -> dict[str,
         for path, found in statements.walk(name, folder):
             if trust.is_of_a_run(path):
                 trust.check_run_text(statements.read_text(path), path, modules)
-            elif not Path(path).resolve().is_relative_to(folder.resolve()):
+            if not Path(path).resolve().is_relative_to(folder.resolve()):
                 set_by_owner |= _macros(found)
     return set_by_owner
 
@@ -151,17 +170,26 @@ def _macros(found: Sequence[statements.Statement]) -> dict[str, str]:
 
 def _check_macros(set_by_owner: Mapping[str, str], text: str) -> None:
     """Raises `ValueError` for a macro that nothing in the parsed configuration reads."""
-    read = {
-        mention.name
-        for statement in statements.read_statements(text, trust.CONFIG_FILE)
-        for mention in statement.mentions
-        if isinstance(mention, statements.Macro)
-    }
+    read = _read_macros(statements.read_statements(text, trust.CONFIG_FILE))
     for name, place in set_by_owner.items():
-        if name not in read:
+        if name not in read and name not in FOR_OTHER_FILES:
             near = difflib.get_close_matches(name, sorted(read), 1)
             known = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(read))}."
             raise ValueError(f"{place}: {name} is no setting of this configuration; {known}")
+
+
+def _read_macros(found: Sequence[statements.Statement]) -> set[str]:
+    """Returns the macros that bindings read, by way of other macros too."""
+    mentions: dict[str | None, set[str]] = {}
+    for statement in found:
+        names = {each.name for each in statement.mentions if isinstance(each, statements.Macro)}
+        mentions.setdefault(statement.macro, set()).update(names)
+    read: set[str] = set()
+    pending = mentions.get(None, set())
+    while pending:
+        read |= pending
+        pending = set().union(*(mentions.get(name, set()) for name in pending)) - read
+    return read
 
 
 @contextlib.contextmanager
@@ -169,6 +197,10 @@ def _explaining(path: str | None = None) -> Iterator[None]:
     """Turns errors of gin within into a `ValueError` that says what a binding is."""
     try:
         yield
+    except ValueError as error:
+        if path is None or isinstance(error, trust.UntrustedConfiguration):
+            raise
+        raise ValueError(f"{path}: {error}") from error
     except RecursionError as error:
         raise ValueError(f"{path or '--gin_file'} refers to itself without an end.") from error
     except (SyntaxError, ImportError, NameError, AttributeError) as error:

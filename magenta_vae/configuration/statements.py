@@ -2,13 +2,13 @@
 
 import os
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from gin import config_parser
 
-MAX_BYTES = 2**20  # The bundled ones have some thousands.
+MAX_BYTES = 2**17  # The bundled ones have some thousands.
 
 
 class Reference(NamedTuple):
@@ -74,13 +74,15 @@ def read_text(path: str | os.PathLike) -> str:
     Raises:
         ValueError: where it is not UTF-8, or far longer than a configuration, with its name.
     """
+    if not os.path.isfile(path):
+        raise ValueError(f"{os.fspath(path)} cannot be read: it is no file.")
     if os.path.getsize(path) > MAX_BYTES:
         raise ValueError(
             f"{os.fspath(path)} cannot be read: expected at most {MAX_BYTES:,} bytes, "
             f"found {os.path.getsize(path):,}."
         )
     try:
-        return Path(path).read_bytes().decode()
+        return Path(path).read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{os.fspath(path)} cannot be read: expected UTF-8, found the byte "
@@ -135,12 +137,16 @@ def walk(path: str, folder: Path) -> Iterator[tuple[str, list[Statement]]]:
             )
         statements = read_statements(read_text(found), found)
         yield found, statements
-        included = [
-            (statement.source.filename, (*above, found))
-            for statement in statements
-            if isinstance(statement.source, config_parser.IncludeStatement)
-        ]
-        pending += reversed(included)
+        pending += [(each, (*above, found)) for each in reversed(included(statements))]
+
+
+def included(found: Sequence[Statement]) -> list[str]:
+    """Returns the names of the files that statements include."""
+    return [
+        statement.source.filename
+        for statement in found
+        if isinstance(statement.source, config_parser.IncludeStatement)
+    ]
 
 
 def _mentions(value: Any) -> Iterator[Reference | Macro]:

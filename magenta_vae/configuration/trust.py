@@ -68,6 +68,8 @@ def check_run_text(text: str, name: str, modules: Collection[str] = ()) -> None:
 
 def check_modules(modules: Collection[str]) -> None:
     """Raises `ValueError` for modules that cannot be allowed: Python's own run any command."""
+    if isinstance(modules, str | bytes):
+        raise ValueError(f"modules must be a list of names. Received: {modules!r}.")
     for module in modules:
         if not _can_be_allowed(module):
             raise ValueError(
@@ -121,7 +123,13 @@ class _Checker:
     def check_own(self) -> None:
         """Imports the allowed modules that the file does, and checks that its parts are theirs."""
         for module in self._own_modules:
-            importlib.import_module(module)
+            try:
+                importlib.import_module(module)
+            except ImportError as error:
+                raise ValueError(
+                    f"The module {module}, which --allow_module allows, cannot be imported: "
+                    f"{error}. It must lie in the working folder or be installed."
+                ) from error
         for place, written, full_name in self._own_names:
             module, *names = full_name.split(".")
             found = sys.modules[module]
@@ -181,7 +189,7 @@ def _refuse(statement: Statement, what: str, why: str) -> None:
 
 def _can_be_allowed(module: str) -> bool:
     root = module.split(".")[0]
-    return root not in sys.stdlib_module_names and root not in ("gin", PACKAGE)
+    return root not in sys.stdlib_module_names and root not in ("gin", "__gin__", PACKAGE)
 
 
 def _within_package(module: str) -> str | None:

@@ -87,6 +87,8 @@ class Settings:
 
 def num_steps(num_bars: int) -> int:
     """Returns the sixteenth notes of a window of so many bars."""
+    if not isinstance(num_bars, int):
+        raise ValueError(f"num_bars must be a whole number. Received: num_bars={num_bars!r:.40}.")
     return num_bars * songs.STEPS_PER_BAR
 
 

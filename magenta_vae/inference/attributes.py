@@ -150,7 +150,7 @@ def read(path: str | os.PathLike, z_size: int) -> AttributeVectors:
         files.check_types(path, content, _TYPES, _TYPES)
         vectors = {name: _parse(vector) for name, vector in content.pop("vectors").items()}
         learned = AttributeVectors(vectors=vectors, **content)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} is not a file of attribute vectors: {error!r}.") from error
     if learned.z_size != z_size:
         raise ValueError(

@@ -21,6 +21,7 @@ import tensorflow as tf
 from magenta_vae.music import packing
 
 INDEX = ".index"
+MAX_MEMBERS = 10_000  # Those that Magenta published hold a handful.
 NAME = "checkpoint"  # The file that names the newest checkpoint of a folder, and our own prefix.
 
 
@@ -144,9 +145,12 @@ def _read_first_header(path: str, file: BinaryIO) -> tarfile.TarFile:
 
 def _members(path: str, tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
     """Returns the files of a tar by their names, once nothing in it can leave its folder."""
-    members = {}
+    members, count = {}, 0
     while (member := tar.next()) is not None:
         tar.members = []  # It would keep them all, whatever they are.
+        count += 1
+        if count > MAX_MEMBERS:
+            raise ValueError(f"{path} is refused: it holds more than {MAX_MEMBERS:,} files.")
         name = posixpath.normpath(member.name)
         if posixpath.isabs(name) or name.split("/")[0] == ".." or "\\" in name:
             raise ValueError(f"{path} is refused: the path {member.name!r} leaves its folder.")

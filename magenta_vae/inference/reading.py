@@ -56,7 +56,8 @@ class WindowReader:
         Raises:
             SongError: for music that does not fit, with the rule it breaks.
         """
-        several = [music] if isinstance(music, Music | bytes) else music
+        is_several = isinstance(music, Sequence) and not isinstance(music, str | bytes)
+        several = music if is_several else [music]
         if not several:
             raise ValueError("The music to read must be at least one piece. Received: none.")
         return np.concatenate([self._read(one) for one in several]).astype(np.int32)

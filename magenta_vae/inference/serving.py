@@ -15,6 +15,8 @@ from magenta_vae.inference.seeds import ROWS_PER_REQUEST, row_seeds
 from magenta_vae.music import tokens as music_tokens
 from magenta_vae.music import tracks as track_values
 
+MAX_SIZE = 2**16  # Of z and of bars, far beyond any model: arrays are made of them.
+
 
 class Client:
     """Encodes, decodes, samples and interpolates music on a TensorFlow Serving server.
@@ -166,6 +168,8 @@ def _parse(text: str) -> dict:
         description = json.loads(text)
         for name in ("num_bars", "z_size"):
             arguments.check_count(name, description[name])
+            if description[name] > MAX_SIZE:
+                raise ValueError(f"{name} must be at most {MAX_SIZE}")
         track_values.from_description(description["tracks"])
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise transports.ServingError(

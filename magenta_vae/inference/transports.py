@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+NO_ANSWER = (ValueError, KeyError, TypeError, RecursionError)  # JSON of something else.
 MAX_MESSAGE = 2000  # Characters of what a server says that are shown.
 
 Values = dict[str, np.ndarray]
@@ -50,7 +51,7 @@ class RESTTransport:
             if isinstance(error.reason, TimeoutError):
                 raise self._timeout(signature) from error
             raise ServingError(f"{self._url} cannot be reached: {error.reason}") from error
-        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
+        except (OSError, http.client.HTTPException, *NO_ANSWER) as error:
             raise ServingError(
                 f"{self._url} does not answer as TensorFlow Serving does: {error!r}"
             ) from error

@@ -5,11 +5,13 @@ import errno
 import json
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+MAX_JSON_BYTES = 2**26  # Descriptions of the largest data sets have some megabytes.
 # What a disk says that knows no locks, as some of networks do.
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
@@ -118,6 +120,7 @@ def read_json(path: str | os.PathLike, keys: Collection[str] = ()) -> Any:
         ValueError: where it is damaged, with its name.
     """
     try:
+        _check_plain(path)
         values = json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{os.fspath(path)} is damaged, it holds no JSON: {error}.") from error
@@ -125,6 +128,15 @@ def read_json(path: str | os.PathLike, keys: Collection[str] = ()) -> Any:
     if missing := [key for key in keys if key not in found]:
         raise ValueError(f"{os.fspath(path)} is damaged, it holds no {', '.join(missing)}.")
     return values
+
+
+def _check_plain(path: str | os.PathLike) -> None:
+    """Raises `ValueError` for a pipe or a device, and for what is far larger than a record."""
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is no file")
+    if status.st_size > MAX_JSON_BYTES:
+        raise ValueError(f"it has more than {MAX_JSON_BYTES:,} bytes")
 
 
 def check_types(

@@ -40,11 +40,18 @@ class Run:
 
     @functools.cached_property
     def _weights(self) -> tuple:
+        import tensorflow as tf
+
         from magenta_vae.inference import forks
         from magenta_vae.training import weights
 
         forks.claim()
-        network = weights.make_empty(self.experiment.make_model)
+        try:
+            network = weights.make_empty(self.experiment.make_model)
+        except tf.errors.ResourceExhaustedError as error:
+            raise MemoryError(
+                f"The model that {self.folder} describes does not fit into the memory there is."
+            ) from error
         return network, weights.load_weights(self.folder, network, self.checkpoint)
 
     @property
