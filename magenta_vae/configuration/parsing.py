@@ -142,6 +142,8 @@ def _read_params(gin_params: Sequence[str], modules: Collection[str]) -> dict[st
         except ValueError as error:
             raise ValueError(f"--gin_param cannot be read: {error}. {BINDING}") from error
         set_by_owner |= dict.fromkeys(_macros(found), flag)
+        # What a binding includes is a file like any other.
+        set_by_owner |= _read_files(statements.included(found), modules)
     return set_by_owner
 
 
