@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import os
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -78,6 +79,8 @@ class Run:
     def windows(self, split: str, data_dir: str | None = None, skip_corrupt: bool = False):
         """Returns a split of the run's data, or of another data set: [windows, steps, tracks].
 
+        Of a data set that is given and is not the run's own a warning says so.
+
         Raises:
             FileNotFoundError: where there is no data set.
             ValueError: for a data set of other windows than the run's, a damaged one, or, where
@@ -88,12 +91,11 @@ class Run:
         place = data_dir or self.data_dir()
         tokens = input_pipeline.load_tokens(place, split, self.settings, skip_corrupt)
         expected = (self.record.get("data_digests") or {}).get(split)
-        is_own = expected and data_dir is None and not skip_corrupt
-        if is_own and input_pipeline.digest_of(tokens) != expected:
-            raise ValueError(
-                f"The {split} windows in {place} are no longer those that the run in {self.folder} "
-                f"was trained on. To take them as they are, give --data_dir={place}."
-            )
+        if expected and not skip_corrupt and input_pipeline.digest_of(tokens) != expected:
+            message = f"The {split} windows in {place} are not those of the run in {self.folder}"
+            if data_dir is None:
+                raise ValueError(f"{message}. To take them as they are, give --data_dir={place}.")
+            warnings.warn(f"{message}: its figures are of other music.", stacklevel=2)
         return tokens
 
     def figures(self, tokens) -> dict:
