@@ -250,6 +250,7 @@ def test_the_largest_seed_and_numbers_of_numpy_are_taken(model):
         (lambda m: m.decode([["a"] * 4]), "z must be numbers"),
         (lambda m: m.encode(b"song.mid"), "path of a file. Received: bytes"),
         (lambda m: m.encode([3]), "path of a file. Received: int"),
+        (lambda m: m.encode(3), "path of a file. Received: int"),
         (
             lambda m: m.encode(["a.mid", None]),
             "path of a file. Received: NoneType|cannot be opened",

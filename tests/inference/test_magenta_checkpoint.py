@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from magenta_vae.inference import magenta_checkpoint
 from magenta_vae.inference.magenta_checkpoint import open_checkpoint
 from magenta_vae.music import packing
 
@@ -245,3 +246,10 @@ def test_a_packed_tar_is_read(tmp_path, kind):
     path = pack(tmp_path / "model.tar", files(), f"w:{kind}")
     with open_checkpoint(str(path)) as checkpoint:
         assert checkpoint.read(NAME).shape == checkpoint.shapes[NAME]
+
+
+def test_a_tar_of_files_without_number_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(magenta_checkpoint, "MAX_MEMBERS", 5)
+    path = pack(tmp_path / "many.tar", [(f"{number}.data-x", b"") for number in range(6)])
+    with pytest.raises(ValueError, match="many.tar is refused: it holds more than 5 files"):
+        open_checkpoint(str(path)).__enter__()

@@ -190,6 +190,7 @@ def test_malformed_requests_get_an_error_of_the_server(addresses, request_body, 
     [
         "", "[]", "[" * 5000, '{"num_bars": 2}', '{"num_bars": "2", "z_size": 8, "tracks": []}',
         '{"num_bars": 2, "z_size": -1, "tracks": []}',
+        '{"num_bars": 1000000000000, "z_size": 8, "tracks": []}',
         '{"num_bars": 2, "z_size": 8, "tracks": [{"vocabulary": "os.system"}]}',
         '{"num_bars": 2, "z_size": 8, "tracks": [{"vocabulary": "Melody"}]}',
         '{"num_bars": 2, "z_size": 8, "tracks": [3]}',

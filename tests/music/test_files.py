@@ -71,3 +71,13 @@ def test_damage_is_named(tmp_path):
         files.read_json(path, ("b", "c"))
     path.write_text('{"b": null}')
     assert files.read_json(path, ("b",)) == {"b": None}
+
+
+def test_a_pipe_and_a_giant_are_no_json(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(ValueError, match="pipe.json is damaged, it holds no JSON: it is no file"):
+        files.read_json(tmp_path / "pipe.json")
+    monkeypatch.setattr(files, "MAX_JSON_BYTES", 3)
+    (tmp_path / "giant.json").write_text("[1, 2]")
+    with pytest.raises(ValueError, match="giant.json is damaged.* it has more than 3 bytes"):
+        files.read_json(tmp_path / "giant.json")
