@@ -201,7 +201,7 @@ def test_a_variant_trains_evaluates_and_samples_at_tiny_scale(name, variant):
     @tf.function
     def train():
         with tf.GradientTape() as tape:
-            terms = model.compute_loss(music, step, SEED)
+            terms = model.training_terms(music, step, SEED)
             loss = tf.reduce_mean(terms["loss"])
         optimizer.apply(tape.gradient(loss, model.trainable_variables))
         return terms
@@ -214,7 +214,7 @@ def test_a_variant_trains_evaluates_and_samples_at_tiny_scale(name, variant):
     assert (terms["sampling_probability"] > 0) == (variant == "as_is")
     assert (np.max(terms["kl"]) == 0) == (variant == "baseline") == (model.z_size == 0)
 
-    figures = tf.function(model.compute_figures)(music, step, SEED)
+    figures = tf.function(model.held_out_terms)(music, step, SEED)
     for accuracy in ("next", "reconstructed", "greedy"):
         assert figures[accuracy].shape == (2, len(CLASSES[name]))
     for track in parts.settings.tracks:  # `evaluate` knows the run's cells of Table 1.

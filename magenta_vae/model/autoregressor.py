@@ -4,21 +4,19 @@ Several autoregressors may run side by side on the same context, each with track
 trio's lead, bass and drums. The functions below take them as a list, in the order of the tracks.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
-from magenta_vae.model import losses, lstm, recurrence
-from magenta_vae.model.lstm import LSTMLayer, StackSteps, units_of_layers
-from magenta_vae.model.noise import FEEDBACK, TOKEN, Noise, categorical
-from magenta_vae.model.unrolling import Unrolling
-
-# (step, logits [rows, classes] of each track) -> int32 [rows, tracks], the token that the next step
-# reads.
-Choice = Callable[[tf.Tensor, Sequence[tf.Tensor]], tf.Tensor]
+from magenta_vae.contracts import Choice, Noise
+from magenta_vae.model import losses, recurrence
+from magenta_vae.model.lstm_stack import LSTMStack
+from magenta_vae.model.noise import FEEDBACK, TOKEN, categorical
+from magenta_vae.model.registration import register
 
 
+@register
 class Autoregressor(keras.layers.Layer):
     """An LSTM stack that predicts tokens from the previous ones and a context.
 
@@ -30,9 +28,10 @@ class Autoregressor(keras.layers.Layer):
         context_size: width of the context; at 0 the initial state is zero.
         num_units: units of each layer, or one number for each.
         num_layers: layers of the stack.
-        unrolling: how whole sequences are computed.
         state_activation: activation of the initial state, none by default as in the paper; the
             models that Magenta released use `tanh`.
+        recompute, cudnn: see `LSTMStack`.
+        **kwargs: options of `keras.layers.Layer`.
     """
 
     def __init__(
@@ -41,49 +40,37 @@ class Autoregressor(keras.layers.Layer):
         context_size: int,
         num_units: int | Sequence[int],
         num_layers: int,
-        unrolling: Unrolling,
         state_activation: str | None = None,
-        name: str = "autoregressor",
+        recompute: bool = False,
+        cudnn: bool = True,
+        **kwargs,
     ):
-        super().__init__(name=name)
-        self._unrolling = unrolling
+        super().__init__(**kwargs)
         self.num_classes = tuple(num_classes)
-        self._units = units_of_layers(num_units, num_layers)
-        input_sizes = [sum(num_classes) + context_size, *self._units[:-1]]
         with keras.name_scope(self.name):
-            self._initial_state = None
-            if context_size:
-                self._initial_state = keras.layers.Dense(
-                    2 * sum(self._units), state_activation, name="initial_state"
-                )
-                self._initial_state.build((None, context_size))
-            for index, sizes in enumerate(zip(input_sizes, self._units, strict=True)):
-                # Not in a list: Keras 3 hides a layer's lists from tf.train.Checkpoint.
-                setattr(self, f"lstm_{index}", LSTMLayer(*sizes, name=f"lstm_{index}"))
-            self._head = keras.layers.Dense(sum(num_classes), name="logits")
-            self._head.build((None, self._units[-1]))
+            self.stack = LSTMStack(
+                num_classes,
+                num_units,
+                num_layers,
+                context_size,
+                state_activation=state_activation,
+                recompute=recompute,
+                cudnn=cudnn,
+                name="stack",
+                dtype=self.dtype_policy,
+            )
+            self._head = keras.layers.Dense(
+                sum(num_classes), name="logits", dtype=self.dtype_policy
+            )
+            self._head.build((None, self.stack.units[-1]))
+        self.stack.share_layers(self)
         self.built = True
 
-    @property
-    def lstm_layers(self) -> list[LSTMLayer]:
-        """The layers of the stack, the one that reads the tokens first."""
-        return [getattr(self, f"lstm_{index}") for index in range(len(self._units))]
-
-    def states(self, context: tf.Tensor) -> list[lstm.State]:
-        """Returns the initial (hidden, cell) of each layer, [U, rows] each."""
-        if self._initial_state is None:
-            rows = tf.shape(context)[0]
-            zeros = [tf.zeros([units, rows], self.compute_dtype) for units in self._units]
-            return list(zip(zeros, zeros, strict=True))
-        return pairs(self._initial_state(context), self._units)
-
-    def context_gates(self, context: tf.Tensor) -> tf.Tensor:
-        """Returns the context's part of the first layer's gates, [4U, rows]."""
-        return lstm.context_gates(self.lstm_0, self.num_classes, context)
-
-    def weights_of_stack(self) -> lstm.StackWeights:
-        """Returns the weights of the layers as loops take them."""
-        return lstm.stack_weights(self.lstm_layers, self.num_classes)
+    def call(
+        self, previous: tf.Tensor, context: tf.Tensor, training: bool = False
+    ) -> list[tf.Tensor]:
+        """Returns what `predict` returns."""
+        return self.predict(context, previous, training)
 
     def logits(self, hidden: tf.Tensor) -> list[tf.Tensor]:
         """Returns float32 logits of each track for hidden states of the last layer, [rows, U]."""
@@ -100,11 +87,8 @@ class Autoregressor(keras.layers.Layer):
         Returns:
             Logits of each track, float [rows, steps, classes].
         """
-        return self._logits_of_steps(
-            self._unrolling.follow(
-                *self._stack(context), tf.transpose(previous, [1, 0, 2]), training
-            )
-        )
+        steps_first = tf.transpose(previous, [1, 0, 2])
+        return self._logits_of_steps(self.stack.follow(context, steps_first, training))
 
     def predict_scheduled(
         self,
@@ -135,13 +119,17 @@ class Autoregressor(keras.layers.Layer):
             logits = tf.split(tf.matmul(hidden, kernel) + bias, self.num_classes, axis=-1)
             return tf.where(is_own[step], sample(step, logits), tokens[step])
 
-        return self._logits_of_steps(
-            self._unrolling.draw(*self._stack(context), first, tokens.shape[0], choose)
-        )
+        return self._logits_of_steps(self.stack.draw(context, first, tokens.shape[0], choose))
 
-    def _stack(self, context: tf.Tensor) -> tuple:
-        """Returns what both ways of `Unrolling` take first."""
-        return self.lstm_layers, self.num_classes, context, self.states(context)
+    def get_config(self) -> dict:
+        """Returns the arguments of the constructor."""
+        names = ("context_size", "num_units", "num_layers", "state_activation")
+        stack = self.stack.get_config()
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            **{name: stack[name] for name in (*names, "recompute", "cudnn")},
+        }
 
     def _logits_of_steps(self, hidden: tf.Tensor) -> list[tf.Tensor]:
         """Returns logits of each track, [rows, steps, classes], of [steps, rows, U]."""
@@ -151,28 +139,22 @@ class Autoregressor(keras.layers.Layer):
         return [tf.reshape(track, [-1, num_steps, track.shape[-1]]) for track in self.logits(rows)]
 
 
-def pairs(states: tf.Tensor, units: Sequence[int]) -> list[lstm.State]:
-    """Returns (hidden, cell) of each layer: [rows, 2 * sum(units)] -> [U, rows] each."""
-    parts = tf.split(tf.transpose(states), [size for size in units for _ in range(2)], axis=0)
-    return list(zip(parts[::2], parts[1::2], strict=True))
-
-
-def nothing(parts: Sequence[Autoregressor], num_rows) -> tf.Tensor:
+def nothing(autoregressors: Sequence[Autoregressor], num_rows) -> tf.Tensor:
     """Returns the tokens that are read as zero vectors: int32 [rows, tracks]."""
-    num_classes = [classes for part in parts for classes in part.num_classes]
+    num_classes = [classes for one in autoregressors for classes in one.num_classes]
     return tf.broadcast_to(num_classes, [num_rows, len(num_classes)])
 
 
 def predict(
-    parts: Sequence[Autoregressor], context: tf.Tensor, previous: tf.Tensor, training: bool
+    autoregressors: Sequence[Autoregressor], context: tf.Tensor, previous: tf.Tensor, training: bool
 ) -> list[tf.Tensor]:
     """Returns logits of each track, float [rows, steps, classes]; see `Autoregressor.predict`."""
-    each = zip(parts, _split_tracks(parts, previous), strict=True)
-    return [logits for part, own in each for logits in part.predict(context, own, training)]
+    inputs = zip(autoregressors, _split_tracks(autoregressors, previous), strict=True)
+    return [logits for one, tokens in inputs for logits in one.predict(context, tokens, training)]
 
 
 def predict_scheduled(
-    parts: Sequence[Autoregressor],
+    autoregressors: Sequence[Autoregressor],
     context: tf.Tensor,
     first: tf.Tensor,
     tokens: tf.Tensor,
@@ -185,7 +167,7 @@ def predict_scheduled(
     the true token (Bengio et al., 2015). The samples carry no gradient.
 
     Args:
-        parts: the autoregressors, in the order of the tracks.
+        autoregressors: in the order of the tracks.
         context: float [rows, context_size].
         first: int32 [rows, tracks], the token before the first step.
         tokens: int32 [rows, steps, tracks], the true tokens.
@@ -200,16 +182,16 @@ def predict_scheduled(
     is_own = noise.uniform(FEEDBACK, num_steps, 1) < probability
     uniform = noise.uniform(TOKEN, num_steps, num_tracks)
     tokens = tf.transpose(tokens, [1, 0, 2])
-    each = (_split_tracks(parts, value) for value in (first, tokens, uniform))
+    by_track = (_split_tracks(autoregressors, value) for value in (first, tokens, uniform))
     return [
         logits
-        for part, *own in zip(parts, *each, strict=True)
-        for logits in part.predict_scheduled(context, *own, is_own)
+        for one, *inputs in zip(autoregressors, *by_track, strict=True)
+        for logits in one.predict_scheduled(context, *inputs, is_own)
     ]
 
 
 def run(
-    parts: Sequence[Autoregressor],
+    autoregressors: Sequence[Autoregressor],
     contexts: tf.Tensor,
     first: tf.Tensor,
     segment_steps: int,
@@ -218,7 +200,7 @@ def run(
     """Runs step by step on tokens chosen on the way; nothing of it carries a gradient.
 
     Args:
-        parts: the autoregressors, in the order of the tracks.
+        autoregressors: in the order of the tracks.
         contexts: float [segments, rows, context_size]; at each the state is set anew.
         first: int32 [rows, tracks], the token before the first step.
         segment_steps: how many steps each context is for.
@@ -228,36 +210,34 @@ def run(
         The chosen tokens, int32 [rows, segments * segment_steps, tracks].
     """
     num_segments, context_size = contexts.shape[0], contexts.shape[-1]
-    steps = [StackSteps(part.weights_of_stack()) for part in parts]
+    steppers = [one.stack.stepper() for one in autoregressors]
     flat = tf.reshape(contexts, [num_segments * tf.shape(contexts)[1], context_size])
     # Of all segments at once: the weights are read once.
-    starts = [
-        _by_segment((part.context_gates(flat), part.states(flat)), num_segments) for part in parts
-    ]
+    beginnings = [_by_segment(tuple(one.stack.begin(flat)), num_segments) for one in autoregressors]
 
-    def step_body(t, token, states, chosen, first_step, constants):
+    def step_body(t, token, states, chosen, first_step, gates):
         logits, next_states = [], []
-        own_tokens = _split_tracks(parts, token)
-        for part, take_step, *own in zip(parts, steps, constants, own_tokens, states, strict=True):
-            state, _ = take_step(*own)
+        by_track = gates, _split_tracks(autoregressors, token), states
+        for one, take_step, *inputs in zip(autoregressors, steppers, *by_track, strict=True):
+            state, _ = take_step(*inputs)
             next_states.append(state)
-            logits += part.logits(tf.transpose(state[-1][0]))
+            logits += one.logits(tf.transpose(state[-1][0]))
         token = tf.ensure_shape(choose(first_step + t, logits), first.shape)
         return t + 1, token, next_states, chosen.write(t, token)
 
     def segment_body(segment, token, chosen):
-        constants, states = zip(
-            *(tf.nest.map_structure(lambda x: x[segment], start) for start in starts), strict=True
+        gates, states = zip(
+            *(tf.nest.map_structure(lambda x: x[segment], each) for each in beginnings), strict=True
         )
-        # An array of its own: ONNX knows no array that loops within loops write to.
-        own = tf.TensorArray(tf.int32, segment_steps, element_shape=first.shape)
-        _, token, _, own = tf.while_loop(
+        # One array a segment: ONNX knows no array that loops within loops write to.
+        tokens = tf.TensorArray(tf.int32, segment_steps, element_shape=first.shape)
+        _, token, _, tokens = tf.while_loop(
             lambda t, *_: t < segment_steps,
-            lambda *loop: step_body(*loop, segment * segment_steps, constants),
-            (0, token, list(states), own),
+            lambda *loop: step_body(*loop, segment * segment_steps, gates),
+            (0, token, list(states), tokens),
             parallel_iterations=1,
         )
-        return segment + 1, token, chosen.write(segment, own.stack())
+        return segment + 1, token, chosen.write(segment, tokens.stack())
 
     shape = tf.TensorShape([segment_steps]).concatenate(first.shape)
     array = tf.TensorArray(tf.int32, num_segments, element_shape=shape)
@@ -311,6 +291,6 @@ def _by_segment(structure, num_segments: int):
     return tf.nest.map_structure(split, structure)
 
 
-def _split_tracks(parts: Sequence[Autoregressor], tokens: tf.Tensor) -> list[tf.Tensor]:
-    """Returns each part's own tokens: [..., tracks] -> [..., tracks of the part]."""
-    return tf.split(tokens, [len(part.num_classes) for part in parts], axis=-1)
+def _split_tracks(autoregressors: Sequence[Autoregressor], tokens: tf.Tensor) -> list[tf.Tensor]:
+    """Returns the tokens that each autoregressor reads: [..., tracks] -> [..., its tracks]."""
+    return tf.split(tokens, [len(one.num_classes) for one in autoregressors], axis=-1)

@@ -5,13 +5,16 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from magenta_vae.model import autoregressor, lstm, recurrence
-from magenta_vae.model.autoregressor import Autoregressor, Choice, pairs
-from magenta_vae.model.lstm import LSTMLayer, units_of_layers
-from magenta_vae.model.noise import GroupedNoise, Noise
-from magenta_vae.model.unrolling import Unrolling
+from magenta_vae import contracts
+from magenta_vae.contracts import Choice, Noise
+from magenta_vae.model import autoregressor
+from magenta_vae.model.autoregressor import Autoregressor
+from magenta_vae.model.lstm_stack import LSTMStack
+from magenta_vae.model.noise import GroupedNoise
+from magenta_vae.model.registration import register
 
 
+@register
 class FlatDecoder(keras.layers.Layer):
     """One LSTM stack for the whole window, with z at every step (paper, 2-bar Architectures).
 
@@ -22,7 +25,8 @@ class FlatDecoder(keras.layers.Layer):
         num_units: units of each layer, or one number for each.
         num_layers: layers of the stack.
         state_activation: activation of the initial state.
-        recompute, cudnn: see `Unrolling`.
+        recompute, cudnn: see `LSTMStack`.
+        **kwargs: options of `keras.layers.Layer`.
     """
 
     def __init__(
@@ -36,15 +40,27 @@ class FlatDecoder(keras.layers.Layer):
         recompute: bool = False,
         cudnn: bool = True,
         name: str = "decoder",
+        **kwargs,
     ):
-        super().__init__(name=name)
+        super().__init__(name=name, **kwargs)
         self.num_steps = num_steps
-        unrolling = Unrolling(recompute, cudnn)
         with keras.name_scope(self.name):
             self._autoregressor = Autoregressor(
-                num_classes, z_size, num_units, num_layers, unrolling, state_activation, "flat"
+                num_classes,
+                z_size,
+                num_units,
+                num_layers,
+                state_activation,
+                recompute,
+                cudnn,
+                name="flat",
+                dtype=self.dtype_policy,
             )
         self.built = True
+
+    def call(self, z: tf.Tensor, tokens: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
+        """Returns what `predict` returns."""
+        return self.predict(z, tokens, training)
 
     def predict(self, z: tf.Tensor, tokens: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
         """Returns teacher-forced logits of each track, float [batch, steps, classes].
@@ -75,10 +91,17 @@ class FlatDecoder(keras.layers.Layer):
             [self._autoregressor], z[None], self._first(z), self.num_steps, choose
         )
 
+    def get_config(self) -> dict:
+        """Returns the arguments of the constructor."""
+        inner = self._autoregressor.get_config()
+        z_size = inner.pop("context_size")
+        return {**inner, **super().get_config(), "num_steps": self.num_steps, "z_size": z_size}
+
     def _first(self, z: tf.Tensor) -> tf.Tensor:
         return autoregressor.nothing([self._autoregressor], tf.shape(z)[0])
 
 
+@register
 class Conductor(keras.layers.Layer):
     """z -> one embedding for each segment (paper, 32-bar Melody Architecture).
 
@@ -92,6 +115,7 @@ class Conductor(keras.layers.Layer):
         num_units: units of each layer, or one number for each.
         num_layers: layers of the stack.
         state_activation: activation of the initial state.
+        **kwargs: options of `keras.layers.Layer`.
     """
 
     def __init__(
@@ -103,40 +127,50 @@ class Conductor(keras.layers.Layer):
         num_layers: int,
         state_activation: str | None = None,
         name: str = "conductor",
+        **kwargs,
     ):
-        super().__init__(name=name)
+        super().__init__(name=name, **kwargs)
         self.num_segments = num_segments
-        self._units = units_of_layers(num_units, num_layers)
-        self.embedding_size = embedding_size or self._units[-1]
         with keras.name_scope(self.name):
-            self._initial_state = keras.layers.Dense(
-                2 * sum(self._units), state_activation, name="initial_state"
+            self.stack = LSTMStack(
+                (),
+                num_units,
+                num_layers,
+                z_size,
+                joins_context=False,
+                state_activation=state_activation,
+                name="stack",
+                dtype=self.dtype_policy,
             )
-            self._initial_state.build((None, z_size))
-            for index, sizes in enumerate(zip([0, *self._units[:-1]], self._units, strict=True)):
-                setattr(self, f"lstm_{index}", LSTMLayer(*sizes, name=f"lstm_{index}"))
             self._linear = None
             if embedding_size:
-                self._linear = keras.layers.Dense(embedding_size, name="embedding")
-                self._linear.build((None, self._units[-1]))
+                self._linear = keras.layers.Dense(
+                    embedding_size, name="embedding", dtype=self.dtype_policy
+                )
+                self._linear.build((None, self.stack.units[-1]))
+        self.embedding_size = embedding_size or self.stack.units[-1]
+        self.stack.share_layers(self)
         self.built = True
 
-    def call(self, z: tf.Tensor) -> tf.Tensor:
+    def call(self, z: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Returns float [batch, segments, embedding_size] of z [batch, z_size]."""
-        layers = [getattr(self, f"lstm_{index}") for index in range(len(self._units))]
-        no_tokens = tf.zeros([tf.shape(z)[0], 0], tf.int32)
-        hidden, _ = recurrence.unroll(
-            lstm.stack_weights(layers, ()),
-            lstm.context_gates(layers[0], (), tf.zeros([tf.shape(z)[0], 0])),
-            pairs(self._initial_state(z), self._units),
-            no_tokens,
-            self.num_segments,
-            lambda step, hidden: no_tokens,
-        )
-        outputs = tf.transpose(hidden, [1, 0, 2])
+        no_tokens = tf.zeros([self.num_segments, tf.shape(z)[0], 0], tf.int32)
+        outputs = tf.transpose(self.stack.follow(z, no_tokens, training), [1, 0, 2])
         return outputs if self._linear is None else self._linear(outputs)
 
+    def get_config(self) -> dict:
+        """Returns the arguments of the constructor."""
+        stack = self.stack.get_config()
+        return {
+            **super().get_config(),
+            "z_size": stack["context_size"],
+            "num_segments": self.num_segments,
+            "embedding_size": None if self._linear is None else self.embedding_size,
+            **{name: stack[name] for name in ("num_units", "num_layers", "state_activation")},
+        }
 
+
+@register
 class HierarchicalDecoder(keras.layers.Layer):
     """A conductor, and an autoregressor for each track that is reset at each of its embeddings.
 
@@ -152,22 +186,24 @@ class HierarchicalDecoder(keras.layers.Layer):
         num_units: units of each layer of the lower level, or one number for each.
         num_layers: layers of each autoregressor.
         state_activation: activation of the initial states of the lower level.
-        recompute, cudnn: of the lower level; see `Unrolling`.
+        recompute, cudnn: of the lower level; see `LSTMStack`.
+        **kwargs: options of `keras.layers.Layer`.
     """
 
     def __init__(
         self,
         num_classes: Sequence[int],
         num_steps: int,
-        conductor: Conductor,
+        conductor: contracts.Conductor,
         num_units: int | Sequence[int],
         num_layers: int,
         state_activation: str | None = None,
         recompute: bool = False,
         cudnn: bool = True,
         name: str = "decoder",
+        **kwargs,
     ):
-        super().__init__(name=name)
+        super().__init__(name=name, **kwargs)
         if conductor.num_segments < 1 or num_steps % conductor.num_segments:
             raise ValueError(
                 "num_steps must be a multiple of the conductor's "
@@ -179,21 +215,27 @@ class HierarchicalDecoder(keras.layers.Layer):
         self._num_tracks = len(num_classes)
         with keras.name_scope(self.name):
             for track, classes in enumerate(num_classes):
-                part = Autoregressor(
+                one = Autoregressor(
                     [classes],
                     conductor.embedding_size,
                     num_units,
                     num_layers,
-                    Unrolling(recompute, cudnn),
                     state_activation,
+                    recompute,
+                    cudnn,
                     name=f"track_{track}",
+                    dtype=self.dtype_policy,
                 )
-                setattr(self, f"track_{track}", part)
+                setattr(self, one.name, one)
         self.built = True
 
     @property
-    def _parts(self) -> list[Autoregressor]:
+    def _autoregressors(self) -> list[Autoregressor]:
         return [getattr(self, f"track_{track}") for track in range(self._num_tracks)]
+
+    def call(self, z: tf.Tensor, tokens: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
+        """Returns what `predict` returns."""
+        return self.predict(z, tokens, training)
 
     def predict(self, z: tf.Tensor, tokens: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
         """Returns teacher-forced logits of each track, float [batch, steps, classes].
@@ -205,17 +247,19 @@ class HierarchicalDecoder(keras.layers.Layer):
         """
         previous = self._split(_previous(self._first(z), tokens))
         return self._join(
-            autoregressor.predict(self._parts, self._embeddings(z), previous, training)
+            autoregressor.predict(
+                self._autoregressors, self._embeddings(z, training), previous, training
+            )
         )
 
     def predict_scheduled(
         self, z: tf.Tensor, tokens: tf.Tensor, probability: tf.Tensor, noise: Noise
     ) -> list[tf.Tensor]:
         """Returns logits as `predict` does, reading the model's own samples with a probability."""
-        embeddings = self._embeddings(z)
+        embeddings = self._embeddings(z, training=True)
         true_previous = self._split(_previous(self._first(z), tokens))
         logits = autoregressor.predict_scheduled(
-            self._parts,
+            self._autoregressors,
             embeddings,
             true_previous[:, 0],
             self._split(tokens),
@@ -233,15 +277,34 @@ class HierarchicalDecoder(keras.layers.Layer):
         """
         embeddings = tf.transpose(self.conductor(z), [1, 0, 2])
         return autoregressor.run(
-            self._parts, embeddings, self._first(z), self._segment_steps, choose
+            self._autoregressors, embeddings, self._first(z), self._segment_steps, choose
         )
 
-    def _embeddings(self, z: tf.Tensor) -> tf.Tensor:
+    @classmethod
+    def from_config(cls, config: dict) -> "HierarchicalDecoder":
+        """Returns the decoder of a config, the conductor included."""
+        conductor = keras.saving.deserialize_keras_object(config["conductor"])
+        return cls(**{**config, "conductor": conductor})
+
+    def get_config(self) -> dict:
+        """Returns the arguments of the constructor."""
+        names = ("num_units", "num_layers", "state_activation", "recompute", "cudnn")
+        first = self._autoregressors[0].get_config()
+        return {
+            **super().get_config(),
+            "num_classes": [classes for one in self._autoregressors for classes in one.num_classes],
+            "num_steps": self.num_steps,
+            "conductor": keras.saving.serialize_keras_object(self.conductor),
+            **{name: first[name] for name in names},
+        }
+
+    def _embeddings(self, z: tf.Tensor, training: bool) -> tf.Tensor:
         """Returns the embeddings of all segments as rows: [B * S, embedding_size]."""
-        return tf.reshape(self.conductor(z), [-1, self.conductor.embedding_size])
+        embeddings = self.conductor(z, training=training)
+        return tf.reshape(embeddings, [-1, self.conductor.embedding_size])
 
     def _first(self, z: tf.Tensor) -> tf.Tensor:
-        return autoregressor.nothing(self._parts, tf.shape(z)[0])
+        return autoregressor.nothing(self._autoregressors, tf.shape(z)[0])
 
     def _split(self, tokens: tf.Tensor) -> tf.Tensor:
         """[B, T, K] -> [B * S, T / S, K]."""

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from magenta_vae.model.lstm import LSTMLayer
-from magenta_vae.model.unrolling import Unrolling
+from magenta_vae.model.lstm_stack import LSTMStack
+from magenta_vae.model.registration import register
 
 
+@register
 class BidirectionalLSTM(keras.layers.Layer):
     """A single-layer bidirectional LSTM (paper, Architecture Details).
 
@@ -20,7 +21,8 @@ class BidirectionalLSTM(keras.layers.Layer):
         num_classes: classes of each track.
         num_units: units of each direction.
         z_size: dimensions of the latent space.
-        recompute, cudnn: see `Unrolling`.
+        recompute, cudnn: see `LSTMStack`.
+        **kwargs: options of `keras.layers.Layer`.
     """
 
     def __init__(
@@ -31,17 +33,22 @@ class BidirectionalLSTM(keras.layers.Layer):
         recompute: bool = False,
         cudnn: bool = True,
         name: str = "encoder",
+        **kwargs,
     ):
-        super().__init__(name=name)
-        self._unrolling = Unrolling(recompute, cudnn)
+        super().__init__(name=name, **kwargs)
         self.z_size = z_size
-        self._num_classes = tuple(num_classes)
-        input_size = sum(num_classes)
+        options = {"recompute": recompute, "cudnn": cudnn, "dtype": self.dtype_policy}
         with keras.name_scope(self.name):
-            self._forward = LSTMLayer(input_size, num_units, name="forward")
-            self._backward = LSTMLayer(input_size, num_units, name="backward")
-            self._linear = keras.layers.Dense(2 * z_size, name="mu_and_sigma")
+            self._forward_stack, self._backward_stack = (
+                LSTMStack(num_classes, num_units, layer_names=[direction], **options)
+                for direction in ("forward", "backward")
+            )
+            self._linear = keras.layers.Dense(
+                2 * z_size, name="mu_and_sigma", dtype=self.dtype_policy
+            )
             self._linear.build((None, 2 * num_units))
+        # Where checkpoints keep the layers.
+        self._forward, self._backward = self._forward_stack.forward, self._backward_stack.backward
         self.built = True
 
     def call(self, tokens: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
@@ -53,22 +60,25 @@ class BidirectionalLSTM(keras.layers.Layer):
         """
         steps_first = tf.transpose(tokens, [1, 0, 2])
         finals = [
-            self._final_output(self._forward, steps_first, training),
-            self._final_output(self._backward, steps_first[::-1], training),
+            self._forward_stack.finish(None, steps_first, training),
+            self._backward_stack.finish(None, steps_first[::-1], training),
         ]
         outputs = tf.cast(self._linear(tf.concat(finals, axis=-1)), tf.float32)
         mu, sigma_pre = tf.split(outputs, 2, axis=-1)
         return mu, tf.exp(2 * sigma_pre)
 
-    def _final_output(self, layer: LSTMLayer, tokens: tf.Tensor, training: bool) -> tf.Tensor:
-        num_rows = tf.shape(tokens)[1]
-        zeros = tf.zeros([layer.num_units, num_rows], layer.compute_dtype)
-        nothing = tf.zeros([num_rows, 0])
-        return self._unrolling.finish(
-            [layer], self._num_classes, nothing, [(zeros, zeros)], tokens, training
-        )
+    def get_config(self) -> dict:
+        """Returns the arguments of the constructor."""
+        stack = self._forward_stack.get_config()
+        return {
+            **super().get_config(),
+            "num_units": self._forward_stack.units[0],
+            "z_size": self.z_size,
+            **{name: stack[name] for name in ("num_classes", "recompute", "cudnn")},
+        }
 
 
+@register
 class NoEncoder(keras.layers.Layer):
     """Encodes nothing: a latent space without dimensions, whose KL is 0.
 

@@ -1,37 +1,33 @@
-"""LSTM layers for token inputs: their weights, and a stack's way from one step to the next.
-
-Weights have Keras' layout (kernel, recurrent kernel, bias; gates in the order input, forget, cell,
-output), so they can be exchanged with `keras.layers.LSTM`. What differs is the work done:
-
-- Within a loop over steps units come before rows, [U, rows]. A product `weights @ states` of few
-  rows is up to twice as fast on a CPU as `states @ weights`.
-- A layer takes one product a step, of its input joined with its state.
-- A one-hot row times a matrix is a row of the matrix; a context's product is the same at all steps.
-"""
+"""LSTM layers: their weights, in Keras' layout, and what a loop over steps takes of them."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-State = tuple[tf.Tensor, tf.Tensor]  # hidden, cell: [U, rows] each
+from magenta_vae.model import lstm_steps, recurrence
+from magenta_vae.model.lstm_steps import StackWeights
+from magenta_vae.model.registration import register
 
 
+@register
 class LSTMLayer(keras.layers.Layer):
-    """The weights of one LSTM layer.
+    """One LSTM layer, which computes what `keras.layers.LSTM` computes.
 
     Args:
         input_size: width of the input; a layer that reads nothing, of width 0, has no kernel.
         num_units: width of the state.
+        **kwargs: options of `keras.layers.Layer`.
 
     Attributes:
         as_keras: where there is a GPU, () -> `keras.layers.LSTM` with these variables, which
             returns all outputs.
     """
 
-    def __init__(self, input_size: int, num_units: int, name: str | None = None):
-        super().__init__(name=name)
+    def __init__(self, input_size: int, num_units: int, **kwargs):
+        super().__init__(**kwargs)
+        self.input_size = input_size
         self.num_units = num_units
         self.kernel = None
         if input_size:
@@ -44,10 +40,34 @@ class LSTMLayer(keras.layers.Layer):
         self.bias = self.add_weight(
             shape=(4 * num_units,), initializer=_forget_bias_of_one, name="bias"
         )
-        if has_gpu():  # Only there is it run. Keras would count an attribute's weights once more.
+        if (
+            lstm_steps.has_gpu()
+        ):  # Only there is it run. Keras would count an attribute's weights once more.
             theirs = _keras_lstm(self)
             self.as_keras = lambda: theirs
         self.built = True
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Returns the outputs of all steps, from a state of zeros: float [rows, steps, U].
+
+        Args:
+            inputs: float [rows, steps, input_size].
+            training: whether to keep what a gradient will need.
+        """
+        gates = context_gates(self, (), tf.transpose(inputs, [1, 0, 2]))  # [T, 4U, B]
+        num_rows = tf.shape(inputs)[0]
+        zeros = tf.zeros([self.num_units, num_rows], gates.dtype)
+        no_tokens = tf.zeros([num_rows, 0], tf.int32)
+        run = recurrence.unroll if training else recurrence.outputs
+        outputs = run(
+            stack_weights([self], ()),
+            gates,
+            [(zeros, zeros)],
+            no_tokens,
+            recurrence.count_steps(gates),
+            lambda step, hidden: no_tokens,
+        )
+        return tf.transpose(outputs, [1, 0, 2])
 
     def compute_weights(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns kernel, recurrent kernel and bias in the dtype that the layer computes in.
@@ -58,53 +78,35 @@ class LSTMLayer(keras.layers.Layer):
         weights = (kernel, self.recurrent_kernel, self.bias)
         return tuple(tf.cast(weight, self.compute_dtype) for weight in weights)
 
+    def get_config(self) -> dict:
+        """Returns the arguments of the constructor."""
+        own = {"input_size": self.input_size, "num_units": self.num_units}
+        return {**super().get_config(), **own}
 
-def has_gpu() -> bool:
-    """Says whether TensorFlow sees a GPU."""
-    return bool(tf.config.list_logical_devices("GPU"))
 
+def stack_weights(
+    layers: Sequence[LSTMLayer],
+    num_classes: Sequence[int],
+    features: Sequence[np.ndarray] | None = None,
+) -> StackWeights:
+    """Returns the weights of layers, as a loop over steps takes them.
 
-def units_of_layers(num_units: int | Sequence[int], num_layers: int) -> list[int]:
-    """Returns the units of each layer of a stack, given one number for all or one for each.
-
-    Raises:
-        ValueError: where there is not one for each layer.
+    Args:
+        layers: of the stack.
+        num_classes: classes of each track that the first layer reads.
+        features: what it reads for each class, float [classes, width] a track; one-hot rows by
+            default.
     """
-    units = [num_units] * num_layers if isinstance(num_units, int) else list(num_units)
-    if len(units) != num_layers:
-        raise ValueError(
-            f"num_units must be one number, or one for each of num_layers={num_layers}. "
-            f"Received: num_units={units}."
-        )
-    return units
-
-
-class StackWeights(NamedTuple):
-    """The weights of a stack as its loop takes them.
-
-    The input of the first layer is the one-hot tokens of all tracks joined with a context.
-
-    Attributes:
-        table: the first kernel's rows for the tokens; after each track's follows one of zeros,
-            for "nothing": [sum(classes + 1), 4U].
-        kernels: the first layer's recurrent kernel [U, 4U]; of each other layer, kernel and
-            recurrent kernel [units of the layer below + U, 4U].
-        biases: of all layers but the first, [4U, 1].
-        offsets: of each track in the table.
-    """
-
-    table: tf.Tensor
-    kernels: list[tf.Tensor]
-    biases: list[tf.Tensor]
-    offsets: tuple[int, ...]
-
-
-def stack_weights(layers: Sequence[LSTMLayer], num_classes: Sequence[int]) -> StackWeights:
-    """Returns the weights of layers, the first of which reads tracks of so many classes."""
     (kernel, recurrent_kernel, _), *others = (layer.compute_weights() for layer in layers)
     table = tf.zeros([0, 4 * layers[0].num_units], kernel.dtype)
     if num_classes:
-        tables = tf.split(kernel[: sum(num_classes)], num_classes)
+        widths = widths_of(num_classes, features)
+        tables = tf.split(kernel[: sum(widths)], widths)
+        if features is not None:
+            tables = [
+                tf.matmul(tf.cast(rows, kernel.dtype), track)
+                for rows, track in zip(features, tables, strict=True)
+            ]
         table = tf.concat([tf.pad(track, [[0, 1], [0, 0]]) for track in tables], axis=0)
     return StackWeights(
         table,
@@ -114,70 +116,32 @@ def stack_weights(layers: Sequence[LSTMLayer], num_classes: Sequence[int]) -> St
     )
 
 
-def context_gates(layer: LSTMLayer, num_classes: Sequence[int], context: tf.Tensor) -> tf.Tensor:
-    """Returns what a context adds to the first layer's gates at every step, its bias included.
+def widths_of(num_classes: Sequence[int], features: Sequence[np.ndarray] | None) -> list[int]:
+    """Returns how many inputs the tokens of each track are."""
+    return list(num_classes) if features is None else [len(rows[0]) for rows in features]
+
+
+def context_gates(layer: LSTMLayer, widths: Sequence[int], context: tf.Tensor) -> tf.Tensor:
+    """Returns what a context adds to the first layer's gates, its bias included.
 
     Args:
         layer: the first layer of a stack.
-        num_classes: classes of each track. The kernel's first sum(num_classes) rows are theirs.
-        context: float [rows, input_size - sum(num_classes)].
+        widths: inputs of each track; the kernel's first sum(widths) rows are theirs.
+        context: float [rows, input_size - sum(widths)], the same at each step; or
+            [steps, rows, ...].
 
     Returns:
-        float [4U, rows].
+        float [4U, rows], or [steps, 4U, rows].
     """
     kernel, _, bias = layer.compute_weights()
-    bias = bias[:, None]
     if not context.shape[-1]:  # oneDNN aborts the process on a product over no columns.
-        return tf.broadcast_to(bias, [4 * layer.num_units, tf.shape(context)[0]])
-    kernel, context = kernel[sum(num_classes) :], tf.cast(context, kernel.dtype)
-    return tf.matmul(kernel, context, transpose_a=True, transpose_b=True) + bias
-
-
-class StackSteps:
-    """A stack's way from one step to the next; nothing of it carries a gradient.
-
-    Args:
-        weights: of the stack.
-    """
-
-    def __init__(self, weights: StackWeights):
-        self._weights = weights
-        # A sum of three terms TensorFlow rewrites, for large ones, with a temporary variable whose
-        # name is not unique in a loop within two others. A difference it leaves alone.
-        self._minus_table = -weights.table
-        # Turned around once: in a product of few rows the order of the factors counts.
-        self._kernels = [tf.transpose(kernel) for kernel in weights.kernels]
-
-    def __call__(self, constant: tf.Tensor, tokens: tf.Tensor, states: Sequence[State]):
-        """Takes a step.
-
-        Args:
-            constant: the context's part of the first gates, [4U, rows].
-            tokens: int32 [rows, tracks]; the class `num_classes[k]` stands for a zero vector.
-            states: of each layer.
-
-        Returns:
-            The next state of each layer, and the activated gates of each layer.
-        """
-        next_states, activated = [], []
-        for index, (kernel, (hidden, cell)) in enumerate(zip(self._kernels, states, strict=True)):
-            if index:
-                joined = tf.concat([next_states[-1][0], hidden], axis=0)
-                gates = tf.matmul(kernel, joined) + self._weights.biases[index - 1]
-            else:
-                gates = tf.matmul(kernel, hidden) + constant - self._look_up_minus(tokens)
-            *state, parts = _cell(gates, cell)
-            next_states.append(tuple(state))
-            activated.append(parts)
-        return next_states, activated
-
-    def _look_up_minus(self, tokens: tf.Tensor):
-        """Returns minus the tokens' part of the first gates: [4U, rows]."""
-        rows = [
-            tf.gather(self._minus_table, tokens[:, track] + offset)
-            for track, offset in enumerate(self._weights.offsets)
-        ]
-        return tf.transpose(tf.add_n(rows)) if rows else 0.0
+        *steps, rows = tf.unstack(tf.shape(context)[:-1])
+        return tf.broadcast_to(bias[:, None], [*steps, 4 * layer.num_units, rows])
+    kernel, context = kernel[sum(widths) :], tf.cast(context, kernel.dtype)
+    if context.shape.rank == 3:
+        # Not tf.matmul: of a sequence, its gradient holds one kernel's gradient for every step.
+        return tf.transpose(tf.tensordot(context, kernel, axes=1) + bias, [0, 2, 1])
+    return tf.matmul(kernel, context, transpose_a=True, transpose_b=True) + bias[:, None]
 
 
 def _keras_lstm(layer: LSTMLayer) -> keras.layers.LSTM:
@@ -195,19 +159,6 @@ def _keras_lstm(layer: LSTMLayer) -> keras.layers.LSTM:
     theirs.cell.bias = layer.bias
     theirs.built = theirs.cell.built = True
     return theirs
-
-
-def _cell(gates, cell):
-    """Returns the next hidden state and cell, and the activated gates.
-
-    These are (input and forget [2U, rows], candidate [U, rows], output [U, rows]).
-    """
-    num_units = gates.shape[0] // 4
-    both, candidate, output = tf.split(gates, [2 * num_units, num_units, num_units])
-    both, candidate, output = tf.sigmoid(both), tf.tanh(candidate), tf.sigmoid(output)
-    inputs, forget = tf.split(both, 2)
-    cell = forget * cell + inputs * candidate
-    return output * tf.tanh(cell), cell, (both, candidate, output)
 
 
 def _orthogonal(shape, dtype=None):

@@ -6,10 +6,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from magenta_vae.model import lstm, recurrence, unrolling
-from magenta_vae.model.lstm import LSTMLayer, units_of_layers
+from magenta_vae.model.lstm_stack import LSTMStack, units_of_layers
+from magenta_vae.model.registration import register
 
 
+@register
 class StackedBidirectionalLSTM(keras.layers.Layer):
     """A stack of bidirectional LSTMs, with layers of their own for mu and sigma.
 
@@ -23,6 +24,8 @@ class StackedBidirectionalLSTM(keras.layers.Layer):
         z_size: dimensions of the latent space.
         features: what the encoder is fed for each class, float [classes, width] a track; one-hot
             rows by default.
+        recompute, cudnn: see `LSTMStack`.
+        **kwargs: options of `keras.layers.Layer`.
     """
 
     def __init__(
@@ -32,23 +35,39 @@ class StackedBidirectionalLSTM(keras.layers.Layer):
         num_layers: int,
         z_size: int,
         features: Sequence[np.ndarray] | None = None,
+        recompute: bool = False,
+        cudnn: bool = True,
         name: str = "encoder",
+        **kwargs,
     ):
-        super().__init__(name=name)
+        super().__init__(name=name, **kwargs)
         self.z_size = z_size
-        self._features = None if features is None else tuple(features)
-        self._widths = [table.shape[1] for table in features] if features else list(num_classes)
-        units = units_of_layers(num_units, num_layers)
-        self._num_layers = num_layers
+        self._units = units_of_layers(num_units, num_layers)
+        options = {"recompute": recompute, "cudnn": cudnn, "dtype": self.dtype_policy}
         with keras.name_scope(self.name):
-            for index, size in enumerate([sum(self._widths), *(2 * below for below in units[:-1])]):
+            for index, units in enumerate(self._units):
                 for direction in ("forward", "backward"):
-                    layer = LSTMLayer(size, units[index], name=f"{direction}_{index}")
-                    setattr(self, layer.name, layer)
-            self._mu = keras.layers.Dense(z_size, name="mu")
-            self._sigma = keras.layers.Dense(z_size, "softplus", name="sigma")
+                    if index:
+                        inputs = {"num_classes": (), "context_size": 2 * self._units[index - 1]}
+                    else:
+                        inputs = {"num_classes": num_classes, "features": features}
+                    stack = LSTMStack(
+                        num_units=units,
+                        state_from_context=False,
+                        layer_names=[f"{direction}_{index}"],
+                        **inputs,
+                        **options,
+                    )
+                    setattr(self, f"{direction}_stack_{index}", stack)
+            self._mu = keras.layers.Dense(z_size, name="mu", dtype=self.dtype_policy)
+            self._sigma = keras.layers.Dense(
+                z_size, "softplus", name="sigma", dtype=self.dtype_policy
+            )
             for linear in (self._mu, self._sigma):
-                linear.build((None, 2 * units[-1]))
+                linear.build((None, 2 * self._units[-1]))
+        for index in range(num_layers):
+            for stack in self._stacks(index):
+                stack.share_layers(self)
         self.built = True
 
     def call(self, tokens: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
@@ -58,44 +77,31 @@ class StackedBidirectionalLSTM(keras.layers.Layer):
             tokens: of all tracks.
             training: whether to keep what a gradient will need.
         """
-        inputs = tf.transpose(tokens, [1, 0, 2])
-        run = self._read_tokens
-        for index in range(self._num_layers):
-            ahead = run(getattr(self, f"forward_{index}"), inputs, training)
-            back = run(getattr(self, f"backward_{index}"), inputs[::-1], training)
-            inputs = tf.concat([ahead, back[::-1]], axis=-1)  # [T, B, 2U]
-            run = _read_outputs
+        tokens, context = tf.transpose(tokens, [1, 0, 2]), None
+        for index in range(len(self._units)):
+            forward, backward = self._stacks(index)
+            ahead = forward.follow(context, tokens, training)
+            back = backward.follow(_reverse(context), tokens[::-1], training)
+            context = tf.concat([ahead, back[::-1]], axis=-1)  # [T, B, 2U]
+            tokens = tokens[..., :0]
         final = tf.concat([ahead[-1], back[-1]], axis=-1)
         return tuple(tf.cast(linear(final), tf.float32) for linear in (self._mu, self._sigma))
 
-    def _read_tokens(self, layer: LSTMLayer, tokens: tf.Tensor, training: bool) -> tf.Tensor:
-        """Returns the outputs of all steps: int32 [T, B, K] -> [T, B, U]."""
-        tables = tf.split(layer.compute_weights()[0], self._widths)
-        if self._features is not None:
-            each = zip(self._features, tables, strict=True)
-            tables = [tf.matmul(tf.cast(features, table.dtype), table) for features, table in each]
-        sizes = [0, *(table.shape[0] for table in tables[:-1])]
-        weights = lstm.stack_weights([layer], ())._replace(
-            table=tf.concat(tables, axis=0), offsets=tuple(np.cumsum(sizes).tolist())
-        )
-        bias = lstm.context_gates(layer, (), tf.zeros([tf.shape(tokens)[1], 0]))
-        return _unroll(layer, weights, bias, tokens, training)
+    def get_config(self) -> dict:
+        """Returns the arguments of the constructor."""
+        stack = self._stacks(0)[0].get_config()
+        return {
+            **super().get_config(),
+            "num_units": self._units,
+            "num_layers": len(self._units),
+            "z_size": self.z_size,
+            **{name: stack[name] for name in ("num_classes", "features", "recompute", "cudnn")},
+        }
+
+    def _stacks(self, index: int) -> tuple[LSTMStack, LSTMStack]:
+        """Returns both directions of a layer."""
+        return getattr(self, f"forward_stack_{index}"), getattr(self, f"backward_stack_{index}")
 
 
-def _read_outputs(layer: LSTMLayer, inputs: tf.Tensor, training: bool) -> tf.Tensor:
-    """Returns the outputs of all steps for those of the layer below: [T, B, D] -> [T, B, U]."""
-    # Not tf.matmul: of a sequence, its gradient holds one kernel's gradient for every step.
-    kernel, _, bias = layer.compute_weights()
-    gates = tf.tensordot(inputs, kernel, axes=1) + bias
-    no_tokens = tf.zeros([*tf.unstack(tf.shape(inputs)[:2]), 0], tf.int32)
-    no_tokens = tf.ensure_shape(no_tokens, [*inputs.shape[:2], 0])
-    gates = tf.transpose(gates, [0, 2, 1])
-    return _unroll(layer, lstm.stack_weights([layer], ()), gates, no_tokens, training)
-
-
-def _unroll(layer: LSTMLayer, weights, gates, tokens: tf.Tensor, training: bool) -> tf.Tensor:
-    """Returns the outputs of all steps, from a state of zeros: [T, B, U]."""
-    zeros = tf.zeros([layer.num_units, tf.shape(tokens)[1]], gates.dtype)
-    num_steps, choose = tokens.shape[0], unrolling.following(tokens)
-    arguments = weights, gates, [(zeros, zeros)], tokens[0], num_steps, choose
-    return recurrence.unroll(*arguments)[0] if training else recurrence.outputs(*arguments)
+def _reverse(sequence: tf.Tensor | None) -> tf.Tensor | None:
+    return None if sequence is None else sequence[::-1]

@@ -5,13 +5,21 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from magenta_vae.contracts import Choice, Decoder, Encoder, Noise
 from magenta_vae.model import autoregressor, latent, losses
-from magenta_vae.model.noise import LATENT, TOKEN, BatchNoise, Noise
-from magenta_vae.model.schedules import Schedule
+from magenta_vae.model.noise import LATENT, TOKEN, BatchNoise
+from magenta_vae.model.registration import register
+
+Schedule = keras.optimizers.schedules.LearningRateSchedule
 
 
+@register
 class MusicVAE(keras.Model):
     """A VAE of token sequences (paper, 2.1 and Training Details).
+
+    `compile(optimizer)` and `fit(dataset)` train it on tokens, int32 [batch, steps, tracks].
+    `scripts/train` has a loop instead: it resumes bit for bit after a kill, draws the same numbers
+    on any number of devices, takes micro-batches, and runs under MultiWorkerMirroredStrategy.
 
     Args:
         encoder: tokens -> (mu, sigma), with a `z_size`.
@@ -21,6 +29,7 @@ class MusicVAE(keras.Model):
         beta: schedule of the weight of the KL cost.
         sampling_probability: schedule of the probability that the decoder reads its own sample
             while training; None for teacher forcing.
+        **kwargs: options of `keras.Model`.
 
     Example:
         >>> mu, sigma = vae.encode(tokens)
@@ -29,15 +38,16 @@ class MusicVAE(keras.Model):
 
     def __init__(
         self,
-        encoder: keras.layers.Layer,
-        decoder: keras.layers.Layer,
+        encoder: Encoder,
+        decoder: Decoder,
         track_names: Sequence[str],
         free_bits: float,
         beta: Schedule,
         sampling_probability: Schedule | None = None,
         name: str = "music_vae",
+        **kwargs,
     ):
-        super().__init__(name=name)
+        super().__init__(name=name, **kwargs)
         self.encoder = encoder
         self.decoder = decoder
         self.track_names = tuple(track_names)
@@ -51,10 +61,15 @@ class MusicVAE(keras.Model):
         """Dimensions of the latent space."""
         return self.encoder.z_size
 
-    def call(self, tokens: tf.Tensor) -> list[tf.Tensor]:
-        """Returns teacher-forced logits of each track from the posterior's mean."""
-        mu, _ = self.encode(tokens)
-        return self.decode(mu, tokens)
+    def call(self, tokens: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
+        """Returns teacher-forced logits of each track from the posterior's mean.
+
+        Args:
+            tokens: int32 [batch, steps, tracks].
+            training: see `encode`.
+        """
+        mu, _ = self.encode(tokens, training)
+        return self.decode(mu, tokens, training)
 
     def encode(self, tokens: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns mu and sigma, float [batch, z_size], of int32 [batch, steps, tracks].
@@ -79,7 +94,7 @@ class MusicVAE(keras.Model):
         """
         return self.decoder.predict(z, tokens, training)
 
-    def sample(self, z: tf.Tensor, choose=autoregressor.greedy) -> tf.Tensor:
+    def sample(self, z: tf.Tensor, choose: Choice = autoregressor.greedy) -> tf.Tensor:
         """Runs the decoder on its own output.
 
         Args:
@@ -91,7 +106,7 @@ class MusicVAE(keras.Model):
         """
         return self.decoder.sample(z, choose)
 
-    def sampler(self, temperature, noise: Noise) -> autoregressor.Choice:
+    def sampler(self, temperature, noise: Noise) -> Choice:
         """Returns a choice for `sample` that draws from the softmax at a temperature.
 
         Args:
@@ -104,7 +119,7 @@ class MusicVAE(keras.Model):
         """Returns the draws of `sampler`, float [steps, batch, tracks] in (0, 1)."""
         return noise.uniform(TOKEN, self.decoder.num_steps, len(self.track_names))
 
-    def compute_loss(
+    def training_terms(
         self, tokens: tf.Tensor, step: tf.Tensor, seed: tf.Tensor, num_rows=None, first_row=0
     ) -> dict[str, tf.Tensor]:
         """Returns the training loss and what it is made of, for each example.
@@ -134,7 +149,7 @@ class MusicVAE(keras.Model):
         terms = self.loss_terms(tokens, logits, mu, sigma, step)
         return {**terms, "beta": self._beta(step), "sampling_probability": probability}
 
-    def compute_figures(self, tokens: tf.Tensor, step: tf.Tensor, seed: tf.Tensor) -> dict:
+    def held_out_terms(self, tokens: tf.Tensor, step: tf.Tensor, seed: tf.Tensor) -> dict:
         """Returns what Table 1 is made of, for each example.
 
         Args:
@@ -186,7 +201,70 @@ class MusicVAE(keras.Model):
             },
         }
 
+    def compile(self, *args, **kwargs) -> None:
+        """Readies the model for `fit` and `evaluate`; takes what `keras.Model.compile` takes.
+
+        The loss is the model's, so none is given. There are metrics from here on alone: a
+        checkpoint of a model that is not compiled holds none.
+        """
+        super().compile(*args, **kwargs)
+        names = ("loss", "reconstruction", "kl", *(f"accuracy/{n}" for n in self.track_names))
+        self._means = {name: keras.metrics.Mean(name.replace("/", "_")) for name in names}
+
+    def train_step(self, data) -> dict[str, tf.Tensor]:
+        """Takes a step of `fit` and returns the means of the epoch so far.
+
+        The draws are a function of the step.
+        """
+        tokens = keras.utils.unpack_x_y_sample_weight(data)[0]
+        step = tf.convert_to_tensor(self.optimizer.iterations)
+        with tf.GradientTape() as tape:
+            terms = self.training_terms(tokens, step, _seed(step))
+            loss = self.optimizer.scale_loss(tf.reduce_mean(terms["loss"]))
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        return self._update_means(terms)
+
+    def test_step(self, data) -> dict[str, tf.Tensor]:
+        """Takes a step of `evaluate`, teacher-forced, and returns the means so far."""
+        tokens = keras.utils.unpack_x_y_sample_weight(data)[0]
+        step = tf.convert_to_tensor(self.optimizer.iterations)
+        mu, sigma = self.encode(tokens)
+        z = self.draw_z(mu, sigma, BatchNoise(_seed(step), tf.shape(tokens)[0]))
+        return self._update_means(self.loss_terms(tokens, self.decode(z, tokens), mu, sigma, step))
+
+    def get_config(self) -> dict:
+        """Returns the arguments of the constructor."""
+        layers = {"encoder": self.encoder, "decoder": self.decoder}
+        schedules = {"beta": self._beta, "sampling_probability": self._sampling_probability}
+        return {
+            **super().get_config(),
+            **{
+                name: keras.saving.serialize_keras_object(value)
+                for name, value in (layers | schedules).items()
+            },
+            "track_names": self.track_names,
+            "free_bits": self._free_bits,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict) -> "MusicVAE":
+        """Returns the model of a config, its layers and schedules included."""
+        names = ("encoder", "decoder", "beta", "sampling_probability")
+        made = {name: keras.saving.deserialize_keras_object(config[name]) for name in names}
+        return cls(**{**config, **made})
+
+    def _update_means(self, terms: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        for name, mean in self._means.items():
+            mean.update_state(terms[name])
+        return {name: mean.result() for name, mean in self._means.items()}
+
     def _probability(self, step) -> tf.Tensor:
         if self._sampling_probability is None:
             return tf.zeros([])
         return self._sampling_probability(step)
+
+
+def _seed(step: tf.Tensor) -> tf.Tensor:
+    """Returns the seed of the draws of a step of Keras' own loop, int64 [2]."""
+    return tf.stack([tf.zeros([], tf.int64), tf.cast(step, tf.int64)])

@@ -4,25 +4,15 @@ All that a window needs is drawn at once, before its loop over steps: within the
 cost more than the step.
 """
 
-from typing import Protocol
-
 import numpy as np
 import tensorflow as tf
+
+from magenta_vae.contracts import Noise
 
 # What a draw is for; each has draws of its own.
 LATENT, TOKEN, FEEDBACK = range(3)
 SMALLEST, LARGEST = 1e-7, 1 - 2**-18  # of uniform draws; see `categorical`.
 SUM_BLOCK = 16
-
-
-class Noise(Protocol):
-    """What the model asks for draws."""
-
-    def uniform(self, purpose: int, num_steps: int, size: int) -> tf.Tensor:
-        """Returns float32 [num_steps, rows, size] in (0, 1)."""
-
-    def normal(self, purpose: int, size: int) -> tf.Tensor:
-        """Returns float32 [rows, size] of the standard normal distribution."""
 
 
 class BatchNoise:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from magenta_vae.model import recurrence
-from magenta_vae.model.lstm import StackWeights, State
+from magenta_vae.model.lstm_steps import StackWeights, State
 
 
 def unroll(

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from magenta_vae.model import lstm
-from magenta_vae.model.lstm import StackSteps, StackWeights, State
+from magenta_vae.model import lstm_steps
+from magenta_vae.model.lstm_steps import StackSteps, StackWeights, State
 
 
 def unroll(
@@ -146,7 +146,7 @@ def constant_gradient(d_gates: tf.Tensor) -> tf.Tensor:
 class Kept(NamedTuple):
     """What the gradient needs of a layer: arrays over steps."""
 
-    gates: tuple[tf.TensorArray, ...]  # [2U, rows], [U, rows], [U, rows]; see `lstm._cell`
+    gates: tuple[tf.TensorArray, ...]  # [2U, rows], [U, rows], [U, rows]; see `lstm_steps._cell`
     cells: tf.TensorArray  # [U, rows], each step's before it
     outputs: tf.TensorArray | tf.Tensor  # hidden states [rows, U]; after the loop one tensor
 
@@ -278,7 +278,7 @@ def _table_gradient(weights, tokens, d_gates):
 
 def _sum_rows(values, ids, num_rows):
     """Returns, for each id below `num_rows`, the sum of its rows of [N, D]: [num_rows, D]."""
-    if lstm.has_gpu():
+    if lstm_steps.has_gpu():
         # There a sum by ids adds in any order; a product with the one-hot ids is deterministic.
         one_hot = tf.one_hot(ids, num_rows, dtype=values.dtype)
         return tf.matmul(one_hot, values, transpose_a=True)

@@ -8,61 +8,90 @@ import math
 import keras
 import tensorflow as tf
 
-Schedule = keras.optimizers.schedules.LearningRateSchedule
+from magenta_vae.model.registration import register
 
 
-class Constant(Schedule):
-    """The same value at every step."""
+class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A value at each step, by a formula.
 
-    def __init__(self, value: float):
-        self._value = value
+    Args:
+        name: of the schedule.
+        dtype: of the value.
+    """
+
+    def __init__(self, name: str | None = None, dtype: str = "float32"):
+        self.name = name or type(self).__name__
+        self.dtype = dtype
 
     def __call__(self, step) -> tf.Tensor:
-        """Returns the value as a float32 scalar."""
-        return tf.constant(self._value, tf.float32)
+        """Returns the value at an integer step, a scalar."""
+        return tf.cast(self._value_at(tf.cast(step, tf.float32)), self.dtype)
 
     def get_config(self) -> dict:
         """Returns the arguments of the constructor."""
-        return {"value": self._value}
+        return {"name": self.name, "dtype": self.dtype}
+
+    def _value_at(self, step: tf.Tensor) -> tf.Tensor:
+        """Returns the value at a float32 step, in float32."""
+        raise NotImplementedError
 
 
+@register
+class Constant(Schedule):
+    """The same value at every step."""
+
+    def __init__(self, value: float, **kwargs):
+        super().__init__(**kwargs)
+        self._value = value
+
+    def get_config(self) -> dict:
+        """Returns the arguments of the constructor."""
+        return {**super().get_config(), "value": self._value}
+
+    def _value_at(self, step: tf.Tensor) -> tf.Tensor:
+        return tf.constant(self._value, tf.float32)
+
+
+@register
 class ExponentialDecay(Schedule):
     """Approaches `final` from `initial`: final + (initial - final) * rate ** step."""
 
-    def __init__(self, initial: float, final: float, rate: float):
+    def __init__(self, initial: float, final: float, rate: float, **kwargs):
+        super().__init__(**kwargs)
         if not 0 < rate <= 1:
             raise ValueError(f"rate must be in (0, 1]. Received: rate={rate}.")
         self._initial = initial
         self._final = final
         self._rate = rate
 
-    def __call__(self, step) -> tf.Tensor:
-        """Returns the value at an integer step as a float32 scalar."""
+    def _value_at(self, step: tf.Tensor) -> tf.Tensor:
         # By the logarithm: 0.99999 as a float32 is off by 0.3 % after 100,000 steps.
-        decay = tf.exp(tf.cast(step, tf.float32) * math.log(self._rate))
+        decay = tf.exp(step * math.log(self._rate))
         return self._final + (self._initial - self._final) * decay
 
     def get_config(self) -> dict:
         """Returns the arguments of the constructor."""
-        return {"initial": self._initial, "final": self._final, "rate": self._rate}
+        own = {"initial": self._initial, "final": self._final, "rate": self._rate}
+        return {**super().get_config(), **own}
 
 
+@register
 class InverseSigmoid(Schedule):
     """The probability of feeding a model its own sample: 1 - k / (k + exp(step / k)), k = rate.
 
     Source: Bengio et al., 2015, "inverse sigmoid decay"; the paper's rate is 1000.
     """
 
-    def __init__(self, rate: float):
+    def __init__(self, rate: float, **kwargs):
+        super().__init__(**kwargs)
         if not rate >= 1:  # a NaN is refused too
             raise ValueError(f"rate must be at least 1. Received: rate={rate}.")
         self._rate = rate
 
-    def __call__(self, step) -> tf.Tensor:
-        """Returns the probability at an integer step as a float32 scalar."""
+    def _value_at(self, step: tf.Tensor) -> tf.Tensor:
         # exp(x) / (k + exp(x)) = sigmoid(x - ln k), which does not overflow.
-        return tf.sigmoid(tf.cast(step, tf.float32) / self._rate - math.log(self._rate))
+        return tf.sigmoid(step / self._rate - math.log(self._rate))
 
     def get_config(self) -> dict:
         """Returns the arguments of the constructor."""
-        return {"rate": self._rate}
+        return {**super().get_config(), "rate": self._rate}

@@ -28,7 +28,7 @@ class Evaluation:
         self._seed = seed
         shape = [None, *tokens.shape[1:]]
         self._measure = tf.function(
-            model.compute_figures,
+            model.held_out_terms,
             autograph=False,
             input_signature=[
                 tf.TensorSpec(shape, tf.int32),

@@ -41,7 +41,7 @@ def train(
     """Trains from the run's newest checkpoint, or from the start, to `max_steps`.
 
     Args:
-        model: has `compute_loss` and `track_names`; built under the strategy's scope.
+        model: has `training_terms` and `track_names`; built under the strategy's scope.
         optimizer: a Keras optimizer, made under the strategy's scope.
         strategy: where the replicas are.
         make_batches: (chunks of (first step, number of steps), rows of each replica) -> dataset of

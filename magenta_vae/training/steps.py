@@ -18,12 +18,12 @@ def make_train_steps(
     """Returns a function that takes a chunk's batches through as many training steps.
 
     It returns the metrics of each step, float [steps]: the means over the global batch of what
-    `model.compute_loss` returns, the learning rate, and the gradient's norm before clipping. An
+    `model.training_terms` returns, the learning rate, and the gradient's norm before clipping. An
     optimizer that scales losses adds the `loss_scale`; where the norm is infinite or NaN it has
     left the weights as they were.
 
     Args:
-        model: has `compute_loss`.
+        model: has `training_terms`.
         optimizer: a built Keras optimizer.
         strategy: where the replicas are.
         batch_size: examples of a step over all replicas.
@@ -47,7 +47,7 @@ def make_train_steps(
         """Returns what some rows add to the batch's gradients and, as a vector, to its metrics."""
         with tf.GradientTape() as tape:
             draws = tf.stack([tf.constant(seed, tf.int64), step])
-            metrics = model.compute_loss(tokens, step, draws, batch_size, first_row)
+            metrics = model.training_terms(tokens, step, draws, batch_size, first_row)
             loss = optimizer.scale_loss(tf.reduce_sum(metrics["loss"]) / batch_size)
         names[:] = sorted(metrics)
         # Sums over parts and replicas are means over the batch; scalars are the same in each.

@@ -49,7 +49,7 @@ def test_every_variable_gets_a_gradient(num_classes, sampling):
     @tf.function
     def differentiate():
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(vae.compute_loss(music, STEP, SEED)["loss"])
+            loss = tf.reduce_mean(vae.training_terms(music, STEP, SEED)["loss"])
         return tape.gradient(loss, [variable.value for variable in vae.trainable_variables])
 
     for variable, gradient in zip(vae.trainable_variables, differentiate(), strict=True):
@@ -60,9 +60,9 @@ def test_every_variable_gets_a_gradient(num_classes, sampling):
 @pytest.mark.parametrize("num_classes", SIZES, ids=str)
 def test_rows_of_a_batch_are_trained_as_in_the_whole_batch(num_classes):
     vae, music = make_vae(num_classes, schedules.Constant(0.5)), make_tokens(num_classes)
-    whole = vae.compute_loss(music, STEP, SEED)
-    first = vae.compute_loss(music[:1], STEP, SEED, BATCH, 0)
-    rest = vae.compute_loss(music[1:], STEP, SEED, BATCH, tf.constant(1))
+    whole = vae.training_terms(music, STEP, SEED)
+    first = vae.training_terms(music[:1], STEP, SEED, BATCH, 0)
+    rest = vae.training_terms(music[1:], STEP, SEED, BATCH, tf.constant(1))
     for name in ("loss", "kl", "reconstruction"):
         parts = np.concatenate([first[name], rest[name]])
         np.testing.assert_allclose(parts, whole[name], rtol=1e-5, atol=1e-7)
@@ -118,7 +118,7 @@ def test_it_learns_four_windows_by_heart(tracks, num_bars, segments, num_steps):
     def train():
         for step in tf.range(num_steps, dtype=tf.int64):
             with tf.GradientTape() as tape:
-                metrics = vae.compute_loss(music, step, tf.stack([tf.constant(1, tf.int64), step]))
+                metrics = vae.training_terms(music, step, tf.stack([tf.constant(1, tf.int64), step]))
                 loss = tf.reduce_mean(metrics["loss"])
             optimizer.apply(tape.gradient(loss, vae.trainable_variables))
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from magenta_vae.model import lstm, recomputation, recurrence
+from magenta_vae.model import lstm, lstm_steps, recomputation, recurrence
 from magenta_vae.model.lstm import LSTMLayer
 
 STEPS, ROWS, CONTEXT, UNITS = 7, 3, 2, 4
@@ -109,7 +109,7 @@ def test_repeated_steps_equal_numpy():
     layers, states = make_layers(2), make_states(2)
     tokens, context = make_tokens(), normal(ROWS, CONTEXT)
     expected = numpy_stack(layers, tokens, context, states)
-    take_step = lstm.StackSteps(lstm.stack_weights(layers, NUM_CLASSES))
+    take_step = lstm_steps.StackSteps(lstm.stack_weights(layers, NUM_CLASSES))
     constant = lstm.context_gates(layers[0], NUM_CLASSES, context)
     states = [(tf.transpose(hidden), tf.transpose(cell)) for hidden, cell in states]
     for t in range(STEPS):

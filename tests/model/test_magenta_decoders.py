@@ -101,6 +101,6 @@ def test_a_conductors_outputs_are_its_embeddings():
 def test_tanh_bounds_the_initial_states():
     large = tf.constant([[100.0, -100.0]])
     for activation, is_bounded in (("tanh", True), (None, False)):
-        states = make_flat([2, 2, 2], activation)._autoregressor.states(large)
+        states = make_flat([2, 2, 2], activation)._autoregressor.stack.first_states(large)
         highest = max(float(tf.reduce_max(tf.abs(part))) for state in states for part in state)
         assert (highest <= 1) == is_bounded

@@ -48,7 +48,7 @@ def test_loss_is_cross_entropy_and_weighed_kl_above_the_free_bits(sampling):
     kl = 0.5 * np.sum(sigma**2 + mu**2 - 1 - 2 * np.log(sigma), axis=-1)
     free_nats = np.median(kl)  # so that both sides of the free bits are tried
     vae = make_vae(sampling=sampling, free_bits=free_nats / np.log(2))
-    metrics = vae.compute_loss(tokens, STEP, SEED)
+    metrics = vae.training_terms(tokens, STEP, SEED)
 
     noise = BatchNoise(SEED, BATCH)
     z = mu + sigma * noise.normal(LATENT, Z)
@@ -76,9 +76,9 @@ def test_loss_is_cross_entropy_and_weighed_kl_above_the_free_bits(sampling):
 @pytest.mark.parametrize("num_classes", TRACKS)
 def test_the_loss_is_shaped_by_examples_and_rows_are_replicas(num_classes):
     vae, tokens = make_vae(num_classes), make_tokens(num_classes)
-    whole = vae.compute_loss(tokens, STEP, SEED)
-    first = vae.compute_loss(tokens[:1], STEP, SEED, BATCH, 0)
-    rest = vae.compute_loss(tokens[1:], STEP, SEED, BATCH, tf.constant(1))
+    whole = vae.training_terms(tokens, STEP, SEED)
+    first = vae.training_terms(tokens[:1], STEP, SEED, BATCH, 0)
+    rest = vae.training_terms(tokens[1:], STEP, SEED, BATCH, tf.constant(1))
     for name in set(whole) - {"beta", "sampling_probability"}:
         assert whole[name].shape == (BATCH,)
         parts = np.concatenate([first[name], rest[name]])
@@ -88,7 +88,7 @@ def test_the_loss_is_shaped_by_examples_and_rows_are_replicas(num_classes):
 @pytest.mark.parametrize("num_classes", TRACKS)
 def test_figures_are_accuracies_of_each_track_and_the_teacher_forced_loss(num_classes):
     vae, tokens = make_vae(num_classes), make_tokens(num_classes)
-    figures = vae.compute_figures(tokens, STEP, SEED)
+    figures = vae.held_out_terms(tokens, STEP, SEED)
     names = [f"accuracy/{name}" for name in vae.track_names]
     per_track = ("next", "reconstructed", "greedy")
     assert set(figures) == {"loss", "reconstruction", "kl", *names, *per_track}
@@ -114,7 +114,7 @@ def test_every_variable_gets_a_gradient_and_graph_equals_eager(num_classes, samp
 
     def differentiate(tokens, step, seed):
         with tf.GradientTape() as tape:
-            metrics = vae.compute_loss(tokens, step, seed)
+            metrics = vae.training_terms(tokens, step, seed)
             loss = tf.reduce_mean(metrics["loss"])
         return metrics, tape.gradient(loss, [v.value for v in vae.trainable_variables])
 
@@ -161,12 +161,12 @@ def test_it_learns_four_melodies_by_heart():
         for _ in tf.range(num_steps):
             step = tf.cast(optimizer.iterations, tf.int64)
             with tf.GradientTape() as tape:
-                metrics = vae.compute_loss(tokens, step, tf.stack([tf.constant(1, tf.int64), step]))
+                metrics = vae.training_terms(tokens, step, tf.stack([tf.constant(1, tf.int64), step]))
                 loss = tf.reduce_mean(metrics["loss"])
             optimizer.apply(tape.gradient(loss, vae.trainable_variables))
 
     train(tf.constant(300))
-    figures = vae.compute_figures(tokens, optimizer.iterations.value, SEED)
+    figures = vae.held_out_terms(tokens, optimizer.iterations.value, SEED)
     for name in ("next", "reconstructed", "greedy"):
         np.testing.assert_array_equal(figures[name], np.ones((4, 1)), err_msg=name)
     mu, _ = vae.encode(tokens)
@@ -207,14 +207,14 @@ def test_parameters_at_full_size(classes, total):
 
 def test_checkpoint_round_trip(tmp_path):
     vae, other, tokens = make_vae(), make_vae(seed=2), make_tokens()
-    expected = vae.compute_loss(tokens, STEP, SEED)["loss"]
-    assert np.abs(other.compute_loss(tokens, STEP, SEED)["loss"] - expected).max() > 1e-3
+    expected = vae.training_terms(tokens, STEP, SEED)["loss"]
+    assert np.abs(other.training_terms(tokens, STEP, SEED)["loss"] - expected).max() > 1e-3
     path = tf.train.Checkpoint(model=vae).save(str(tmp_path / "step"))
     tf.train.Checkpoint(model=other).restore(path).assert_consumed()
     # Keras 3 lets a checkpoint miss what a layer holds in a list, and `assert_consumed` with it.
     for variable, original in zip(other.variables, vae.variables, strict=True):
         np.testing.assert_array_equal(variable, original, err_msg=variable.path)
-    np.testing.assert_array_equal(other.compute_loss(tokens, STEP, SEED)["loss"], expected)
+    np.testing.assert_array_equal(other.training_terms(tokens, STEP, SEED)["loss"], expected)
 
 
 def test_weights_have_names_of_their_own():

@@ -12,7 +12,7 @@ class Figures:
 
     track_names = ("lead", "bass")
 
-    def compute_figures(self, tokens, step, seed):
+    def held_out_terms(self, tokens, step, seed):
         del seed
         first = tf.cast(tokens[:, 0], tf.float32)  # [B, K]
         return {

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from magenta_vae.model import decoders, lstm, schedules, unrolling
+from magenta_vae.model import decoders, lstm_steps, schedules
+from magenta_vae.model.lstm_stack import LSTMStack
 from magenta_vae.model.encoders import BidirectionalLSTM
 from magenta_vae.model.music_vae import MusicVAE
 from magenta_vae.model.noise import TOKEN, BatchNoise
@@ -100,7 +101,7 @@ def test_only_what_lies_between_weights_and_losses_is_in_16_bits(policy):
     mu, sigma = vae.encode(tokens)
     (lead, bass), (expected, _) = vae.decode(mu, tokens), make_vae().decode(mu, tokens)
     assert {x.dtype for x in (mu, sigma, lead, bass)} == {tf.float32}
-    hidden = vae.decoder._autoregressor.states(mu)[0][0]
+    hidden = vae.decoder._autoregressor.stack.first_states(mu)[0][0]
     assert hidden.dtype == policy.removeprefix("mixed_")
     assert 0 < np.abs(lead - expected).max() < 0.05
 
@@ -130,10 +131,12 @@ def test_steps_by_the_layers_that_a_gpu_takes_are_the_same(make_decoder, probabi
         return make_vae(make_decoder, probability)
 
     loops, layers = take_steps(make()), []
-    monkeypatch.setattr(lstm, "has_gpu", lambda: True)
-    run = unrolling._run_keras
+    monkeypatch.setattr(lstm_steps, "has_gpu", lambda: True)
+    run = LSTMStack._run_keras
     monkeypatch.setattr(
-        unrolling, "_run_keras", lambda own, *rest: layers.extend(own) or run(own, *rest)
+        LSTMStack,
+        "_run_keras",
+        lambda stack, *rest: layers.extend(stack.lstm_layers) or run(stack, *rest),
     )
     assert_same(loops, take_steps(make()))
     assert {layer.name for layer in layers} == {"forward", "backward", "lstm_0", "lstm_1"}

@@ -18,7 +18,7 @@ class Pull(keras.Model):
         self.built = True
         self._breaks_at = breaks_at
 
-    def compute_loss(self, tokens, step, seed, num_rows=None, first_row=0):
+    def training_terms(self, tokens, step, seed, num_rows=None, first_row=0):
         error = tf.cast(tokens[:, :, 0], tf.float32) - self.weight
         noise = tf.random.stateless_normal([num_rows, 3], seed)[first_row:][: tf.shape(tokens)[0]]
         loss = tf.reduce_sum((error + 0.1 * noise) ** 2, axis=1)

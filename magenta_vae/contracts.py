@@ -1,0 +1,160 @@
+"""What the parts of the system offer each other, as protocols: a class meets one by its methods.
+
+A part of one's own, named in a gin file, stands in the place of any of them without inheriting.
+Shapes: B examples, T steps of a window, K tracks, V classes of a track.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:  # Modules that know no TensorFlow read this one too.
+    import tensorflow as tf
+
+
+class Noise(Protocol):
+    """What a model asks for draws."""
+
+    def uniform(self, purpose: int, num_steps: int, size: int) -> tf.Tensor:
+        """Returns float32 [num_steps, B, size] in (0, 1)."""
+
+    def normal(self, purpose: int, size: int) -> tf.Tensor:
+        """Returns float32 [B, size] of the standard normal distribution."""
+
+
+class Choice(Protocol):
+    """How a decoder that runs on its own output chooses what the next step reads."""
+
+    def __call__(self, step: Any, logits: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Returns a token of each track: int32 [B, K].
+
+        Args:
+            step: the step of the window, int32 scalar.
+            logits: float [B, V] of each track.
+        """
+
+
+class Encoder(Protocol):
+    """Tokens -> the posterior of z.
+
+    Attributes:
+        z_size: dimensions of the latent space.
+    """
+
+    z_size: int
+
+    def __call__(self, tokens: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns mu and sigma, float32 [B, z_size], of int32 [B, T, K].
+
+        Args:
+            tokens: of all tracks.
+            training: whether to keep what a gradient will need.
+        """
+
+
+class Conductor(Protocol):
+    """z -> an embedding of each segment of the window.
+
+    Attributes:
+        num_segments: how many embeddings, S.
+        embedding_size: width of an embedding.
+    """
+
+    num_segments: int
+    embedding_size: int
+
+    def __call__(self, z: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Returns float [B, S, embedding_size] of float [B, z_size]."""
+
+
+class Decoder(Protocol):
+    """z -> logits and tokens. A track's token V is read as nothing, before the first step.
+
+    Attributes:
+        num_steps: steps of a window, T.
+    """
+
+    num_steps: int
+
+    def predict(self, z: tf.Tensor, tokens: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
+        """Returns teacher-forced logits of each track, float32 [B, T, V].
+
+        Args:
+            z: float [B, z_size].
+            tokens: int32 [B, T, K], the true tokens.
+            training: whether to keep what a gradient will need.
+        """
+
+    def predict_scheduled(
+        self, z: tf.Tensor, tokens: tf.Tensor, probability: tf.Tensor, noise: Noise
+    ) -> list[tf.Tensor]:
+        """Returns logits as `predict` does while training, some steps reading the model's samples.
+
+        Args:
+            z: float [B, z_size].
+            tokens: int32 [B, T, K], the true tokens.
+            probability: float scalar, of reading what the model sampled.
+            noise: for the samples, and for the choice between them and the truth.
+        """
+
+    def sample(self, z: tf.Tensor, choose: Choice) -> tf.Tensor:
+        """Returns the tokens that were chosen step by step, int32 [B, T, K].
+
+        Args:
+            z: float [B, z_size].
+            choose: what each step reads.
+        """
+
+
+class LatentModel(Protocol):
+    """What training, evaluation, sampling and exports ask of a model; `MusicVAE` offers it.
+
+    Attributes:
+        track_names: of the tracks, in the order of the tokens.
+        z_size: dimensions of the latent space.
+        decoder: what the model decodes with.
+        variables, trainable_variables: of all layers.
+    """
+
+    track_names: Sequence[str]
+    decoder: Decoder
+
+    @property
+    def z_size(self) -> int:
+        """Dimensions of the latent space."""
+
+    @property
+    def variables(self) -> list:
+        """The variables of all layers."""
+
+    @property
+    def trainable_variables(self) -> list:
+        """Those that are trained."""
+
+    def encode(self, tokens: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns mu and sigma, float32 [B, z_size], of int32 [B, T, K]."""
+
+    def sample(self, z: tf.Tensor, choose: Choice) -> tf.Tensor:
+        """Returns the chosen tokens, int32 [B, T, K], of float [B, z_size]."""
+
+    def sampler(self, temperature: Any, noise: Noise) -> Choice:
+        """Returns a choice that draws from the softmax at a temperature."""
+
+    def draw_choices(self, noise: Noise) -> tf.Tensor:
+        """Returns the draws of `sampler`, float [T, B, K] in (0, 1)."""
+
+    def training_terms(
+        self,
+        tokens: tf.Tensor,
+        step: tf.Tensor,
+        seed: tf.Tensor,
+        num_rows: Any = None,
+        first_row: Any = 0,
+    ) -> dict[str, tf.Tensor]:
+        """Returns the training loss and what it is made of, float [B] or scalars."""
+
+    def held_out_terms(
+        self, tokens: tf.Tensor, step: tf.Tensor, seed: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Returns what Table 1 is made of, float [B] or [B, K]."""

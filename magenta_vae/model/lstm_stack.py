@@ -1,0 +1,301 @@
+"""A stack of LSTM layers: the one thing that encoders, conductors and decoders are made of."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from magenta_vae.model import lstm, lstm_steps, recomputation, recurrence
+from magenta_vae.model.lstm import LSTMLayer
+from magenta_vae.model.lstm_steps import StackSteps, State
+from magenta_vae.model.registration import register
+
+
+class Beginning(NamedTuple):
+    """What a stack begins with.
+
+    Attributes:
+        gates: the context's part of the first layer's gates at every step, [4U, rows]; or at each
+            step, [steps, 4U, rows].
+        states: the first (hidden, cell) of each layer, [U, rows] each.
+    """
+
+    gates: tf.Tensor
+    states: list[State]
+
+
+@register
+class LSTMStack(keras.layers.Layer):
+    """LSTM layers that read one-hot tokens joined with a context, which also sets the first state.
+
+    A sequence is computed by loops over steps, which keep what a gradient needs, or by loops that
+    compute it again (gradient checkpointing), or by cuDNN.
+
+    Args:
+        num_classes: classes of each track; () for a stack that reads no tokens. The token
+            `num_classes[k]` is read as a vector of zeros.
+        num_units: units of each layer, or one number for each.
+        num_layers: layers of the stack.
+        context_size: width of the context, 0 for none.
+        joins_context: whether each input has the context joined to it.
+        state_from_context: whether the first state is a linear layer of the context; otherwise,
+            and without a context, it is zero.
+        state_activation: activation of the first state.
+        features: what is read for each class, float [classes, width] a track; one-hot rows by
+            default.
+        recompute: whether gradients compute the loops' activations again instead of keeping them.
+        cudnn: whether cuDNN's kernels take sequences where TensorFlow sees a GPU, by Keras' LSTM on
+            the same weights. They compute in float32 or float16, and recompute nothing: the rest
+            takes the loops. XLA cannot compile them.
+        layer_names: of the layers, lstm_0, lstm_1 ... by default.
+        **kwargs: options of `keras.layers.Layer`.
+    """
+
+    def __init__(
+        self,
+        num_classes: Sequence[int],
+        num_units: int | Sequence[int],
+        num_layers: int = 1,
+        context_size: int = 0,
+        joins_context: bool = True,
+        state_from_context: bool = True,
+        state_activation: str | None = None,
+        features: Sequence[np.ndarray] | None = None,
+        recompute: bool = False,
+        cudnn: bool = True,
+        layer_names: Sequence[str] | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_classes = tuple(num_classes)
+        self.units = units_of_layers(num_units, num_layers)
+        self.context_size = context_size
+        self.joins_context = joins_context
+        self.state_from_context = state_from_context
+        self.recompute = recompute
+        self.cudnn = cudnn
+        self.layer_names = tuple(layer_names or (f"lstm_{n}" for n in range(num_layers)))
+        self._state_activation = state_activation
+        self._features = None if features is None else tuple(np.float32(rows) for rows in features)
+        self._widths = lstm.widths_of(self.num_classes, self._features)
+        # No scope of names: variables have the path of the layer that holds the stack.
+        self._initial_state = None
+        if context_size and state_from_context:
+            self._initial_state = keras.layers.Dense(
+                2 * sum(self.units), state_activation, name="initial_state", dtype=self.dtype_policy
+            )
+            self._initial_state.build((None, context_size))
+        sizes = [sum(self._widths) + (context_size if joins_context else 0), *self.units[:-1]]
+        for name, *layer in zip(self.layer_names, sizes, self.units, strict=True):
+            # Not in a list: Keras 3 hides a layer's lists from tf.train.Checkpoint.
+            setattr(self, name, LSTMLayer(*layer, name=name, dtype=self.dtype_policy))
+        self.built = True
+
+    @property
+    def lstm_layers(self) -> list[LSTMLayer]:
+        """The layers of the stack, the one that reads the tokens first."""
+        return [getattr(self, name) for name in self.layer_names]
+
+    def share_layers(self, owner: keras.layers.Layer) -> None:
+        """Names the layers at the layer that holds the stack too, where checkpoints keep them."""
+        if self._initial_state is not None:
+            owner._initial_state = self._initial_state
+        for layer in self.lstm_layers:
+            setattr(owner, layer.name, layer)
+
+    def call(
+        self, tokens: tf.Tensor, context: tf.Tensor | None = None, training: bool = False
+    ) -> tf.Tensor:
+        """Returns the outputs of all steps, float [rows, steps, U].
+
+        Args:
+            tokens: int32 [rows, steps, tracks].
+            context: float [rows, context_size].
+            training: whether to keep what a gradient will need.
+        """
+        outputs = self.follow(context, tf.transpose(tokens, [1, 0, 2]), training)
+        return tf.transpose(outputs, [1, 0, 2])
+
+    def follow(
+        self, context: tf.Tensor | None, tokens: tf.Tensor, training: bool = False
+    ) -> tf.Tensor:
+        """Runs over given tokens.
+
+        Args:
+            context: float [rows, context_size]; or another at each step, [steps, rows,
+                context_size], where it sets no state. None where there is none.
+            tokens: int32 [steps, rows, tracks].
+            training: whether to keep what a gradient will need.
+
+        Returns:
+            The hidden states of the last layer, [steps, rows, U].
+        """
+        if self._takes_cudnn():
+            return self._run_keras(context, tokens)
+        loop = self._loop if training else recurrence.outputs
+        return loop(*self._over(context, tokens))
+
+    def finish(
+        self, context: tf.Tensor | None, tokens: tf.Tensor, training: bool = False
+    ) -> tf.Tensor:
+        """Runs over given tokens as `follow` does, for the last output alone: [rows, U]."""
+        if training or self._takes_cudnn():
+            return self.follow(context, tokens, training)[-1]
+        return recurrence.final_output(*self._over(context, tokens))
+
+    def draw(
+        self,
+        context: tf.Tensor,
+        first: tf.Tensor,
+        num_steps: int,
+        choose: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    ) -> tf.Tensor:
+        """Runs over tokens that are chosen on the way; the choice carries no gradient.
+
+        What a gradient needs is kept.
+
+        Args:
+            context: float [rows, context_size].
+            first: int32 [rows, tracks], the tokens that the first step reads.
+            num_steps: how many steps.
+            choose: (step, hidden state of the last layer [rows, U]) -> int32 [rows, tracks], what
+                the next step reads. It reads no variable.
+
+        Returns:
+            The hidden states of the last layer, [steps, rows, U].
+        """
+        arguments = self._weights(), *self.begin(context), first, num_steps, choose
+        if self._takes_cudnn():
+            # A kernel of a whole sequence wants its tokens before: one loop, of no gradient, draws
+            # them.
+            return self._run_keras(context, recurrence.read_tokens(*arguments))
+        return self._loop(*arguments)
+
+    def begin(self, context: tf.Tensor) -> Beginning:
+        """Returns what the context gives; of width 0 it tells the rows alone.
+
+        Args:
+            context: see `follow`.
+        """
+        joined = context if self.joins_context else context[..., :0]
+        gates = lstm.context_gates(self.lstm_layers[0], self._widths, joined)
+        return Beginning(gates, self.first_states(context))
+
+    def first_states(self, context: tf.Tensor) -> list[State]:
+        """Returns the first (hidden, cell) of each layer, [U, rows] each."""
+        if self._initial_state is not None:
+            return pairs(self._initial_state(context), self.units)
+        num_rows = tf.shape(context)[-2]
+        zeros = [tf.zeros([units, num_rows], self.compute_dtype) for units in self.units]
+        return list(zip(zeros, zeros, strict=True))
+
+    def stepper(self) -> StackSteps:
+        """Returns (gates, tokens, states) -> (next states, ...): one step, for sampling."""
+        return StackSteps(self._weights())
+
+    def get_config(self) -> dict:
+        """Returns the arguments of the constructor."""
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "num_units": self.units,
+            "num_layers": len(self.units),
+            "context_size": self.context_size,
+            "joins_context": self.joins_context,
+            "state_from_context": self.state_from_context,
+            "state_activation": self._state_activation,
+            "features": features_config(self._features),
+            "recompute": self.recompute,
+            "cudnn": self.cudnn,
+            "layer_names": self.layer_names,
+        }
+
+    def _weights(self):
+        return lstm.stack_weights(self.lstm_layers, self.num_classes, self._features)
+
+    def _over(self, context: tf.Tensor | None, tokens: tf.Tensor) -> tuple:
+        """Returns the arguments of loops over given tokens."""
+        if context is None:
+            context = tf.zeros([tf.shape(tokens)[1], 0])
+        num_steps = recurrence.count_steps(tokens)
+        return self._weights(), *self.begin(context), tokens[0], num_steps, _following(tokens)
+
+    def _loop(self, *arguments) -> tf.Tensor:
+        unroll = recomputation.unroll if self.recompute else recurrence.unroll
+        hidden, _ = unroll(*arguments)
+        return hidden
+
+    def _takes_cudnn(self) -> bool:
+        return (
+            self.cudnn
+            and not self.recompute
+            and self.compute_dtype in ("float32", "float16")
+            and self.lstm_layers[0].input_size > 0
+            and lstm_steps.has_gpu()
+        )
+
+    def _run_keras(self, context: tf.Tensor | None, tokens: tf.Tensor) -> tf.Tensor:
+        """Does what `follow` does by Keras' LSTM, which takes cuDNN's kernel on a GPU."""
+        tokens = tf.transpose(tokens, [1, 0, 2])  # [T, R, K] -> [R, T, K]
+        inputs = [
+            _read(tokens[..., track], classes, features, self.compute_dtype)
+            for track, (classes, features) in enumerate(
+                zip(self.num_classes, self._features or [None] * tokens.shape[-1], strict=True)
+            )
+        ]
+        if context is None:
+            context = tf.zeros([tf.shape(tokens)[0], 0])
+        if self.context_size and self.joins_context:
+            joined = tf.cast(context, self.compute_dtype)
+            if joined.shape.rank == 3:
+                joined = tf.transpose(joined, [1, 0, 2])
+            else:
+                at_each_step = [*tf.unstack(tf.shape(tokens)[:2]), self.context_size]
+                joined = tf.broadcast_to(joined[:, None], at_each_step)
+            inputs.append(joined)
+        outputs = tf.concat(inputs, axis=-1)
+        for layer, state in zip(self.lstm_layers, self.first_states(context), strict=True):
+            initial = [tf.transpose(half) for half in state]
+            outputs = layer.as_keras()(outputs, initial_state=initial)
+        return tf.transpose(outputs, [1, 0, 2])
+
+
+def units_of_layers(num_units: int | Sequence[int], num_layers: int) -> list[int]:
+    """Returns the units of each layer of a stack, given one number for all or one for each.
+
+    Raises:
+        ValueError: where there is not one for each layer.
+    """
+    units = [num_units] * num_layers if isinstance(num_units, int) else list(num_units)
+    if len(units) != num_layers:
+        raise ValueError(
+            f"num_units must be one number, or one for each of num_layers={num_layers}. "
+            f"Received: num_units={units}."
+        )
+    return units
+
+
+def pairs(states: tf.Tensor, units: Sequence[int]) -> list[State]:
+    """Returns (hidden, cell) of each layer: [rows, 2 * sum(units)] -> [U, rows] each."""
+    halves = tf.split(tf.transpose(states), [size for size in units for _ in range(2)], axis=0)
+    return list(zip(halves[::2], halves[1::2], strict=True))
+
+
+def features_config(features: Sequence[np.ndarray] | None) -> list | None:
+    """Returns features as a config holds them."""
+    return None if features is None else [rows.tolist() for rows in features]
+
+
+def _following(tokens: tf.Tensor) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Returns a choice of what given tokens, int32 [steps, rows, tracks], say at each step."""
+    last = tf.shape(tokens)[0] - 1
+    return lambda step, _: tokens[tf.minimum(step + 1, last)]
+
+
+def _read(tokens: tf.Tensor, num_classes: int, features: np.ndarray | None, dtype) -> tf.Tensor:
+    """Returns what is read for the tokens of a track: int32 [...] -> [..., width]."""
+    if features is None:
+        return tf.one_hot(tokens, num_classes, dtype=dtype)
+    return tf.gather(tf.constant(np.pad(features, [[0, 1], [0, 0]]), dtype), tokens)
