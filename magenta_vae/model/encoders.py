@@ -83,9 +83,16 @@ class NoEncoder(keras.layers.Layer):
     """Encodes nothing: a latent space without dimensions, whose KL is 0.
 
     With it a VAE is the paper's baseline, a decoder-only autoregressive model (paper, Table 1).
+
+    Args:
+        **kwargs: options of `keras.layers.Layer`.
     """
 
     z_size = 0
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.built = True
 
     def call(self, tokens: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns mu and sigma, float [batch, 0], of int32 [batch, steps, tracks]."""

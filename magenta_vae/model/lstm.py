@@ -58,8 +58,7 @@ class LSTMLayer(keras.layers.Layer):
         num_rows = tf.shape(inputs)[0]
         zeros = tf.zeros([self.num_units, num_rows], gates.dtype)
         no_tokens = tf.zeros([num_rows, 0], tf.int32)
-        run = recurrence.unroll if training else recurrence.outputs
-        outputs = run(
+        arguments = (
             stack_weights([self], ()),
             gates,
             [(zeros, zeros)],
@@ -67,6 +66,10 @@ class LSTMLayer(keras.layers.Layer):
             recurrence.count_steps(gates),
             lambda step, hidden: no_tokens,
         )
+        if training:
+            outputs, _ = recurrence.unroll(*arguments)
+        else:
+            outputs = recurrence.outputs(*arguments)
         return tf.transpose(outputs, [1, 0, 2])
 
     def compute_weights(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

@@ -211,6 +211,11 @@ class MusicVAE(keras.Model):
         names = ("loss", "reconstruction", "kl", *(f"accuracy/{n}" for n in self.track_names))
         self._means = {name: keras.metrics.Mean(name.replace("/", "_")) for name in names}
 
+    def compile_from_config(self, config: dict) -> None:
+        """Does what `compile` did before the model was saved; Keras calls it while loading."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
     def train_step(self, data) -> dict[str, tf.Tensor]:
         """Takes a step of `fit` and returns the means of the epoch so far.
 

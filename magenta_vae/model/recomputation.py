@@ -22,7 +22,7 @@ def unroll(
     num_steps: int,
     choose: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Does what `recurrence.unroll` does, for a constant [4U, rows], in less memory and more time.
+    """Does what `recurrence.unroll` does, in less memory and more time.
 
     Args:
         weights, constant, states, first, num_steps, choose: see `recurrence.unroll`.
@@ -63,7 +63,7 @@ def _forward(weights, constant, states, first, num_parts, part_steps, choose):
         starts = tf.nest.map_structure(lambda array, x: array.write(part, x), starts, states)
         kept, read, states, token = recurrence.forward(
             weights,
-            constant,
+            _of_part(constant, part, part_steps),
             states,
             token,
             part_steps,
@@ -90,17 +90,25 @@ def _forward(weights, constant, states, first, num_parts, part_steps, choose):
     return outputs.stack(), tokens.stack(), tf.nest.map_structure(lambda x: x.stack(), starts)
 
 
+def _of_part(constant: tf.Tensor, part, part_steps: int) -> tf.Tensor:
+    """Returns what is added to the first gates in a part; see `recurrence.unroll`."""
+    if constant.shape.rank == 2:
+        return constant
+    return tf.slice(constant, [part * part_steps, 0, 0], [part_steps, -1, -1])
+
+
 def _backward(weights, constant, starts, tokens, upstream):
     """Returns the gradients of `recurrence.flatten_arguments`."""
     num_parts, part_steps = upstream.shape[:2]
     last = part_steps - 1
+    is_constant = constant.shape.rank == 2
 
-    def body(part, d_states, sums):
+    def body(part, d_states, sums, d_constants):
         states = tf.nest.map_structure(lambda x: x[part], starts)
         read = tokens[part]
         kept, *_ = recurrence.forward(
             weights,
-            constant,
+            _of_part(constant, part, part_steps),
             states,
             read[0],
             part_steps,
@@ -109,16 +117,28 @@ def _backward(weights, constant, starts, tokens, upstream):
         d_weights, d_gates, d_states = recurrence.backward(
             weights, states, read, kept, upstream[part], d_states
         )
-        parts = [recurrence.constant_gradient(d_gates), *d_weights]
-        # In float32 whatever the parts are in: what a small one adds must not be lost.
-        sums = [total + tf.cast(each, tf.float32) for total, each in zip(sums, parts, strict=True)]
-        return part - 1, d_states, sums
+        # In float32 whatever the gradients are in: what a small one adds must not be lost.
+        sums = [total + tf.cast(d, tf.float32) for total, d in zip(sums, d_weights, strict=True)]
+        if is_constant:
+            d_constants += tf.cast(recurrence.constant_gradient(d_gates), tf.float32)
+        else:
+            d_constants = d_constants.write(part, tf.transpose(d_gates, [0, 2, 1]))
+        return part - 1, d_states, sums, d_constants
 
     zeros = tf.nest.map_structure(lambda x: tf.zeros_like(x[0]), starts)
-    summed = [constant, weights.table, *weights.kernels, *weights.biases]
-    sums = [tf.zeros_like(each, tf.float32) for each in summed]
-    _, d_states, sums = tf.while_loop(
-        lambda part, *_: part >= 0, body, (num_parts - 1, zeros, sums), parallel_iterations=1
+    summed = [weights.table, *weights.kernels, *weights.biases]
+    sums = [tf.zeros_like(weight, tf.float32) for weight in summed]
+    if is_constant:
+        d_constants = tf.zeros_like(constant, tf.float32)
+    else:
+        shape = [part_steps, *constant.shape[1:]]
+        d_constants = tf.TensorArray(constant.dtype, num_parts, element_shape=shape)
+    _, d_states, sums, d_constants = tf.while_loop(
+        lambda part, *_: part >= 0,
+        body,
+        (num_parts - 1, zeros, sums, d_constants),
+        parallel_iterations=1,
     )
-    d_constant, *d_weights = (tf.cast(each, constant.dtype) for each in sums)
+    d_weights = [tf.cast(total, constant.dtype) for total in sums]
+    d_constant = tf.cast(d_constants, constant.dtype) if is_constant else d_constants.concat()
     return recurrence.flatten_gradients(d_weights, d_constant, d_states)

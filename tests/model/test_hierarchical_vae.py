@@ -118,7 +118,9 @@ def test_it_learns_four_windows_by_heart(tracks, num_bars, segments, num_steps):
     def train():
         for step in tf.range(num_steps, dtype=tf.int64):
             with tf.GradientTape() as tape:
-                metrics = vae.training_terms(music, step, tf.stack([tf.constant(1, tf.int64), step]))
+                metrics = vae.training_terms(
+                    music, step, tf.stack([tf.constant(1, tf.int64), step])
+                )
                 loss = tf.reduce_mean(metrics["loss"])
             optimizer.apply(tape.gradient(loss, vae.trainable_variables))
 

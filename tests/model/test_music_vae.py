@@ -161,7 +161,9 @@ def test_it_learns_four_melodies_by_heart():
         for _ in tf.range(num_steps):
             step = tf.cast(optimizer.iterations, tf.int64)
             with tf.GradientTape() as tape:
-                metrics = vae.training_terms(tokens, step, tf.stack([tf.constant(1, tf.int64), step]))
+                metrics = vae.training_terms(
+                    tokens, step, tf.stack([tf.constant(1, tf.int64), step])
+                )
                 loss = tf.reduce_mean(metrics["loss"])
             optimizer.apply(tape.gradient(loss, vae.trainable_variables))
 
