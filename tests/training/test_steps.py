@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from magenta_vae.model import decoders, lstm_steps, schedules
-from magenta_vae.model.lstm_stack import LSTMStack
 from magenta_vae.model.encoders import BidirectionalLSTM
+from magenta_vae.model.lstm_stack import LSTMStack
 from magenta_vae.model.music_vae import MusicVAE
 from magenta_vae.model.noise import TOKEN, BatchNoise
 from magenta_vae.training import precision, steps
