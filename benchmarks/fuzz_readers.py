@@ -18,7 +18,7 @@ from absl import flags
 from magenta_vae import commands
 
 # Here, not in `examine`: what a worker imports before it begins is not a file's time.
-from magenta_vae.data import builder, sources, verdicts, workers
+from magenta_vae.data import builder, examination, sources, workers
 from magenta_vae.music import tokens
 
 INPUT = flags.DEFINE_multi_string("input", ["testdata"], "Files to mutate.")
@@ -66,7 +66,7 @@ def examine(path, seed):
 
 def failed(task, reason):
     name = f"{task[0]}, seed {task[1]}"
-    return verdicts.Verdict(name, verdicts.CRASHED, reason, "", 0, 0), 0.0
+    return examination.Verdict(name, examination.CRASHED, reason, "", 0, 0), 0.0
 
 
 def main(_):
@@ -80,7 +80,7 @@ def main(_):
         for verdict, seconds in pool.map(examine, tasks, failed):
             reasons[verdict.reason or "used"] += 1
             slowest = max(slowest, seconds)
-            if verdict.reason == verdicts.CRASHED or seconds > MAX_SECONDS:
+            if verdict.reason == examination.CRASHED or seconds > MAX_SECONDS:
                 bad += 1
                 commands.report(f"{verdict} ({seconds:.1f} s)")
             if (done := sum(reasons.values())) % 2000 == 0:

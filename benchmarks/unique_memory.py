@@ -32,14 +32,14 @@ def measure(num_windows, pipe):
 
     import numpy as np
 
-    from magenta_vae.data import builder, parts, shards
+    from magenta_vae.data import builder, journal, shards
     from magenta_vae.music.tokens import Melody
 
     settings = builder.Settings((Melody(),), 2)
     rng = np.random.default_rng(0)
     before, unique = peak_bytes(), 0
     with tempfile.TemporaryDirectory() as folder:
-        work = parts.Work(os.path.join(folder, "out"), settings.token_dtype, settings.row_size)
+        work = journal.Work(os.path.join(folder, "out"), settings.token_dtype, settings.row_size)
         os.makedirs(work.directory)
         work.begin({}, [])
         written = 0
@@ -53,7 +53,7 @@ def measure(num_windows, pipe):
         on_disk = sum(map(os.path.getsize, files))
         for first, last in builder._ranges(work.bucket_sizes(), settings.row_size):
             described = work.describe_range(first, last)
-            rows = parts.read_range(described, settings.token_dtype, settings.row_size)["train"]
+            rows = journal.read_range(described, settings.token_dtype, settings.row_size)["train"]
             unique += len(shards.unique_rows(rows)[0])
         pipe.send((before, peak_bytes(), on_disk, unique, len(work._offsets)))
 

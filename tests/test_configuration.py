@@ -7,7 +7,7 @@ from bindings import query
 
 from magenta_vae import configuration
 from magenta_vae.inference import outputs
-from magenta_vae.training import posterior
+from magenta_vae.training import latent_summaries
 from magenta_vae.training.weights import load_weights
 from magenta_vae.workflows import datasets, runs, training
 
@@ -193,7 +193,7 @@ def test_a_run_is_shown_the_same_whenever_and_learns_the_same_unshown(data_dirs,
         np.testing.assert_array_equal(one, other)
     # The bars of its dimensions sum to the curve of the KL.
     run = runs.open(str(tmp_path / "a"))
-    each = posterior.kl_per_dimension(*run.model().posterior(run.windows("eval")))
+    each = latent_summaries.kl_per_dimension(*run.model().posterior(run.windows("eval")))
     assert each.sum() == pytest.approx(float(tf.make_ndarray(shown["kl"].tensor)), rel=1e-4)
 
 

@@ -36,10 +36,9 @@ ATTACKS = {
     "a module not loaded": ("import antigravity", "0", "import antigravity"),
     "tabs": ("import\tos\nos.system.command = '{mark}'", "@os.system()", "import\tos"),
     "a module that writes": (
-        "import magenta_vae.music.files as f\nf.write_text.path = '{file}'\n"
-        "f.write_text.text = 'x'",
+        "import magenta_vae.files as f\nf.write_text.path = '{file}'\nf.write_text.text = 'x'",
         "@f.write_text()",
-        "import magenta_vae.music.files",
+        "import magenta_vae.files",
     ),
     "the commands": ("import magenta_vae.__main__", "0", "import magenta_vae.__main__"),
     "an include of anything": ("include '{include}'", "0", "include"),

@@ -10,7 +10,7 @@ from typing import Any
 
 import gin
 
-from magenta_vae.configuration import parts, statements, trust
+from magenta_vae.configuration import configurables, statements, trust
 from magenta_vae.configuration.definition import Experiment
 from magenta_vae.configuration.hyperparameters import find_hyperparameters
 from magenta_vae.configuration.places import bundled
@@ -66,10 +66,10 @@ def parse(
             gin, and for what does not describe an experiment.
     """
     set_by_owner = _read_files(gin_files, modules) | _read_params(gin_params, modules)
-    with parts.gin_alone(), _explaining():
+    with configurables.gin_alone(), _explaining():
         gin.add_config_file_search_path(str(bundled("gin_configs")))
         gin.parse_config_files_and_bindings(list(gin_files), list(gin_params))
-        parsed = parts.take()
+        parsed = configurables.take()
     _check_macros(set_by_owner, parsed.text)
     configured = _describe(parsed)
     if any(map(trust.is_of_a_run, gin_files)):
@@ -90,9 +90,9 @@ def parse_run(path: str, modules: Collection[str] = ()) -> Configuration:
     """
     text = statements.read_text(path)  # Once: what is checked is what is parsed.
     trust.check_run_text(text, path, modules)
-    with parts.gin_alone(), _explaining(path):
+    with configurables.gin_alone(), _explaining(path):
         gin.parse_config(text)
-        parsed = parts.take()
+        parsed = configurables.take()
     with _explaining(path):
         return _describe(parsed)
 
@@ -111,7 +111,7 @@ def _without_paths(experiment: Experiment) -> Experiment:
     return experiment if is_bundled else dataclasses.replace(experiment, midi=None)
 
 
-def _describe(parsed: parts.Parsed) -> Configuration:
+def _describe(parsed: configurables.Parsed) -> Configuration:
     """Returns what was parsed as a value, without gin."""
     if given := sorted(parsed.roots["loop"].keys() - LOOP_OPTIONS):
         raise ValueError(
@@ -119,15 +119,15 @@ def _describe(parsed: parts.Parsed) -> Configuration:
             f"{', '.join(sorted(LOOP_OPTIONS))} of it."
         )
     try:
-        experiment = Experiment(**parts.evaluate(parsed.roots["experiment"]))
+        experiment = Experiment(**configurables.evaluate(parsed.roots["experiment"]))
     except TypeError as error:
         raise ValueError(f"The configuration is incomplete or does not fit: {error}") from error
     return Configuration(
         experiment,
         parsed.text,
         find_hyperparameters(parsed.wide_text),
-        parts.evaluate(parsed.roots["loop"]),
-        parts.evaluate(parsed.roots["media"]),
+        configurables.evaluate(parsed.roots["loop"]),
+        configurables.evaluate(parsed.roots["media"]),
         tuple(trust.own_modules(parsed.text)),
     )
 

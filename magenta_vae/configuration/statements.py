@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from gin import config_parser
 
+from magenta_vae.configuration.renames import with_present_names
+
 MAX_BYTES = 2**17  # The bundled ones have some thousands.
 
 
@@ -69,7 +71,7 @@ class _Recorder(config_parser.ParserDelegate):
 
 
 def read_text(path: str | os.PathLike) -> str:
-    """Returns the text of a gin file.
+    """Returns the text of a gin file, with the present names of renamed modules.
 
     Raises:
         ValueError: where it is not UTF-8, or far longer than a configuration, with its name.
@@ -82,7 +84,7 @@ def read_text(path: str | os.PathLike) -> str:
             f"found {os.path.getsize(path):,}."
         )
     try:
-        return Path(path).read_bytes().decode("utf-8-sig")
+        return with_present_names(Path(path).read_bytes().decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{os.fspath(path)} cannot be read: expected UTF-8, found the byte "

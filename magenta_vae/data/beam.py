@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from magenta_vae.data import descriptions, parts, records, sources
+from magenta_vae.data import descriptions, journal, records, sources
+from magenta_vae.data.examination import Verdict, count_verdicts, examine
 from magenta_vae.data.settings import Settings
 from magenta_vae.data.shards import SPLITS
-from magenta_vae.data.verdicts import Verdict, count_verdicts, examine
-from magenta_vae.music.files import require_new_folder
+from magenta_vae.files import require_new_folder
 
 
 def build(
@@ -50,7 +50,7 @@ def build(
     output_dir = os.path.realpath(output_dir)
     require_new_folder("--output_dir", output_dir)
     options = PipelineOptions([f"--runner={runner}", *flags], save_main_session=False)
-    work = parts.Work(output_dir, settings.token_dtype, settings.row_size)
+    work = journal.Work(output_dir, settings.token_dtype, settings.row_size)
     with work.locked():
         if work.is_begun:
             raise FileExistsError(

@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from magenta_vae.data import descriptions, parts, records, shards, sources, workers
+from magenta_vae.data import descriptions, journal, records, shards, sources, workers
+from magenta_vae.data.examination import Verdict, count_verdicts, examine, failed
 from magenta_vae.data.settings import Settings, num_steps, settings_of
 from magenta_vae.data.shards import NUM_BUCKETS, SPLITS
 from magenta_vae.data.sources import SECONDS_PER_FILE, find_files
-from magenta_vae.data.verdicts import Verdict, count_verdicts, examine, failed
-from magenta_vae.music.files import require_new_folder
+from magenta_vae.files import require_new_folder
 
 __all__ = [
     "Settings", "build", "examine", "find_files", "num_steps", "settings_of",
@@ -71,7 +71,7 @@ def build(
         "memory_mb_per_file": memory_mb_per_file,
     }
     output_dir = os.path.realpath(output_dir)
-    work = parts.Work(output_dir, settings.token_dtype, settings.row_size)
+    work = journal.Work(output_dir, settings.token_dtype, settings.row_size)
     if descriptions.is_data_set(output_dir) and work.is_of(job):
         work.remove()  # It was all done but for this.
         return descriptions.read(output_dir)
@@ -168,7 +168,7 @@ def _ranges(bucket_sizes: np.ndarray, row_bytes: int) -> list[tuple[int, int]]:
 
 def _merge_range(described: list, settings: Settings) -> dict[str, list[bytes]]:
     """Returns the records of one range of hashes, framed, by split."""
-    rows = parts.read_range(described, settings.token_dtype, settings.row_size)
+    rows = journal.read_range(described, settings.token_dtype, settings.row_size)
     serializer = records.WindowSerializer(settings.tracks, settings.num_steps)
     shape = settings.num_steps, len(settings.tracks)
     merged = shards.merge_rows(*(rows[split] for split in SPLITS), serializer, shape)

@@ -4,9 +4,9 @@ import json
 import os
 import re
 
+from magenta_vae import files
 from magenta_vae.data.settings import Settings, settings_of
 from magenta_vae.data.shards import SPLITS
-from magenta_vae.music import files
 
 FILE = "dataset.json"
 NAMES = ("settings", "counts", "shards")

@@ -16,9 +16,9 @@ import numpy as np
 import tensorflow as tf
 
 from magenta_vae.data import descriptions
-from magenta_vae.data.decoding import tokenize_records
 from magenta_vae.data.records import read_records, read_sound_records
 from magenta_vae.data.settings import Settings
+from magenta_vae.data.tokenization import tokenize_records
 from magenta_vae.music import tokens as music_tokens
 from magenta_vae.music.songs import SongError
 

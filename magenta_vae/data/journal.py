@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from magenta_vae import files
 from magenta_vae.data import shards
 from magenta_vae.data.shards import NUM_BUCKETS, SPLITS
-from magenta_vae.music import files
 
 JOB, INPUTS, LOCK, DATA = "job.json", "inputs.jsonl", "lock", "data"
 

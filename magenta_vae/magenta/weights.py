@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from magenta_vae.inference.magenta_checkpoint import Checkpoint
+from magenta_vae.magenta.checkpoint import Checkpoint
 
 # The scope of each layer's variables, by our path of the layer.
 _CORE = {

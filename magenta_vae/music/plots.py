@@ -19,9 +19,9 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from note_seq.protobuf.music_pb2 import NoteSequence
 
-from magenta_vae.music import files
-from magenta_vae.music.lanes import Lane, find_lanes
+from magenta_vae import files
 from magenta_vae.music.note_sequences import num_whole_bars
+from magenta_vae.music.piano_rolls import Lane, find_lanes
 from magenta_vae.music.songs import STEPS_PER_BAR, STEPS_PER_QUARTER
 
 # A longer score continues below, and so does an interpolation, between two of its windows.

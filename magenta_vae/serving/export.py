@@ -10,13 +10,13 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from magenta_vae.inference import runtimes
-from magenta_vae.inference.seeds import ROWS_PER_REQUEST, SEED_BITS
-from magenta_vae.inference.signatures import INPUTS, MAX_ROWS, Signatures
+from magenta_vae.data import vocabularies as track_values
 from magenta_vae.music import songs
 from magenta_vae.music import tokens as music_tokens
-from magenta_vae.music import tracks as track_values
 from magenta_vae.music.note_sequences import DEFAULT_QPM
+from magenta_vae.serving import runtimes
+from magenta_vae.serving.seeds import ROWS_PER_REQUEST, SEED_BITS
+from magenta_vae.serving.signatures import INPUTS, MAX_ROWS, Signatures
 
 # What else a model can be written as, beside its SavedModel.
 FORMATS = ("onnx", "litert")

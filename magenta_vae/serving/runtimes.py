@@ -11,7 +11,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from magenta_vae.inference.signatures import PORTABLE, Signatures
+from magenta_vae.serving.signatures import PORTABLE, Signatures
 
 ONNX_OPSET = 18  # what onnxruntime has run since 1.14
 LITERT_FILE = "model.tflite"

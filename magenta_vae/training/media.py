@@ -10,7 +10,7 @@ from magenta_vae.music import audio
 from magenta_vae.music import tokens as music_tokens
 from magenta_vae.music.note_sequences import DEFAULT_QPM, seconds_per_step
 from magenta_vae.music.songs import STEPS_PER_BAR
-from magenta_vae.training import posterior, summaries
+from magenta_vae.training import latent_summaries, summaries
 
 MAX_BARS_PER_ROW = 32  # of a picture: below two pixels a step, notes can no longer be told apart
 MIN_INTERPOLATION_STEPS = 3
@@ -82,7 +82,7 @@ class Media:
         if self._trained_model.z_size:
             self._write_reconstructions()
             self._write_interpolation()
-            posterior.write(*self._trained_model.posterior(self._tokens))
+            latent_summaries.write(*self._trained_model.posterior(self._tokens))
 
     def _write_samples(self) -> None:
         number = max(self._num_windows, self._num_clips)

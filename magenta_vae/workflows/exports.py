@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from magenta_vae.configuration import Configuration
-from magenta_vae.workflows import tables
+from magenta_vae.workflows import evaluation
 from magenta_vae.workflows.runs import Run
 
 LICENCE = (
@@ -35,7 +35,7 @@ def export(
         max_rows: the most rows of a request to a server; the default of `export.write` if not
             given.
     """
-    from magenta_vae.inference import export as exporting
+    from magenta_vae.serving import export as exporting
 
     exporting.check(run.network, formats)
     figures = _read_figures(figures_file) if figures_file else None
@@ -64,7 +64,7 @@ def export(
 
 def _read_figures(path: str) -> dict:
     """Returns what `evaluate --json` wrote. Raises `ValueError` for anything else."""
-    from magenta_vae.music import files
+    from magenta_vae import files
 
     figures = files.read_json(path)
     from magenta_vae.training import evaluation
@@ -81,7 +81,7 @@ def model_card(facts: dict, described: dict, configured: Configuration) -> str:
 
     Args:
         facts: name, step, data, packages, figures or None, licence.
-        described: see `inference.export.describe`.
+        described: see `serving.export.describe`.
         configured: what the run is.
     """
     tracks = ", ".join(f"{t['name']} ({t['num_classes']} classes)" for t in described["tracks"])
@@ -129,4 +129,4 @@ def _format_data(data: dict | None) -> str:
 def _format_figures(figures: dict | None, configured: Configuration) -> str:
     if figures is None:
         return "Not evaluated."
-    return f"```\n{tables.format_figures(figures, configured.experiment)}\n```"
+    return f"```\n{evaluation.format_figures(figures, configured.experiment)}\n```"

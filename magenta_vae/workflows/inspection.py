@@ -21,7 +21,7 @@ def inspect_dataset(
     """
     from magenta_vae.data import descriptions, input_pipeline
     from magenta_vae.data.settings import settings_of
-    from magenta_vae.music import contents
+    from magenta_vae.music import token_statistics
     from magenta_vae.music.tokens import in_paper_classes
 
     description = descriptions.read(data_dir)
@@ -35,16 +35,16 @@ def inspect_dataset(
             input_pipeline.load_tokens(data_dir, split, settings), settings.tracks
         )
         described = {
-            track.name: contents.describe_track(tokens[:, :, index], track)
+            track.name: token_statistics.describe_track(tokens[:, :, index], track)
             for index, track in enumerate(tracks)
         }
         figures[split] = {"windows": len(tokens), "tracks": described}
         report(f"\n{split}: {len(tokens):,} windows of {settings.num_bars} bars")
-        report(contents.format_tracks(described, tracks))
+        report(token_statistics.format_tracks(described, tracks))
         for track in tracks:
-            report(contents.most_frequent(described[track.name], track))
+            report(token_statistics.most_frequent(described[track.name], track))
             if track.is_drum:
-                report(contents.format_hits(described[track.name], track))
+                report(token_statistics.format_hits(described[track.name], track))
         if output_dir is not None:
             for path in _draw(tokens, tracks, described, os.path.join(output_dir, split), seed):
                 report(f"wrote {path}")

@@ -109,7 +109,7 @@ def locked(run_dir: str):
     Raises:
         FileExistsError: where another process is at it.
     """
-    from magenta_vae.music import files
+    from magenta_vae import files
 
     busy = f"Another process trains the run in {run_dir}: wait for it, end it or choose another."
     return files.locked(os.path.join(run_dir, LOCK_FILE), busy)
@@ -127,8 +127,8 @@ def require_config(run_dir: str) -> str:
 
 def read_record(run_dir: str) -> dict:
     """Returns what `run.json` records. Raises `ValueError` where it is damaged."""
+    from magenta_vae import files
     from magenta_vae.data import descriptions
-    from magenta_vae.music import files
 
     path = os.path.join(run_dir, RUN_FILE)
     record = files.read_json(path, _REQUIRED)
@@ -190,7 +190,7 @@ def _data_places(run_dir: str, record: Mapping) -> list[str]:
 
 def _write(run_dir: str, configured: Configuration, record: dict) -> None:
     """Writes a run's record and its configuration."""
-    from magenta_vae.music import files
+    from magenta_vae import files
 
     # config.gin last: it is what makes the folder a run.
     files.write_text(os.path.join(run_dir, RUN_FILE), json.dumps(record, indent=2) + "\n")

@@ -153,8 +153,8 @@ class Study:
         """Trains, evaluates and samples one cell; `result.json` is the last of its files."""
         import keras
 
+        from magenta_vae import files
         from magenta_vae.inference import outputs
-        from magenta_vae.music import files
 
         keras.backend.clear_session()  # Of the run before.
         run_dir, configured = self.run_dir(cell), self._configure(cell)
@@ -196,7 +196,7 @@ def _run_dir(study_dir: str, cell: Cell) -> str:
 @contextlib.contextmanager
 def _counted(path: str) -> Iterator[None]:
     """Adds the seconds that something takes to those in a file, also where it is stopped."""
-    from magenta_vae.music import files  # Late: `--help` needs none of what comes with it.
+    from magenta_vae import files  # Late: `--help` needs none of what comes with it.
 
     start = time.monotonic()
     try:
@@ -208,7 +208,7 @@ def _counted(path: str) -> Iterator[None]:
 
 
 def _read(path: str | os.PathLike, keys: Sequence[str] = ()):
-    from magenta_vae.music import files  # Late: see above.
+    from magenta_vae import files  # Late: see above.
 
     return files.read_json(path, keys)
 

@@ -9,8 +9,8 @@ import statistics
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from magenta_vae import files
 from magenta_vae.configuration import CONFIG_FILE
-from magenta_vae.music import files
 from magenta_vae.training import table1
 from magenta_vae.workflows.study import COLUMNS, Cell, Study
 

@@ -14,7 +14,7 @@ from note_seq.protobuf import music_pb2
 
 from magenta_vae.data import builder, descriptions, shards
 from magenta_vae.data.builder import Settings, build, examine, find_files
-from magenta_vae.data.verdicts import split_of
+from magenta_vae.data.examination import split_of
 from magenta_vae.music import readers, songs, tokens, windows
 
 COUNTS = [

@@ -16,8 +16,8 @@ from musical import midi, play, track
 
 from magenta_vae.data import sources
 from magenta_vae.data.builder import build, examine
+from magenta_vae.data.examination import Verdict
 from magenta_vae.data.sources import find_files, read_sources
-from magenta_vae.data.verdicts import Verdict
 from magenta_vae.music import packing, readers, songs
 from magenta_vae.music.songs import SongError
 

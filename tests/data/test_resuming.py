@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from corpora import SETTINGS, SONGS
 
-from magenta_vae.data import builder, parts, shards
+from magenta_vae.data import builder, journal, shards
 from magenta_vae.data.builder import build
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +46,7 @@ def expected(songs, tmp_path, in_process):
     return contents(tmp_path / "expected"), lines
 
 
-WHERE = [(parts.Work, "write"), (shards.ShardWriter, "write"), (shards.ShardWriter, "close")]
+WHERE = [(journal.Work, "write"), (shards.ShardWriter, "write"), (shards.ShardWriter, "close")]
 
 
 @pytest.mark.parametrize("owner, method", WHERE, ids=lambda each: getattr(each, "__name__", each))
@@ -97,7 +97,7 @@ def test_what_is_done_is_not_done_again(songs, expected, tmp_path, monkeypatch):
 
 def test_killed_after_its_last_step_it_is_done(songs, expected, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(parts.Work, "remove", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(journal.Work, "remove", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             build(songs, str(tmp_path / "out"), SETTING)
     assert contents(tmp_path / "out") == expected[0]
@@ -138,7 +138,7 @@ def test_inputs_changed_in_between_are_noticed(songs, begun, tmp_path):
 
 
 def test_two_builds_do_not_share_a_folder(songs, begun, tmp_path):
-    work = parts.Work(str(tmp_path / "out"), SETTING.token_dtype, SETTING.row_size)
+    work = journal.Work(str(tmp_path / "out"), SETTING.token_dtype, SETTING.row_size)
     with work.locked(), pytest.raises(FileExistsError, match="Another build is at work"):
         build(songs, str(tmp_path / "out"), SETTING)
 
