@@ -101,7 +101,7 @@ def test_evaluation_and_fine_tuning(run_dirs, data_dir, tmp_path):
     run_dir = str(tmp_path / "run")
     shutil.copytree(run_dirs[MELODY], run_dir)
     run = runs.open(run_dir)
-    before = run.figures(run.windows("eval", data_dir))
+    before = run.metrics(run.windows("eval", data_dir))
     assert before["step"] == 1000
     other = configuration.parse([f"{run_dir}/config.gin"], ["batch_size = 8"])
     with pytest.raises(ValueError, match="-batch_size = 512\n.*batch_size = 8"):
@@ -110,7 +110,7 @@ def test_evaluation_and_fine_tuning(run_dirs, data_dir, tmp_path):
     path.write_text(path.read_text().replace("batch_size = 512", "batch_size = 8"))
     training.train(configuration.parse([str(path)]), run_dir, data_dir, max_steps=1100)
     run = runs.open(run_dir)
-    after = run.figures(run.windows("eval"))  # Now it has data of its own.
+    after = run.metrics(run.windows("eval"))  # Now it has data of its own.
     assert after["step"] == 1100
     assert after["reconstruction_nats"] < before["reconstruction_nats"]
     record = json.loads(Path(run_dir, "run.json").read_text())

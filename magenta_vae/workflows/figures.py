@@ -4,6 +4,11 @@ import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
+from magenta_vae.inference import outputs
+from magenta_vae.music import note_sequences, plots
+from magenta_vae.music import tokens as music_tokens
 from magenta_vae.workflows.runs import Run
 
 EXAMPLES, RECONSTRUCTIONS = "examples", "reconstructions"  # What an interpolation's sound ends on.
@@ -68,9 +73,6 @@ def write_figure(
     Raises:
         ValueError: for a run whose windows no figure shows, or not this one.
     """
-    from magenta_vae.inference import outputs
-    from magenta_vae.music import note_sequences, plots
-
     settings = run.settings
     figure = choose_figure(run.folder, settings, figure)
     model = run.model()
@@ -113,10 +115,6 @@ def choose_figure(run_dir: str, settings, figure: int | None = None) -> int:
 
 def _choose_examples(run: Run, data_dir: str | None, seed: int, report: Callable) -> list:
     """Returns two windows of the evaluation split, drawn by a seed, as NoteSequences."""
-    import numpy as np
-
-    from magenta_vae.music import tokens as music_tokens
-
     tokens = run.windows("eval", data_dir)
     if len(tokens) < 2:
         raise ValueError(

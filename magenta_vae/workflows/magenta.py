@@ -11,16 +11,7 @@ from magenta_vae.configuration import Configuration
 from magenta_vae.magenta import weights as magenta_weights
 from magenta_vae.magenta.checkpoint import open_checkpoint
 from magenta_vae.training import checkpoints, weights
-from magenta_vae.workflows import run_files, runs
-
-FOLDER = "magenta"  # under gin_configs/
-SHARED = ("shared", "flat", "hierdec", "mel")  # Included by the others, no configurations.
-
-
-def configurations() -> list[str]:
-    """Returns the names of the configurations of Magenta's that can be imported."""
-    names = (path.stem for path in (configuration.bundled("gin_configs") / FOLDER).glob("*.gin"))
-    return sorted(set(names) - set(SHARED))
+from magenta_vae.workflows import run_files
 
 
 def import_checkpoint(
@@ -37,7 +28,7 @@ def import_checkpoint(
 
     Args:
         checkpoint: a tar as Magenta publishes them, a folder, or a checkpoint's prefix.
-        config: the name of its configuration, see `configurations`.
+        config: the name of its configuration, see `configuration.magenta_configurations`.
         run_dir: a folder that does not exist or is empty.
         report: is given lines about the progress.
 
@@ -46,10 +37,9 @@ def import_checkpoint(
         FileNotFoundError: where there is no checkpoint.
         ValueError: where the configuration is unknown, or the checkpoint another's or damaged.
     """
-    if config not in configurations():
-        raise ValueError(
-            f"--config must be one of {', '.join(configurations())}. Received: {config}."
-        )
+    known = configuration.magenta_configurations()
+    if config not in known:
+        raise ValueError(f"--config must be one of {', '.join(known)}. Received: {config}.")
     run_dir = os.path.realpath(run_dir)
     files.require_new_folder("--run_dir", run_dir)
     with open_checkpoint(checkpoint) as source:
@@ -89,10 +79,10 @@ def _fit(config: str, source) -> tuple[dict, Configuration]:
     Raises:
         ValueError: where the checkpoint is of another configuration.
     """
-    gin_file = f"{FOLDER}/{config}.gin"
-    widths = magenta_weights.find_widths(_sketch(runs.configure([gin_file])), source.shapes)
+    gin_file = f"{configuration.MAGENTA_FOLDER}/{config}.gin"
+    widths = magenta_weights.find_widths(_sketch(configuration.parse([gin_file])), source.shapes)
     params = [f"{name} = {value}" for name, value in widths.items()]
-    configured = runs.configure([gin_file], params)
+    configured = configuration.parse([gin_file], params)
     magenta_weights.check_shapes(_sketch(configured), source)
     return widths, configured
 

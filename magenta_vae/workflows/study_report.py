@@ -9,10 +9,14 @@ import statistics
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import tensorflow as tf
+from tensorboard.backend.event_processing import event_accumulator
+
 from magenta_vae import files
 from magenta_vae.configuration import CONFIG_FILE
 from magenta_vae.training import table1
-from magenta_vae.workflows.study import COLUMNS, Cell, Study
+from magenta_vae.workflows.study import Study
+from magenta_vae.workflows.study_cells import COLUMNS, Cell
 
 CURVES = {  # As TensorBoard names them, for each track where there are several, and titles.
     "next_accuracy": "next-step accuracy",
@@ -86,7 +90,7 @@ class Row(NamedTuple):
 
 
 class Point(NamedTuple):
-    """The held-out figures of a run after some of its steps.
+    """The held-out metrics of a run after some of its steps.
 
     Attributes:
         model, column, seed: the run.
@@ -189,9 +193,6 @@ def write_curves(study: Study) -> None:
 
 def read_curves(run_dir: str) -> dict[str, list[tuple[int, float]]]:
     """Returns (step, value) of each scalar of the held-out split, from TensorBoard's files."""
-    import tensorflow as tf
-    from tensorboard.backend.event_processing import event_accumulator
-
     accumulator = event_accumulator.EventAccumulator(
         os.path.join(run_dir, "eval"), size_guidance={event_accumulator.TENSORS: 0}
     )
@@ -208,18 +209,18 @@ def read_curves(run_dir: str) -> dict[str, list[tuple[int, float]]]:
 def _rows(model: str, column: str, of_seeds: dict[int, dict]) -> Iterator[Row]:
     name = COLUMNS[column][0]
     seeds, results = list(of_seeds), list(of_seeds.values())
-    figures = [result["figures"] for result in results]
-    tracks = figures[0]["tracks"]
+    metrics = [result["figures"] for result in results]
+    tracks = metrics[0]["tracks"]
     num_bars = results[0]["data"]["settings"]["num_bars"]  # A binding may have changed them.
     for index, track in enumerate(tracks):
         cells = table1.PAPER.get((track, len(tracks), num_bars), {}).get(name, (None, None, None))
         for (metric, key), paper in zip(METRICS.items(), cells, strict=True):
             if metric != "KL":
-                values = [each["tracks"][track][key] for each in figures]
+                values = [each["tracks"][track][key] for each in metrics]
             elif index or column == "baseline":  # Of all tracks; without z there is none.
                 continue
             else:
-                values = [each[key] for each in figures]
+                values = [each[key] for each in metrics]
             yield Row(model, track, name, metric, values, paper, seeds)
 
 

@@ -12,7 +12,6 @@ from magenta_vae.magenta import weights as magenta_weights
 from magenta_vae.magenta.checkpoint import open_checkpoint
 from magenta_vae.model import autoregressor, losses
 from magenta_vae.training import precision
-from magenta_vae.workflows import magenta
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "magenta"
 DRUMS = "cat-drums_2bar_small"
@@ -60,7 +59,7 @@ def imported(request):
 
 
 def test_the_configurations_are_the_released_ones():
-    assert magenta.configurations() == sorted(STRUCTURES)
+    assert configuration.magenta_configurations() == sorted(STRUCTURES)
 
 
 def test_mu_and_sigma(imported):
