@@ -41,9 +41,10 @@ def main(_):
     else:
         configured = GIN.configure()
         data_dir, model = DATA_DIR.value, configured.experiment.make_model()
-    parts = configured.experiment
-    tokens = input_pipeline.load_tokens(data_dir, "eval", parts.settings)[: parts.eval_examples]
-    evaluate = evaluation.Evaluation(model, tokens, parts.eval_batch_size)
+    experiment = configured.experiment
+    tokens = input_pipeline.load_tokens(data_dir, "eval", experiment.settings)
+    tokens = tokens[: experiment.eval_examples]
+    evaluate = evaluation.Evaluation(model, tokens, experiment.eval_batch_size)
     show = training.make_show(configured, model, tokens)
     commands.report(f"{len(tokens):,} held-out windows")
     commands.report(f"{'evaluation':>12}{'show':>8}{'kilobytes':>12}")

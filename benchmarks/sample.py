@@ -59,8 +59,8 @@ def make_run(model, run_dir):
     from magenta_vae.training.checkpoints import Checkpoints
 
     configured = configuration.parse([f"{model}.gin"], widths(model))
-    parts = configured.experiment
-    network, optimizer = parts.make_model(), parts.make_optimizer()
+    experiment = configured.experiment
+    network, optimizer = experiment.make_model(), experiment.make_optimizer()
     optimizer.build(network.trainable_variables)
     Checkpoints(run_dir, network, optimizer).save()
     run_files.start_imported(configured, run_dir, {})

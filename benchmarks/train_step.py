@@ -41,15 +41,16 @@ def serve(model_name, batch_size):
     from magenta_vae.music.tokens import num_classes
     from magenta_vae.training import devices, steps
 
-    parts = configuration.parse([f"{model_name}.gin"], widths(model_name)).experiment
+    experiment = configuration.parse([f"{model_name}.gin"], widths(model_name)).experiment
     strategy = devices.make_strategy()
-    model, optimizer = parts.make_model(), parts.make_optimizer()
+    model, optimizer = experiment.make_model(), experiment.make_optimizer()
     optimizer.build(model.trainable_variables)
     optimizer.iterations.assign(HALF_STEP)
-    train_steps = steps.make_train_steps(model, optimizer, strategy, batch_size, 0, parts.clip_norm)
-    shape = [1, batch_size, parts.settings.num_steps]
+    clip_norm = experiment.clip_norm
+    train_steps = steps.make_train_steps(model, optimizer, strategy, batch_size, 0, clip_norm)
+    shape = [1, batch_size, experiment.settings.num_steps]
     rng = np.random.default_rng(0)
-    classes = num_classes(parts.settings.tracks)
+    classes = num_classes(experiment.settings.tracks)
     tokens = np.stack([rng.integers(0, size, shape) for size in classes], axis=-1)
     tokens = tf.constant(tokens, tf.int32)
 

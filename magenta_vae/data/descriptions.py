@@ -26,7 +26,7 @@ def describe(settings: Settings, counts: dict, shards: dict[str, dict[str, int]]
 
     Args:
         settings: what a window is.
-        counts: what became of its songs; see `verdicts.count_verdicts`.
+        counts: what became of its songs; see `examination.count_outcomes`.
         shards: the windows in each shard, by split and file name.
 
     Raises:

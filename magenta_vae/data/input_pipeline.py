@@ -55,7 +55,7 @@ def load_tokens(
     def tokenize(records):
         return tokenize_records(records, settings.tracks, settings.num_steps)
 
-    parts = []
+    shard_tokens = []
     for name, num_windows in shards.items():
         path = os.path.join(data_dir, name)
         shard = _load_shard(path, tokenize, settings.token_dtype, skip_corrupt)
@@ -68,10 +68,10 @@ def load_tokens(
             if not skip_corrupt:
                 raise ValueError(f"{says}.")
             warnings.warn(f"{says} that are not damaged; going on with them.", stacklevel=2)
-        parts += shard
-    if not parts:
+        shard_tokens += shard
+    if not shard_tokens:
         raise ValueError(f"No window of the {split} split of {data_dir} is left undamaged.")
-    return np.concatenate(parts)
+    return np.concatenate(shard_tokens)
 
 
 def digest_of(tokens: np.ndarray) -> str:
@@ -139,7 +139,11 @@ def training_batches(
         )
 
     elements = np.array(
-        [(start, count, *part.indices(batch_size)[:2]) for start, count in chunks for part in rows],
+        [
+            (start, count, *share.indices(batch_size)[:2])
+            for start, count in chunks
+            for share in rows
+        ],
         np.int64,
     ).reshape(-1, 4)
     dataset = tf.data.Dataset.from_tensor_slices(tuple(elements.T))

@@ -22,8 +22,8 @@ def hash_rows(rows: np.ndarray) -> np.ndarray:
     multipliers = _multipliers(rows.shape[1])
     hashes = np.zeros(len(rows), np.uint64)
     for start in range(0, len(rows), 4096):  # Each is widened to eight bytes a token.
-        part = rows[start : start + 4096].astype(np.uint64) + np.uint64(1)
-        hashes[start : start + 4096] = part @ multipliers
+        block = rows[start : start + 4096].astype(np.uint64) + np.uint64(1)
+        hashes[start : start + 4096] = block @ multipliers
     hashes ^= hashes >> np.uint64(31)
     hashes *= np.uint64(0x9E3779B97F4A7C15)
     hashes ^= hashes >> np.uint64(29)

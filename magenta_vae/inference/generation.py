@@ -271,11 +271,11 @@ class TrainedModel:
         """Applies a function of batches to rows of any number."""
         forks.claim()
         num_rows = max(1, len(arrays[0]))  # No rows are a batch too: it has the result's shape.
-        parts = [
+        batches = [
             function(*(tf.constant(array[first : first + MAX_BATCH]) for array in arrays)).numpy()
             for first in range(0, num_rows, MAX_BATCH)
         ]
-        return np.concatenate(parts)
+        return np.concatenate(batches)
 
 
 def _slerp(start: np.ndarray, end: np.ndarray, positions) -> np.ndarray:

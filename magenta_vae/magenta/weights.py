@@ -50,7 +50,7 @@ class Layer(NamedTuple):
     Attributes:
         path: our name for it.
         scope: what Magenta's variables of it begin with.
-        variables: ours, by the last part of their names.
+        variables: ours, by the last of their names.
         units: of a layer that makes initial states, the units of the layers they are for.
     """
 
@@ -177,9 +177,9 @@ def convert_lstm(kernel: np.ndarray, bias: np.ndarray, num_inputs: int) -> dict[
 def hidden_first(states: np.ndarray, units: Sequence[int]) -> np.ndarray:
     """Exchanges the cell and the hidden state of each layer in [..., 2 * sum(units)] columns."""
     ends = np.cumsum([size for size in units for _ in range(2)])
-    parts = np.split(states, ends[:-1], axis=-1)
-    pairs = zip(parts[1::2], parts[::2], strict=True)
-    return np.concatenate([part for pair in pairs for part in pair], axis=-1)
+    blocks = np.split(states, ends[:-1], axis=-1)
+    pairs = zip(blocks[1::2], blocks[::2], strict=True)
+    return np.concatenate([block for pair in pairs for block in pair], axis=-1)
 
 
 def _forget_second(gates: np.ndarray) -> np.ndarray:

@@ -148,7 +148,7 @@ class Client:
     def _batched(self, signature: str, output: str, **inputs: np.ndarray) -> np.ndarray:
         """Asks for rows of any number, some at a time: no row depends on another."""
         num_rows = len(next(iter(inputs.values())))
-        parts = [
+        batches = [
             self._ask(
                 signature,
                 output,
@@ -156,7 +156,7 @@ class Client:
             )
             for first in range(0, max(1, num_rows), ROWS_PER_REQUEST)
         ]
-        return np.concatenate(parts)
+        return np.concatenate(batches)
 
     def _ask(self, signature: str, output: str, **inputs: np.ndarray) -> np.ndarray:
         outputs = self._transport.predict(signature, inputs)
