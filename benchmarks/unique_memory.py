@@ -4,8 +4,8 @@
 benchmarks/unique_memory.py --num_windows=1000000,2000000,4000000
 
 Random 2-bar melodies, a tenth of them twice, take the builder's own way: a journal on the disk,
-then one range of hashes after another. Each number of windows runs in a process of its own. The last
-line is the arithmetic for the paper's 28 million.
+then one range of hashes after another. Each number of windows runs in a process of its own. The
+last line is the arithmetic for the paper's 28 million.
 """
 
 import multiprocessing

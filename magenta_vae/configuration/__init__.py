@@ -1,4 +1,4 @@
-"""Where the parts meet: gin files -> a configuration. Nothing outside this folder reads gin."""
+"""Where all folders meet: gin files -> a configuration. Nothing outside this folder reads gin."""
 
 from magenta_vae.configuration.definition import Experiment
 from magenta_vae.configuration.parsing import (

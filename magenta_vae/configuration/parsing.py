@@ -35,7 +35,7 @@ class Configuration:
             `find_hyperparameters`.
         loop_options: arguments of `training.loop.train`.
         media_options: arguments of `training.media.Media`.
-        modules: of parts beside this package's, which the files import.
+        modules: of configurables beside this package's, which the files import.
     """
 
     experiment: Experiment
@@ -57,11 +57,11 @@ def parse(
     Args:
         gin_files: paths, or names under `gin_configs/`.
         gin_params: bindings, as in `batch_size = 64`.
-        modules: of one's own parts, which the configurations of runs among the files may name.
+        modules: of one's own, which the configurations of runs among the files may name.
 
     Raises:
         FileNotFoundError: for a file that is neither a path nor in `gin_configs/`.
-        UntrustedConfiguration: for the configuration of a run that names what is no part.
+        UntrustedConfiguration: for the configuration of a run that names what it may not.
         ValueError: for a binding or a macro that does not exist, with its name, for one that is no
             gin, and for what does not describe an experiment.
     """
@@ -78,11 +78,11 @@ def parse(
 
 
 def parse_run(path: str, modules: Collection[str] = ()) -> Configuration:
-    """Reads the configuration of a run, which is data: it may name parts of models alone.
+    """Reads the configuration of a run, which is data: it may name configurables alone.
 
     Args:
         path: of the run's `config.gin`.
-        modules: of one's own parts that it may name beside those of this package.
+        modules: of one's own that it may name beside those of this package.
 
     Raises:
         UntrustedConfiguration: where it names anything else, with the line. Nothing of it was run.

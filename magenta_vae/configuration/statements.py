@@ -14,7 +14,7 @@ MAX_BYTES = 2**17  # The bundled ones have some thousands.
 
 
 class Reference(NamedTuple):
-    """A part that a value refers to, as in `@scope/module.Part()`."""
+    """A configurable that a value refers to, as in `@scope/module.Class()`."""
 
     name: str
 
@@ -46,7 +46,7 @@ class Statement(NamedTuple):
 
     @property
     def selector(self) -> str | None:
-        """The name of the part that the statement binds an argument of, None where it is none."""
+        """The configurable that the statement binds an argument of, None where it is none."""
         if isinstance(self.source, config_parser.BlockDeclaration) or (
             isinstance(self.source, config_parser.BindingStatement) and self.source.arg_name
         ):

@@ -50,7 +50,7 @@ def make_train_steps(
             metrics = model.compute_loss(tokens, step, draws, batch_size, first_row)
             loss = optimizer.scale_loss(tf.reduce_sum(metrics["loss"]) / batch_size)
         names[:] = sorted(metrics)
-        # Sums over micro-batches and replicas are means over the batch; scalars are the same in each.
+        # Sums over micro-batches and replicas are means over the batch; scalars are equal in all.
         shares = [num_micro_batches * num_replicas, batch_size]
         sums = [
             tf.reduce_sum(value) / shares[value.shape.rank] for _, value in sorted(metrics.items())

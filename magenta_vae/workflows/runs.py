@@ -104,11 +104,11 @@ def open(run_dir: str, checkpoint: str | int = "latest", modules: Collection[str
     Args:
         run_dir: a folder written by `train` or `import_magenta`.
         checkpoint: which of its weights: `latest`, `best` (by held-out loss) or a step.
-        modules: whose parts the run may have beside those of this package: they are imported.
+        modules: of one's own whose configurables the run may name: they are imported.
 
     Raises:
         FileNotFoundError: where the folder is no run.
-        UntrustedConfiguration: where its configuration names anything but parts.
+        UntrustedConfiguration: where its configuration names anything but configurables.
         ValueError: where a file of it is damaged, with its name.
     """
     if not isinstance(run_dir, str | os.PathLike):
