@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Prints what pictures and sound cost beside the evaluation that they belong to.
 
-benchmarks/show.py --gin_file=mel_2bar.gin --gin_file=scale/small.gin --data_dir=data/mel_2bar
-benchmarks/show.py --run_dir=runs/mel_2bar
+benchmarks/media_cost.py --gin_file=mel_2bar.gin --gin_file=scale/small.gin --data_dir=data/mel_2bar
+benchmarks/media_cost.py --run_dir=runs/mel_2bar
 
 Evaluations and shows take turns; the first of each makes graphs. In seconds of the processor, which
 other programs disturb less, and in kilobytes of the files that TensorBoard reads. New weights play

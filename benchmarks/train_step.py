@@ -15,7 +15,7 @@ from pathlib import Path
 
 from absl import flags
 from operations import count_flops
-from sides import alternate, widths
+from peers import alternate, widths
 
 from magenta_vae import commands, configuration
 
@@ -87,10 +87,12 @@ def compare(model, batch_size):
     serve_flags = ["--serve", f"--models={model}", f"--batch_sizes={batch_size}"]
     first_line = (HERE.parent / "scripts" / "train").read_text().splitlines()[0]
     as_trained = first_line.removeprefix("#!").split()[:-1]  # Memory in large pages; no Python yet.
-    sides = [[*as_trained, sys.executable, __file__, *serve_flags]]
+    programs = [[*as_trained, sys.executable, __file__, *serve_flags]]
     if PEER_PYTHON.value:
-        sides.append([PEER_PYTHON.value, HERE / "peer" / "train_step.py", model, batch_size])
-    ours, *theirs = alternate(sides, ROUNDS.value, STEPS.value, STARTS.value, last_request="peak")
+        programs.append([PEER_PYTHON.value, HERE / "peer" / "train_step.py", model, batch_size])
+    ours, *theirs = alternate(
+        programs, ROUNDS.value, STEPS.value, STARTS.value, last_request="peak"
+    )
     flops, peak = ours.facts["flops"], ours.answer["peak"]
     row = f"{model:<20}{batch_size:>6}{ours.median:>9.2f}"
     row += (

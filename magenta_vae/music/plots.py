@@ -1,9 +1,9 @@
 """Quantized NoteSequences -> pictures: piano rolls, drum grids, scores of both, interpolations.
 
 Every picture is made of piano rolls, one a track, below one another: rows upwards and steps to the
-right. What is long continues below, as the systems of a printed score do. Only matplotlib's objects are
-used, never pyplot, which keeps every figure alive in one global list: threads may draw at the same
-time, and no display is needed.
+right. What is long continues below, as the systems of a printed score do. Only matplotlib's objects
+are used, never pyplot, which keeps every figure alive in one global list: threads may draw at the
+same time, and no display is needed.
 """
 
 import itertools
