@@ -118,7 +118,7 @@ def evaluate(value: Any) -> Any:
     if isinstance(value, Configurable):
         return value() if value.is_evaluated else value
     if isinstance(value, dict):
-        return {evaluate(key): evaluate(each) for key, each in value.items()}
+        return {evaluate(key): evaluate(element) for key, element in value.items()}
     if isinstance(value, list | tuple):
         return type(value)(map(evaluate, value))
     return value

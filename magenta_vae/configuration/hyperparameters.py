@@ -27,7 +27,7 @@ def find_hyperparameters(wide_text: str) -> dict[str, bool | int | float | str]:
     """
     bindings = _BINDING.findall(wide_text)
     texts = {name: text for _, name, text in bindings}
-    found = {}
+    hyperparameters = {}
     for scope, name, text in bindings:
         *modules, configurable, parameter = ["", *name.split(".")]
         if _NO_HYPERPARAMETERS.intersection([*modules, parameter]) or (
@@ -38,8 +38,10 @@ def find_hyperparameters(wide_text: str) -> dict[str, bool | int | float | str]:
             text = _follow(text, texts)
         value = _plain_value(text)
         if value is not None:
-            found[f"{scope}{configurable}.{parameter}" if configurable else parameter] = value
-    return found
+            hyperparameters[f"{scope}{configurable}.{parameter}" if configurable else parameter] = (
+                value
+            )
+    return hyperparameters
 
 
 def _follow(text: str, texts: dict[str, str]) -> str:

@@ -138,12 +138,12 @@ def _read_params(gin_params: Sequence[str], modules: Collection[str]) -> dict[st
     for param in gin_params:
         flag = f"--gin_param={param!r}"
         try:
-            found = statements.read_statements(param, flag)
+            parsed = statements.read_statements(param, flag)
         except ValueError as error:
             raise ValueError(f"--gin_param cannot be read: {error}. {BINDING}") from error
-        set_by_owner |= dict.fromkeys(_macros(found), flag)
+        set_by_owner |= dict.fromkeys(_macros(parsed), flag)
         # What a binding includes is a file like any other.
-        set_by_owner |= _read_files(statements.included(found), modules)
+        set_by_owner |= _read_files(statements.included(parsed), modules)
     return set_by_owner
 
 
@@ -157,17 +157,17 @@ def _read_files(gin_files: Sequence[str], modules: Collection[str]) -> dict[str,
             raise FileNotFoundError(
                 f"--gin_file={name} is neither a path nor one of: {', '.join(known)}."
             )
-        for path, found in statements.walk(name, folder):
+        for path, parsed in statements.walk(name, folder):
             if trust.is_of_a_run(path):
                 trust.check_run_text(statements.read_text(path), path, modules)
             if not Path(path).resolve().is_relative_to(folder.resolve()):
-                set_by_owner |= _macros(found)
+                set_by_owner |= _macros(parsed)
     return set_by_owner
 
 
-def _macros(found: Sequence[statements.Statement]) -> dict[str, str]:
+def _macros(parsed: Sequence[statements.Statement]) -> dict[str, str]:
     """Returns the macros that statements set, and where."""
-    return {statement.macro: statement.place for statement in found if statement.macro}
+    return {statement.macro: statement.place for statement in parsed if statement.macro}
 
 
 def _check_macros(set_by_owner: Mapping[str, str], text: str) -> None:
@@ -180,11 +180,13 @@ def _check_macros(set_by_owner: Mapping[str, str], text: str) -> None:
             raise ValueError(f"{place}: {name} is no setting of this configuration; {known}")
 
 
-def _read_macros(found: Sequence[statements.Statement]) -> set[str]:
+def _read_macros(parsed: Sequence[statements.Statement]) -> set[str]:
     """Returns the macros that bindings read, by way of other macros too."""
     mentions: dict[str | None, set[str]] = {}
-    for statement in found:
-        names = {each.name for each in statement.mentions if isinstance(each, statements.Macro)}
+    for statement in parsed:
+        names = {
+            mention.name for mention in statement.mentions if isinstance(mention, statements.Macro)
+        }
         mentions.setdefault(statement.macro, set()).update(names)
     read: set[str] = set()
     pending = mentions.get(None, set())

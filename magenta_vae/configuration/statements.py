@@ -130,23 +130,23 @@ def walk(path: str, folder: Path) -> Iterator[tuple[str, list[Statement]]]:
     pending = [(path, ())]
     while pending:
         path, above = pending.pop()
-        found = path if os.path.isfile(path) else str(folder / path)
-        if found in above:
-            raise ValueError(f"{found} includes itself, by way of {', '.join(above)}.")
-        if not os.path.isfile(found):
+        file = path if os.path.isfile(path) else str(folder / path)
+        if file in above:
+            raise ValueError(f"{file} includes itself, by way of {', '.join(above)}.")
+        if not os.path.isfile(file):
             raise FileNotFoundError(
                 f"{above[-1] if above else path} includes {path}, which is no file."
             )
-        statements = read_statements(read_text(found), found)
-        yield found, statements
-        pending += [(each, (*above, found)) for each in reversed(included(statements))]
+        statements = read_statements(read_text(file), file)
+        yield file, statements
+        pending += [(name, (*above, file)) for name in reversed(included(statements))]
 
 
-def included(found: Sequence[Statement]) -> list[str]:
+def included(statements: Sequence[Statement]) -> list[str]:
     """Returns the names of the files that statements include."""
     return [
         statement.source.filename
-        for statement in found
+        for statement in statements
         if isinstance(statement.source, config_parser.IncludeStatement)
     ]
 
@@ -157,8 +157,8 @@ def _mentions(value: Any) -> Iterator[Reference | Macro]:
     elif isinstance(value, dict):
         yield from _mentions([*value.keys(), *value.values()])
     elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _mentions(each)
+        for element in value:
+            yield from _mentions(element)
 
 
 def _first(reason: Any) -> str:

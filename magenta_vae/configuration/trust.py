@@ -132,14 +132,14 @@ class _Checker:
                 ) from error
         for place, written, full_name in self._own_names:
             module, *names = full_name.split(".")
-            found = sys.modules[module]
+            named = sys.modules[module]
             for name in names:
-                found = getattr(found, name, None)
-            home = getattr(found, "__module__", None) or ""
-            is_configurable = getattr(found, "__qualname__", "") in CONFIGURABLES.get(
+                named = getattr(named, name, None)
+            home = getattr(named, "__module__", None) or ""
+            is_configurable = getattr(named, "__qualname__", "") in CONFIGURABLES.get(
                 _within_package(home), ()
             )
-            if not callable(found) or not (is_configurable or _is_within(home, self._modules)):
+            if not callable(named) or not (is_configurable or _is_within(home, self._modules)):
                 raise UntrustedConfiguration(
                     f"{place}: {written} is refused: it is no part that {module} defines."
                 )

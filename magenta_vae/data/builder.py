@@ -185,10 +185,10 @@ def _num_cores() -> int:
 
 def _stat(path: str) -> tuple[str, int | None, int | None]:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return path, None, None
-    return path, found.st_size, found.st_mtime_ns
+    return path, status.st_size, status.st_mtime_ns
 
 
 @contextlib.contextmanager

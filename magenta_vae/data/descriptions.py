@@ -32,11 +32,11 @@ def describe(settings: Settings, counts: dict, shards: dict[str, dict[str, int]]
     Raises:
         ValueError: where no window is left.
     """
-    kept = {split: sum(shards[split].values()) for split in SPLITS}
-    num_kept = sum(kept.values())
+    num_windows = {split: sum(shards[split].values()) for split in SPLITS}
+    num_kept = sum(num_windows.values())
     duplicate = counts["windows_cut"] - counts["windows_dropped_rests"] - num_kept
     counts = {**counts, "windows_duplicate": duplicate}
-    counts |= {f"windows_kept_{split}": number for split, number in kept.items()}
+    counts |= {f"windows_kept_{split}": number for split, number in num_windows.items()}
     if not num_kept:
         raise ValueError(f"No window is left of {counts['files_read']} files.\n{table(counts)}")
     return {"settings": settings.describe(), "counts": counts, "shards": shards}

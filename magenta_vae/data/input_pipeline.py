@@ -247,10 +247,10 @@ def _plain(error: tf.errors.OpError) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
-def _check_settings(data_dir: str, found: dict, expected: dict) -> None:
+def _check_settings(data_dir: str, settings: dict, expected: dict) -> None:
     for name in ("tracks", "num_bars"):
-        if found[name] != expected[name]:
+        if settings[name] != expected[name]:
             raise ValueError(
-                f"--data_dir={data_dir} holds windows of {name}={found[name]}; this configuration "
-                f"expects {name}={expected[name]}."
+                f"--data_dir={data_dir} holds windows of {name}={settings[name]}; this "
+                f"configuration expects {name}={expected[name]}."
             )

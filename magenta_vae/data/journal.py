@@ -90,8 +90,7 @@ class Journal:
                 counts = np.bincount(shards.buckets_of(hashes), minlength=NUM_BUCKETS)
                 offsets[split] = np.concatenate([[0], np.cumsum(counts)])
                 file.write(unique.tobytes())
-            file.flush()
-            os.fsync(file.fileno())
+            files.sync(file)
         described = {split: starts.tolist() for split, starts in offsets.items()}
         files.write_text(
             path + ".json", json.dumps({"offsets": described, "verdicts": list(outcomes)})
@@ -174,11 +173,11 @@ class Journal:
             "gone": then.keys() - now.keys(),
             "changed": {path for path in then.keys() & now.keys() if then[path] != now[path]},
         }
-        found = ", ".join(
+        changes = ", ".join(
             f"{len(paths):,} {what} ({min(paths)})" for what, paths in groups.items() if paths
         )
         raise ValueError(
-            f"The inputs are not those that {self.directory} was begun with: {found}. "
+            f"The inputs are not those that {self.directory} was begun with: {changes}. "
             f"{self._how_to_go_on()}"
         )
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from magenta_vae import files
 from magenta_vae.data import records
 
 NUM_BUCKETS = 1024  # Ranges of hashes. 28 million windows (paper, Dataset) are 27,000 a range.
@@ -104,8 +105,7 @@ class ShardWriter:
 
     def _finish(self) -> None:
         if self._file is not None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            files.sync(self._file)
             self._file.close()
             self._file = None
 

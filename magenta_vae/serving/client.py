@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from magenta_vae.data import vocabularies as track_values
+from magenta_vae.data import vocabularies
 from magenta_vae.inference import validation
 from magenta_vae.inference.reading import REFUSE, Music, WindowReader
 from magenta_vae.inference.validation import TEMPERATURE, NoteSequences
@@ -86,7 +86,7 @@ class Client:
     def tracks(self) -> tuple[music_tokens.Vocabulary, ...]:
         """The vocabularies of the tokens, in their order."""
         if self._tracks is None:
-            self._tracks = track_values.from_description(self.description["tracks"])
+            self._tracks = vocabularies.from_description(self.description["tracks"])
         return self._tracks
 
     def tokenize(self, music: Music | Sequence[Music]) -> np.ndarray:
@@ -171,7 +171,7 @@ def _parse(text: str) -> dict:
             validation.check_count(name, description[name])
             if description[name] > MAX_SIZE:
                 raise ValueError(f"{name} must be at most {MAX_SIZE}")
-        track_values.from_description(description["tracks"])
+        vocabularies.from_description(description["tracks"])
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise transports.ServingError(
             f"The server does not describe its model as an export of this package does: {error!r}."

@@ -53,10 +53,10 @@ class Media:
     ):
         counts = (num_windows, num_interpolation_steps, num_clips)
         if min(counts) < 0 or max_seconds <= 0 or temperature <= 0:
-            found = (*counts, max_seconds, temperature)
+            sizes = (*counts, max_seconds, temperature)
             raise ValueError(
                 "num_windows, num_interpolation_steps and num_clips must be at least 0, "
-                f"max_seconds and temperature above 0. Received: {', '.join(map(str, found))}."
+                f"max_seconds and temperature above 0. Received: {', '.join(map(str, sizes))}."
             )
         if num_clips:  # What cannot be played is to be known before the first step.
             audio.synthesize(NoteSequence(), sample_rate_hz)

@@ -54,10 +54,10 @@ def format_cells(metrics: dict, num_bars: int, column: str | None) -> str:
         if cell is None:
             continue
         ours = (values["next_accuracy"], values["reconstruction_accuracy"], metrics["kl_nats"])
-        for name, own, paper in zip(("next", "recon", "KL (nats)"), ours, cell, strict=True):
+        for name, value, paper in zip(("next", "recon", "KL (nats)"), ours, cell, strict=True):
             if paper is not None:
                 digits = 1 if name.startswith("KL") else 3
-                lines.append(f"{track:<10}{name:<12}{own:>10.{digits}f}{paper:>10.{digits}f}")
+                lines.append(f"{track:<10}{name:<12}{value:>10.{digits}f}{paper:>10.{digits}f}")
     if not lines:
         return ""
     heading = f"Table 1, {column}, {num_bars} bars"

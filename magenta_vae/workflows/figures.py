@@ -104,13 +104,13 @@ def choose_figure(run_dir: str, settings, figure: int | None = None) -> int:
         ValueError: with the windows that a figure shows, and the run's.
     """
     vocabularies = tuple("Drums" if track.is_drum else "Melody" for track in settings.tracks)
-    found = Content(settings.num_bars, vocabularies)
+    shown = Content(settings.num_bars, vocabularies)
     wanted = FIGURES if figure is None else {figure: FIGURES[figure]}
     for number, content in wanted.items():
-        if content._replace(num_steps=None) == found:
+        if content._replace(num_steps=None) == shown:
             return number
     expected = "; ".join(f"figure {number} shows {content}" for number, content in wanted.items())
-    raise ValueError(f"{expected}. --run_dir={run_dir} is a run of {found}.")
+    raise ValueError(f"{expected}. --run_dir={run_dir} is a run of {shown}.")
 
 
 def _choose_examples(run: Run, data_dir: str | None, seed: int, report: Callable) -> list:

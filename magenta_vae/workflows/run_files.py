@@ -153,19 +153,21 @@ def data_dir_of(run_dir: str, record: Mapping) -> str:
             f" --input=MIDI_FOLDER --output_dir=data/mine"
             f" --gin_file={os.path.join(run_dir, CONFIG_FILE)}"
         )
-    found = [place for place in _data_places(run_dir, record) if descriptions.is_data_set(place)]
-    if not found:
+    data_sets = [
+        place for place in _data_places(run_dir, record) if descriptions.is_data_set(place)
+    ]
+    if not data_sets:
         raise FileNotFoundError(
             f"--data_dir is needed: the data set of the run in {run_dir} lies neither in "
             f"{record['data_dir']} nor beside the run. Give the folder that it is in now."
         )
-    for place in found:
-        if record["data"] is None or descriptions.read(place) == record["data"]:
-            return place
+    for data_set in data_sets:
+        if record["data"] is None or descriptions.read(data_set) == record["data"]:
+            return data_set
     raise ValueError(
-        f"--data_dir is needed: {found[0]} holds another data set than the run in {run_dir} was "
-        f"trained on. Its counts are {descriptions.read(found[0])['counts']}; those of the run's "
-        f"data were {record['data']['counts']}. Give a folder to take what it holds."
+        f"--data_dir is needed: {data_sets[0]} holds another data set than the run in {run_dir} "
+        f"was trained on. Its counts are {descriptions.read(data_sets[0])['counts']}; those of the "
+        f"run's data were {record['data']['counts']}. Give a folder to take what it holds."
     )
 
 

@@ -68,8 +68,8 @@ class Study:
         models = {cell.model for cell in cells}
         for model in models:
             self._find_data(model)
-        found = [cell for cell in self.done() if cell.model in models]
-        done = {cell for cell in found if self._is_whole(cell)}
+        cells_done = [cell for cell in self.done() if cell.model in models]
+        done = {cell for cell in cells_done if self._is_whole(cell)}
         pending = [cell for cell in cells if cell not in done]
         self._report(f"{len(cells) - len(pending)} of {len(cells)} runs are done")
         for index, cell in enumerate(pending):
