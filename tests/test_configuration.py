@@ -288,3 +288,28 @@ def test_each_call_of_a_part_makes_new_values():
     assert first.encoder is not second.encoder
     assert first._beta is not second._beta
     assert [track.name for track in experiment.settings.tracks] == ["lead", "bass", "drums"]
+
+
+@pytest.mark.parametrize(
+    ("former", "present"),
+    [
+        (
+            "from magenta_vae.music import magenta_tokens",
+            "from magenta_vae.magenta import vocabulary as magenta_tokens",
+        ),
+        (
+            "from magenta_vae.model import magenta_encoders as theirs  # Magenta's",
+            "from magenta_vae.magenta import encoder as theirs  # Magenta's",
+        ),
+        (
+            "import magenta_vae.music.magenta_tokens as m",
+            "import magenta_vae.magenta.vocabulary as m",
+        ),
+        ("from magenta_vae.music import tokens", "from magenta_vae.music import tokens"),
+        ("from mine import magenta_tokens", "from mine import magenta_tokens"),
+    ],
+)
+def test_a_text_imports_modules_by_the_names_they_have_now(former, present, tmp_path):
+    path = tmp_path / "mine.gin"
+    path.write_text(f"x = 1\n{former}\n")
+    assert configuration.read_text(path) == f"x = 1\n{present}\n"
