@@ -291,9 +291,9 @@ def test_no_module_of_python_can_be_allowed(run_dir, module):
 def test_the_parts_are_those_that_the_package_has():
     import importlib
 
-    from magenta_vae.configuration.trust import PARTS, ROOTS
+    from magenta_vae.configuration.trust import CONFIGURABLES, ROOTS
 
-    for module, names in {**PARTS, **ROOTS}.items():
+    for module, names in {**CONFIGURABLES, **ROOTS}.items():
         for name in names:
             assert callable(getattr(importlib.import_module(f"magenta_vae.{module}"), name))
 
