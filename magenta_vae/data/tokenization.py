@@ -90,7 +90,7 @@ def _parse_notes(notes: tf.Tensor, num_tracks: int, num_steps: int) -> _Notes:
         [tf.int32, tf.int64, tf.int64, tf.int32],
         descriptor_source=_descriptor_source(),
     )
-    parsed = _Notes(*(tf.cast(value[:, 0], tf.int32) for value in values))
+    found = _Notes(*(tf.cast(value[:, 0], tf.int32) for value in values))
     bounds = {"pitch": 128, "start": num_steps, "end": num_steps + 1, "track": num_tracks}
     checks = [
         tf.debugging.Assert(
@@ -101,10 +101,10 @@ def _parse_notes(notes: tf.Tensor, num_tracks: int, num_steps: int) -> _Notes:
                 tf.reduce_max(value),
             ],
         )
-        for name, value in parsed._asdict().items()
+        for name, value in found._asdict().items()
     ]
-    with tf.control_dependencies([check for check in checks if check is not None]):
-        return _Notes(*map(tf.identity, parsed))
+    with tf.control_dependencies([each for each in checks if each is not None]):
+        return _Notes(*map(tf.identity, found))
 
 
 @functools.cache
