@@ -40,9 +40,9 @@ settings = builder.Settings(*{"melody": ((tokens.Melody(),), 2), "trio": (trio, 
 begun = time.process_time()
 rows = {"train": [], "eval": []}
 for path in paths:
-    verdict = builder.examine(path, settings)
-    if verdict.rows is not None:
-        rows[verdict.split].append(verdict.rows)
+    outcome = builder.examine(path, settings)
+    if outcome.rows is not None:
+        rows[outcome.split].append(outcome.rows)
 empty = np.empty((0, settings.row_size), settings.token_dtype)
 both = [np.concatenate([empty, *rows[split]]) for split in shards.SPLITS]
 unique, _ = shards.unique_rows(np.concatenate(both))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Mutates the bytes of files and reads them: no crash, no hang, no file without a verdict.
+"""Mutates the bytes of files and reads them: no crash, no hang, no file without an outcome.
 
 benchmarks/fuzz_readers.py --input=MIDI_FOLDER --num_files=20000
 
@@ -18,7 +18,7 @@ from absl import flags
 from magenta_vae import commands
 
 # Here, not in `examine`: what a worker imports before it begins is not a file's time.
-from magenta_vae.data import builder, sources, verdicts, workers
+from magenta_vae.data import builder, examination, sources, workers
 from magenta_vae.music import tokens
 
 INPUT = flags.DEFINE_multi_string("input", ["testdata"], "Files to mutate.")
@@ -53,20 +53,20 @@ def mutate(data, seed):
 
 
 def examine(path, seed):
-    """Returns the verdict on a mutated file and the CPU seconds it took."""
+    """Returns the outcome of a mutated file and the CPU seconds it took."""
     with open(path, "rb") as file:
         data = mutate(file.read(), seed)
     trio = (tokens.Melody("lead", 0, 31), tokens.Melody("bass", 32, 39), tokens.Drums())
     kinds = (((tokens.Melody(),), 2), ((tokens.Drums(),), 2), (trio, 16))
     settings = builder.Settings(*kinds[seed % 3])
     begun = time.process_time()
-    verdict = builder.examine(sources.Source(f"{path}, seed {seed}", data), settings)
-    return verdict._replace(rows=None), time.process_time() - begun
+    outcome = builder.examine(sources.Source(f"{path}, seed {seed}", data), settings)
+    return outcome._replace(rows=None), time.process_time() - begun
 
 
 def failed(task, reason):
     name = f"{task[0]}, seed {task[1]}"
-    return verdicts.Verdict(name, verdicts.CRASHED, reason, "", 0, 0), 0.0
+    return examination.Outcome(name, examination.CRASHED, reason, "", 0, 0), 0.0
 
 
 def main(_):
@@ -77,18 +77,18 @@ def main(_):
     ]
     reasons, bad, slowest = collections.Counter(), 0, 0.0
     with workers.Workers(NUM_WORKERS.value, HANG_SECONDS, 2**31) as pool:
-        for verdict, seconds in pool.map(examine, tasks, failed):
-            reasons[verdict.reason or "used"] += 1
+        for outcome, seconds in pool.map(examine, tasks, failed):
+            reasons[outcome.reason or "used"] += 1
             slowest = max(slowest, seconds)
-            if verdict.reason == verdicts.CRASHED or seconds > MAX_SECONDS:
+            if outcome.reason == examination.CRASHED or seconds > MAX_SECONDS:
                 bad += 1
-                commands.report(f"{verdict} ({seconds:.1f} s)")
+                commands.report(f"{outcome} ({seconds:.1f} s)")
             if (done := sum(reasons.values())) % 2000 == 0:
                 commands.report(f"{done:,} files, {bad} bad")
     for reason, number in reasons.most_common():
         commands.report(f"{number:>8,}  {reason}")
     commands.report(
-        f"{sum(reasons.values()):,} verdicts on {len(tasks):,} mutated files of {len(files):,}; "
+        f"{sum(reasons.values()):,} outcomes of {len(tasks):,} mutated files of {len(files):,}; "
         f"the slowest took {slowest:.2f} s of CPU time; {bad} bad"
     )
     sys.exit(bad > 0)

@@ -138,7 +138,7 @@ def peer(path):
 
 
 def main(_):
-    parts = GIN.configure().experiment
+    experiment = GIN.configure().experiment
     folder = tempfile.TemporaryDirectory()
     for_peer = os.path.join(folder.name, "windows.tfrecord")
     write_for_peer(for_peer)
@@ -146,14 +146,14 @@ def main(_):
     figures = {"records to tokens": [], "tokens to batches": [], "the peer's get_dataset": []}
     cpu = []
     for turn in range(TURNS.value):
-        tokens, rate, cpu_rate = load(folder.name, parts.settings)
+        tokens, rate, cpu_rate = load(folder.name, experiment.settings)
         cpu.append(cpu_rate)
         figures["records to tokens"].append(rate)
-        figures["tokens to batches"].append(batches(tokens, parts.augment))
+        figures["tokens to batches"].append(batches(tokens, experiment.augment))
         if PEER_PYTHON.value:
             figures["the peer's get_dataset"].append(peer(for_peer))
         if turn == 0:
-            check_tokens(parts.settings, load(DATA_DIR.value, parts.settings)[0])
+            check_tokens(experiment.settings, load(DATA_DIR.value, experiment.settings)[0])
     for name, rates in figures.items():
         if rates:
             commands.report(f"{name:<24}{max(rates):>14,.0f} windows/s, best of {len(rates)}")

@@ -25,15 +25,16 @@ def plan(name):
 
     from magenta_vae.music.tokens import num_classes
 
-    parts = configuration.parse([f"{name}.gin"]).experiment
+    experiment = configuration.parse([f"{name}.gin"]).experiment
     with tf.Graph().as_default():
-        classes = num_classes(parts.settings.tracks)
-        model = parts.make_model()
-        operations = count_flops(model, classes, parts.settings.num_steps, parts.batch_size)
-    total = operations * parts.max_steps
+        classes = num_classes(experiment.settings.tracks)
+        model = experiment.make_model()
+        num_steps = experiment.settings.num_steps
+        operations = count_flops(model, classes, num_steps, experiment.batch_size)
+    total = operations * experiment.max_steps
     days = total / (TERAFLOPS.value * 1e12) / 86400
     commands.report(
-        f"{name:<20}{operations / 1e12:>10.1f}{parts.max_steps:>10,}{total / 1e18:>10.2f}"
+        f"{name:<20}{operations / 1e12:>10.1f}{experiment.max_steps:>10,}{total / 1e18:>10.2f}"
         f"{days:>12.1f}{days / 8 / EIGHT.value:>12.2f}"
     )
 

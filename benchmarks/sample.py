@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from absl import flags
-from sides import alternate, widths
+from peers import alternate, widths
 
 from magenta_vae import commands, configuration
 from magenta_vae.workflows import run_files
@@ -59,8 +59,8 @@ def make_run(model, run_dir):
     from magenta_vae.training.checkpoints import Checkpoints
 
     configured = configuration.parse([f"{model}.gin"], widths(model))
-    parts = configured.experiment
-    network, optimizer = parts.make_model(), parts.make_optimizer()
+    experiment = configured.experiment
+    network, optimizer = experiment.make_model(), experiment.make_optimizer()
     optimizer.build(network.trainable_variables)
     Checkpoints(run_dir, network, optimizer).save()
     run_files.start_imported(configured, run_dir, {})
@@ -69,10 +69,10 @@ def make_run(model, run_dir):
 def compare(model, batch_size, run_dir, peer_dir):
     """Measures one model at one batch size and prints its row."""
     own = [sys.executable, __file__, f"--serve={run_dir}", f"--batch_sizes={batch_size}"]
-    sides = [own, [*own, "--jit_compile"]]
+    programs = [own, [*own, "--jit_compile"]]
     if PEER_PYTHON.value:
-        sides.append([PEER_PYTHON.value, PEER, PEER_NAMES[model], batch_size, peer_dir])
-    measured = alternate(sides, ROUNDS.value, BATCHES.value, STARTS.value)
+        programs.append([PEER_PYTHON.value, PEER, PEER_NAMES[model], batch_size, peer_dir])
+    measured = alternate(programs, ROUNDS.value, BATCHES.value, STARTS.value)
     row = f"{model:<20}{batch_size:>6}"
     for attribute in ("median", "seconds_to_first"):
         ours, compiled, *peers = (getattr(side, attribute) for side in measured)

@@ -42,7 +42,7 @@ def ask(address, num_requests, rows, deadline, results):
     """Puts the seconds that each request for samples took."""
     import numpy as np
 
-    from magenta_vae.inference import transports
+    from magenta_vae.serving import transports
 
     transport = transports.connect(address, NAME, None, 60)
     temperature = np.full(rows, 0.5, np.float32)
@@ -105,7 +105,7 @@ def measure_errors(address, description):
     """Prints what malformed requests are told, and that the server answers after them."""
     import numpy as np
 
-    from magenta_vae.inference import transports
+    from magenta_vae.serving import transports
 
     transport = transports.connect(address, NAME, None, 60)
     right = {

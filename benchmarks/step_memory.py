@@ -31,15 +31,15 @@ def measure(gin_files, gin_params, batch_size, is_evaluation, pipe):
     from magenta_vae.training import devices, precision
 
     strategy = devices.make_strategy()  # Which also says how memory is kept, as in training.
-    parts = configuration.parse(gin_files, gin_params).experiment
-    with precision.dtype_policy(parts.dtype_policy):
-        model = parts.make_model()
-    shape = [batch_size, parts.settings.num_steps]
+    experiment = configuration.parse(gin_files, gin_params).experiment
+    with precision.dtype_policy(experiment.dtype_policy):
+        model = experiment.make_model()
+    shape = [batch_size, experiment.settings.num_steps]
     rng = np.random.default_rng(0)
-    classes = num_classes(parts.settings.tracks)
+    classes = num_classes(experiment.settings.tracks)
     tokens = np.stack([rng.integers(0, size, shape) for size in classes], axis=-1)
     make = make_evaluation if is_evaluation else make_step
-    work = make(parts, model, strategy, tokens)
+    work = make(experiment, model, strategy, tokens)
     work()
     start = time.perf_counter()
     work()
@@ -48,13 +48,13 @@ def measure(gin_files, gin_params, batch_size, is_evaluation, pipe):
     pipe.send((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, seconds))
 
 
-def make_step(parts, model, strategy, tokens):
+def make_step(experiment, model, strategy, tokens):
     """Returns a function that takes a training step."""
     import tensorflow as tf
 
     from magenta_vae.training import precision, steps
 
-    optimizer = precision.scale_losses(parts.make_optimizer(), parts.dtype_policy)
+    optimizer = precision.scale_losses(experiment.make_optimizer(), experiment.dtype_policy)
     optimizer.build(model.trainable_variables)
     train_steps = steps.make_train_steps(
         model,
@@ -62,19 +62,19 @@ def make_step(parts, model, strategy, tokens):
         strategy,
         len(tokens),
         seed=0,
-        clip_norm=parts.clip_norm,
-        micro_batch_size=parts.micro_batch_size,
-        jit_compile=parts.jit_compile,
+        clip_norm=experiment.clip_norm,
+        micro_batch_size=experiment.micro_batch_size,
+        jit_compile=experiment.jit_compile,
     )
     chunk = tf.constant(tokens[None], tf.int32)
     return lambda: train_steps(chunk)
 
 
-def make_evaluation(parts, model, strategy, tokens):
+def make_evaluation(experiment, model, strategy, tokens):
     """Returns a function that evaluates the tokens at once."""
     from magenta_vae.training import evaluation
 
-    del parts, strategy
+    del experiment, strategy
     evaluate = evaluation.Evaluation(model, tokens, len(tokens))
     return lambda: evaluate(0)
 

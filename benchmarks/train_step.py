@@ -15,7 +15,7 @@ from pathlib import Path
 
 from absl import flags
 from operations import count_flops
-from sides import alternate, widths
+from peers import alternate, widths
 
 from magenta_vae import commands, configuration
 
@@ -41,15 +41,16 @@ def serve(model_name, batch_size):
     from magenta_vae.music.tokens import num_classes
     from magenta_vae.training import devices, steps
 
-    parts = configuration.parse([f"{model_name}.gin"], widths(model_name)).experiment
+    experiment = configuration.parse([f"{model_name}.gin"], widths(model_name)).experiment
     strategy = devices.make_strategy()
-    model, optimizer = parts.make_model(), parts.make_optimizer()
+    model, optimizer = experiment.make_model(), experiment.make_optimizer()
     optimizer.build(model.trainable_variables)
     optimizer.iterations.assign(HALF_STEP)
-    train_steps = steps.make_train_steps(model, optimizer, strategy, batch_size, 0, parts.clip_norm)
-    shape = [1, batch_size, parts.settings.num_steps]
+    clip_norm = experiment.clip_norm
+    train_steps = steps.make_train_steps(model, optimizer, strategy, batch_size, 0, clip_norm)
+    shape = [1, batch_size, experiment.settings.num_steps]
     rng = np.random.default_rng(0)
-    classes = num_classes(parts.settings.tracks)
+    classes = num_classes(experiment.settings.tracks)
     tokens = np.stack([rng.integers(0, size, shape) for size in classes], axis=-1)
     tokens = tf.constant(tokens, tf.int32)
 
@@ -86,10 +87,12 @@ def compare(model, batch_size):
     serve_flags = ["--serve", f"--models={model}", f"--batch_sizes={batch_size}"]
     first_line = (HERE.parent / "scripts" / "train").read_text().splitlines()[0]
     as_trained = first_line.removeprefix("#!").split()[:-1]  # Memory in large pages; no Python yet.
-    sides = [[*as_trained, sys.executable, __file__, *serve_flags]]
+    programs = [[*as_trained, sys.executable, __file__, *serve_flags]]
     if PEER_PYTHON.value:
-        sides.append([PEER_PYTHON.value, HERE / "peer" / "train_step.py", model, batch_size])
-    ours, *theirs = alternate(sides, ROUNDS.value, STEPS.value, STARTS.value, last_request="peak")
+        programs.append([PEER_PYTHON.value, HERE / "peer" / "train_step.py", model, batch_size])
+    ours, *theirs = alternate(
+        programs, ROUNDS.value, STEPS.value, STARTS.value, last_request="peak"
+    )
     flops, peak = ours.facts["flops"], ours.answer["peak"]
     row = f"{model:<20}{batch_size:>6}{ours.median:>9.2f}"
     row += (

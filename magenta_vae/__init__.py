@@ -26,8 +26,8 @@ def load(
         pad: whether bars and tracks that music lacks are read as rests instead of being refused.
         jit_compile: whether XLA compiles decoding, for a program that decodes more than once: the
             first batch of each size takes seconds more, each further one a fraction of the time.
-        modules: of parts that the run has beside this package's. They are imported, so that their
-            code is run: name those that you trust.
+        modules: of your own whose functions and classes the run may name beside this package's.
+            They are imported, so that their code is run: name those that you trust.
 
     Example:
         >>> model = magenta_vae.load("runs/mel_2bar")

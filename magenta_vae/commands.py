@@ -22,12 +22,12 @@ class GinFlags(NamedTuple):
     allow_module: flags.FlagHolder
 
     def configure(self):
-        """Returns the configuration that they give; see `runs.configure`."""
-        from magenta_vae.workflows import runs
-
+        """Returns the configuration that they give; see `configuration.parse`."""
         configuration.require_gin_file(self.gin_file.value)
         _find_own_modules()
-        return runs.configure(self.gin_file.value, self.gin_param.value, self.allow_module.value)
+        return configuration.parse(
+            self.gin_file.value, self.gin_param.value, self.allow_module.value
+        )
 
 
 class RunFlags(NamedTuple):
@@ -172,6 +172,17 @@ def describe_call(step: int, *holders: flags.FlagHolder) -> dict:
         "step": step,
         **{holder.name: holder.value for holder in holders},
     }
+
+
+def writing_options(run, output: Mapping[str, flags.FlagHolder], *holders) -> dict:
+    """Returns what the functions of `workflows.music` take beside what is made.
+
+    Args:
+        run: the run whose music is written.
+        output: as `define_output_flags` returns them.
+        holders: the flags that say what is made.
+    """
+    return {**values(output), "report": report, "made_by": describe_call(run.step, *holders)}
 
 
 def _find_own_modules() -> None:

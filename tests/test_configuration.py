@@ -7,7 +7,7 @@ from bindings import query
 
 from magenta_vae import configuration
 from magenta_vae.inference import outputs
-from magenta_vae.training import posterior
+from magenta_vae.training import latent_summaries
 from magenta_vae.training.weights import load_weights
 from magenta_vae.workflows import datasets, runs, training
 
@@ -193,7 +193,7 @@ def test_a_run_is_shown_the_same_whenever_and_learns_the_same_unshown(data_dirs,
         np.testing.assert_array_equal(one, other)
     # The bars of its dimensions sum to the curve of the KL.
     run = runs.open(str(tmp_path / "a"))
-    each = posterior.kl_per_dimension(*run.model().posterior(run.windows("eval")))
+    each = latent_summaries.kl_per_dimension(*run.model().posterior(run.windows("eval")))
     assert each.sum() == pytest.approx(float(tf.make_ndarray(shown["kl"].tensor)), rel=1e-4)
 
 
@@ -288,3 +288,28 @@ def test_each_call_of_a_part_makes_new_values():
     assert first.encoder is not second.encoder
     assert first._beta is not second._beta
     assert [track.name for track in experiment.settings.tracks] == ["lead", "bass", "drums"]
+
+
+@pytest.mark.parametrize(
+    ("former", "present"),
+    [
+        (
+            "from magenta_vae.music import magenta_tokens",
+            "from magenta_vae.magenta import vocabulary as magenta_tokens",
+        ),
+        (
+            "from magenta_vae.model import magenta_encoders as theirs  # Magenta's",
+            "from magenta_vae.magenta import encoder as theirs  # Magenta's",
+        ),
+        (
+            "import magenta_vae.music.magenta_tokens as m",
+            "import magenta_vae.magenta.vocabulary as m",
+        ),
+        ("from magenta_vae.music import tokens", "from magenta_vae.music import tokens"),
+        ("from mine import magenta_tokens", "from mine import magenta_tokens"),
+    ],
+)
+def test_a_text_imports_modules_by_the_names_they_have_now(former, present, tmp_path):
+    path = tmp_path / "mine.gin"
+    path.write_text(f"x = 1\n{former}\n")
+    assert configuration.read_text(path) == f"x = 1\n{present}\n"

@@ -101,7 +101,7 @@ def test_evaluation_and_fine_tuning(run_dirs, data_dir, tmp_path):
     run_dir = str(tmp_path / "run")
     shutil.copytree(run_dirs[MELODY], run_dir)
     run = runs.open(run_dir)
-    before = run.figures(run.windows("eval", data_dir))
+    before = run.metrics(run.windows("eval", data_dir))
     assert before["step"] == 1000
     other = configuration.parse([f"{run_dir}/config.gin"], ["batch_size = 8"])
     with pytest.raises(ValueError, match="-batch_size = 512\n.*batch_size = 8"):
@@ -110,11 +110,54 @@ def test_evaluation_and_fine_tuning(run_dirs, data_dir, tmp_path):
     path.write_text(path.read_text().replace("batch_size = 512", "batch_size = 8"))
     training.train(configuration.parse([str(path)]), run_dir, data_dir, max_steps=1100)
     run = runs.open(run_dir)
-    after = run.figures(run.windows("eval"))  # Now it has data of its own.
+    after = run.metrics(run.windows("eval"))  # Now it has data of its own.
     assert after["step"] == 1100
     assert after["reconstruction_nats"] < before["reconstruction_nats"]
     record = json.loads(Path(run_dir, "run.json").read_text())
     assert record["imported"]["config"] == MELODY
+
+
+FORMER_IMPORTS = {
+    "from magenta_vae.magenta import encoder as magenta_encoders": (
+        "from magenta_vae.model import magenta_encoders"
+    ),
+    "from magenta_vae.magenta import vocabulary as magenta_tokens": (
+        "from magenta_vae.music import magenta_tokens"
+    ),
+}
+
+
+@pytest.fixture
+def former_run_dir(run_dirs, tmp_path):
+    """A run as version 0.1.0 wrote it, when modules had other names and places."""
+    run_dir = tmp_path / "former"
+    shutil.copytree(run_dirs[MELODY], run_dir)
+    path = run_dir / "config.gin"
+    lines = path.read_text().splitlines()
+    assert FORMER_IMPORTS.keys() <= set(lines)
+    lines = [FORMER_IMPORTS.get(line, line) for line in lines]
+    imports = [line for line in lines if line.startswith("from ")]
+    modules = sorted(imports, key=lambda line: line[len("from ") :].replace(" import ", "."))
+    path.write_text("\n".join(modules + lines[len(imports) :]) + "\n")
+    return str(run_dir)
+
+
+def test_a_run_that_names_modules_as_they_were_opens(former_run_dir, run_dirs):
+    former, run = runs.open(former_run_dir), runs.open(run_dirs[MELODY])
+    assert former.configured.text == run.configured.text
+    assert former.configured.hyperparameters == run.configured.hyperparameters
+    assert former.model().sample(2, seed=1) == run.model().sample(2, seed=1)
+
+
+def test_such_a_run_is_gone_on_with_and_given_as_a_gin_file(former_run_dir, data_dir, tmp_path):
+    path = Path(former_run_dir, "config.gin")
+    path.write_text(path.read_text().replace("batch_size = 512", "batch_size = 8"))
+    including = tmp_path / "mine.gin"
+    including.write_text(f"include '{path}'\n")
+    configured = configuration.parse([str(including)])
+    training.train(configured, former_run_dir, data_dir, max_steps=1001)
+    assert path.read_text() == configured.text
+    assert not any(line in configured.text for line in FORMER_IMPORTS.values())
 
 
 def test_another_configuration_leaves_nothing_behind(tmp_path):

@@ -13,7 +13,7 @@ from magenta_vae.data import input_pipeline
 from magenta_vae.inference import generation, outputs
 from magenta_vae.music import tokens
 from magenta_vae.training import table1
-from magenta_vae.workflows import runs, tables, training
+from magenta_vae.workflows import runs, text_tables, training
 
 FLAT = ["mel_2bar", "drums_2bar"]
 HIERARCHICAL = ["hierdec_mel_32bar", "hierdec_trio_16bar"]
@@ -165,9 +165,9 @@ def test_a_model_trains_evaluates_and_samples_files_at_tiny_scale(name, data_dir
     assert "windows to train" in lines[0]
     assert tuple(figures["tracks"]) == tokens.names(tracks)
     run = runs.open(run_dir)
-    evaluated = run.figures(run.windows("eval"))
+    evaluated = run.metrics(run.windows("eval"))
     assert evaluated["tracks"] == figures["tracks"]
-    text = tables.format_figures(evaluated, run.experiment)
+    text = text_tables.format_metrics(evaluated, run.experiment)
     assert f"Table 1, VAE w/ scheduled sampling, {NUM_BARS[name]} bars" in text
     samples = run.model().sample(3, temperature=0.5, seed=1)
     paths = outputs.write_music(samples, str(tmp_path / "samples"), "sample")

@@ -36,10 +36,9 @@ ATTACKS = {
     "a module not loaded": ("import antigravity", "0", "import antigravity"),
     "tabs": ("import\tos\nos.system.command = '{mark}'", "@os.system()", "import\tos"),
     "a module that writes": (
-        "import magenta_vae.music.files as f\nf.write_text.path = '{file}'\n"
-        "f.write_text.text = 'x'",
+        "import magenta_vae.files as f\nf.write_text.path = '{file}'\nf.write_text.text = 'x'",
         "@f.write_text()",
-        "import magenta_vae.music.files",
+        "import magenta_vae.files",
     ),
     "the commands": ("import magenta_vae.__main__", "0", "import magenta_vae.__main__"),
     "an include of anything": ("include '{include}'", "0", "include"),
@@ -292,9 +291,9 @@ def test_no_module_of_python_can_be_allowed(run_dir, module):
 def test_the_parts_are_those_that_the_package_has():
     import importlib
 
-    from magenta_vae.configuration.trust import PARTS, ROOTS
+    from magenta_vae.configuration.trust import CONFIGURABLES, ROOTS
 
-    for module, names in {**PARTS, **ROOTS}.items():
+    for module, names in {**CONFIGURABLES, **ROOTS}.items():
         for name in names:
             assert callable(getattr(importlib.import_module(f"magenta_vae.{module}"), name))
 

@@ -16,29 +16,32 @@ _HYPERPARAMETERS_OF_EXPERIMENT = {
 
 
 def find_hyperparameters(wide_text: str) -> dict[str, bool | int | float | str]:
-    """Returns what makes one run learn otherwise than another, under the names of its parts.
+    """Returns what makes one run learn otherwise than another, by the names of its configurables.
 
-    Macros and bindings whose values are numbers, strings, None or parts; `schedules.Constant.value`
-    is called `Constant.value`. What only concerns data and looking on is left out.
+    Macros and bindings whose values are numbers, strings, None or configurables;
+    `schedules.Constant.value` is called `Constant.value`. What only concerns data and looking on
+    is left out.
 
     Args:
         wide_text: a parsed configuration, each binding on a line.
     """
     bindings = _BINDING.findall(wide_text)
     texts = {name: text for _, name, text in bindings}
-    found = {}
+    hyperparameters = {}
     for scope, name, text in bindings:
-        *modules, part, parameter = ["", *name.split(".")]
+        *modules, configurable, parameter = ["", *name.split(".")]
         if _NO_HYPERPARAMETERS.intersection([*modules, parameter]) or (
-            part == "Experiment" and parameter not in _HYPERPARAMETERS_OF_EXPERIMENT
+            configurable == "Experiment" and parameter not in _HYPERPARAMETERS_OF_EXPERIMENT
         ):
             continue
-        if not part:  # A macro may be one of another; elsewhere that is a repeat.
+        if not configurable:  # A macro may be one of another; elsewhere that is a repeat.
             text = _follow(text, texts)
         value = _plain_value(text)
         if value is not None:
-            found[f"{scope}{part}.{parameter}" if part else parameter] = value
-    return found
+            hyperparameters[f"{scope}{configurable}.{parameter}" if configurable else parameter] = (
+                value
+            )
+    return hyperparameters
 
 
 def _follow(text: str, texts: dict[str, str]) -> str:
@@ -51,7 +54,7 @@ def _follow(text: str, texts: dict[str, str]) -> str:
 
 
 def _plain_value(text: str) -> bool | int | float | str | None:
-    """Returns the value that gin writes so, of a part its name; None for any other reference."""
+    """Returns the value that gin writes so, of a configurable its name; None for other texts."""
     if reference := _REFERENCE.fullmatch(text):
         return "".join(reference.groups())
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 import gin
 
-from magenta_vae.configuration import parts, statements, trust
+from magenta_vae.configuration import configurables, statements, trust
 from magenta_vae.configuration.definition import Experiment
 from magenta_vae.configuration.hyperparameters import find_hyperparameters
 from magenta_vae.configuration.places import bundled
@@ -35,7 +35,7 @@ class Configuration:
             `find_hyperparameters`.
         loop_options: arguments of `training.loop.train`.
         media_options: arguments of `training.media.Media`.
-        modules: of parts beside this package's, which the files import.
+        modules: of configurables beside this package's, which the files import.
     """
 
     experiment: Experiment
@@ -57,19 +57,19 @@ def parse(
     Args:
         gin_files: paths, or names under `gin_configs/`.
         gin_params: bindings, as in `batch_size = 64`.
-        modules: of one's own parts, which the configurations of runs among the files may name.
+        modules: of one's own, which the configurations of runs among the files may name.
 
     Raises:
         FileNotFoundError: for a file that is neither a path nor in `gin_configs/`.
-        UntrustedConfiguration: for the configuration of a run that names what is no part.
+        UntrustedConfiguration: for the configuration of a run that names what it may not.
         ValueError: for a binding or a macro that does not exist, with its name, for one that is no
             gin, and for what does not describe an experiment.
     """
     set_by_owner = _read_files(gin_files, modules) | _read_params(gin_params, modules)
-    with parts.gin_alone(), _explaining():
+    with configurables.gin_alone(), _explaining():
         gin.add_config_file_search_path(str(bundled("gin_configs")))
         gin.parse_config_files_and_bindings(list(gin_files), list(gin_params))
-        parsed = parts.take()
+        parsed = configurables.take()
     _check_macros(set_by_owner, parsed.text)
     configured = _describe(parsed)
     if any(map(trust.is_of_a_run, gin_files)):
@@ -78,11 +78,11 @@ def parse(
 
 
 def parse_run(path: str, modules: Collection[str] = ()) -> Configuration:
-    """Reads the configuration of a run, which is data: it may name parts of models alone.
+    """Reads the configuration of a run, which is data: it may name configurables alone.
 
     Args:
         path: of the run's `config.gin`.
-        modules: of one's own parts that it may name beside those of this package.
+        modules: of one's own that it may name beside those of this package.
 
     Raises:
         UntrustedConfiguration: where it names anything else, with the line. Nothing of it was run.
@@ -90,9 +90,9 @@ def parse_run(path: str, modules: Collection[str] = ()) -> Configuration:
     """
     text = statements.read_text(path)  # Once: what is checked is what is parsed.
     trust.check_run_text(text, path, modules)
-    with parts.gin_alone(), _explaining(path):
+    with configurables.gin_alone(), _explaining(path):
         gin.parse_config(text)
-        parsed = parts.take()
+        parsed = configurables.take()
     with _explaining(path):
         return _describe(parsed)
 
@@ -111,7 +111,7 @@ def _without_paths(experiment: Experiment) -> Experiment:
     return experiment if is_bundled else dataclasses.replace(experiment, midi=None)
 
 
-def _describe(parsed: parts.Parsed) -> Configuration:
+def _describe(parsed: configurables.Parsed) -> Configuration:
     """Returns what was parsed as a value, without gin."""
     if given := sorted(parsed.roots["loop"].keys() - LOOP_OPTIONS):
         raise ValueError(
@@ -119,15 +119,15 @@ def _describe(parsed: parts.Parsed) -> Configuration:
             f"{', '.join(sorted(LOOP_OPTIONS))} of it."
         )
     try:
-        experiment = Experiment(**parts.evaluate(parsed.roots["experiment"]))
+        experiment = Experiment(**configurables.evaluate(parsed.roots["experiment"]))
     except TypeError as error:
         raise ValueError(f"The configuration is incomplete or does not fit: {error}") from error
     return Configuration(
         experiment,
         parsed.text,
         find_hyperparameters(parsed.wide_text),
-        parts.evaluate(parsed.roots["loop"]),
-        parts.evaluate(parsed.roots["media"]),
+        configurables.evaluate(parsed.roots["loop"]),
+        configurables.evaluate(parsed.roots["media"]),
         tuple(trust.own_modules(parsed.text)),
     )
 
@@ -138,12 +138,12 @@ def _read_params(gin_params: Sequence[str], modules: Collection[str]) -> dict[st
     for param in gin_params:
         flag = f"--gin_param={param!r}"
         try:
-            found = statements.read_statements(param, flag)
+            parsed = statements.read_statements(param, flag)
         except ValueError as error:
             raise ValueError(f"--gin_param cannot be read: {error}. {BINDING}") from error
-        set_by_owner |= dict.fromkeys(_macros(found), flag)
+        set_by_owner |= dict.fromkeys(_macros(parsed), flag)
         # What a binding includes is a file like any other.
-        set_by_owner |= _read_files(statements.included(found), modules)
+        set_by_owner |= _read_files(statements.included(parsed), modules)
     return set_by_owner
 
 
@@ -157,17 +157,17 @@ def _read_files(gin_files: Sequence[str], modules: Collection[str]) -> dict[str,
             raise FileNotFoundError(
                 f"--gin_file={name} is neither a path nor one of: {', '.join(known)}."
             )
-        for path, found in statements.walk(name, folder):
+        for path, parsed in statements.walk(name, folder):
             if trust.is_of_a_run(path):
                 trust.check_run_text(statements.read_text(path), path, modules)
             if not Path(path).resolve().is_relative_to(folder.resolve()):
-                set_by_owner |= _macros(found)
+                set_by_owner |= _macros(parsed)
     return set_by_owner
 
 
-def _macros(found: Sequence[statements.Statement]) -> dict[str, str]:
+def _macros(parsed: Sequence[statements.Statement]) -> dict[str, str]:
     """Returns the macros that statements set, and where."""
-    return {statement.macro: statement.place for statement in found if statement.macro}
+    return {statement.macro: statement.place for statement in parsed if statement.macro}
 
 
 def _check_macros(set_by_owner: Mapping[str, str], text: str) -> None:
@@ -180,11 +180,13 @@ def _check_macros(set_by_owner: Mapping[str, str], text: str) -> None:
             raise ValueError(f"{place}: {name} is no setting of this configuration; {known}")
 
 
-def _read_macros(found: Sequence[statements.Statement]) -> set[str]:
+def _read_macros(parsed: Sequence[statements.Statement]) -> set[str]:
     """Returns the macros that bindings read, by way of other macros too."""
     mentions: dict[str | None, set[str]] = {}
-    for statement in found:
-        names = {each.name for each in statement.mentions if isinstance(each, statements.Macro)}
+    for statement in parsed:
+        names = {
+            mention.name for mention in statement.mentions if isinstance(mention, statements.Macro)
+        }
         mentions.setdefault(statement.macro, set()).update(names)
     read: set[str] = set()
     pending = mentions.get(None, set())

@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 
 from gin import config_parser
 
+from magenta_vae.configuration.renames import with_present_names
+
 MAX_BYTES = 2**17  # The bundled ones have some thousands.
 
 
 class Reference(NamedTuple):
-    """A part that a value refers to, as in `@scope/module.Part()`."""
+    """A configurable that a value refers to, as in `@scope/module.Class()`."""
 
     name: str
 
@@ -44,7 +46,7 @@ class Statement(NamedTuple):
 
     @property
     def selector(self) -> str | None:
-        """The name of the part that the statement binds an argument of, None where it is none."""
+        """The configurable that the statement binds an argument of, None where it is none."""
         if isinstance(self.source, config_parser.BlockDeclaration) or (
             isinstance(self.source, config_parser.BindingStatement) and self.source.arg_name
         ):
@@ -69,7 +71,7 @@ class _Recorder(config_parser.ParserDelegate):
 
 
 def read_text(path: str | os.PathLike) -> str:
-    """Returns the text of a gin file.
+    """Returns the text of a gin file, with the present names of renamed modules.
 
     Raises:
         ValueError: where it is not UTF-8, or far longer than a configuration, with its name.
@@ -82,7 +84,7 @@ def read_text(path: str | os.PathLike) -> str:
             f"found {os.path.getsize(path):,}."
         )
     try:
-        return Path(path).read_bytes().decode("utf-8-sig")
+        return with_present_names(Path(path).read_bytes().decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{os.fspath(path)} cannot be read: expected UTF-8, found the byte "
@@ -128,23 +130,23 @@ def walk(path: str, folder: Path) -> Iterator[tuple[str, list[Statement]]]:
     pending = [(path, ())]
     while pending:
         path, above = pending.pop()
-        found = path if os.path.isfile(path) else str(folder / path)
-        if found in above:
-            raise ValueError(f"{found} includes itself, by way of {', '.join(above)}.")
-        if not os.path.isfile(found):
+        file = path if os.path.isfile(path) else str(folder / path)
+        if file in above:
+            raise ValueError(f"{file} includes itself, by way of {', '.join(above)}.")
+        if not os.path.isfile(file):
             raise FileNotFoundError(
                 f"{above[-1] if above else path} includes {path}, which is no file."
             )
-        statements = read_statements(read_text(found), found)
-        yield found, statements
-        pending += [(each, (*above, found)) for each in reversed(included(statements))]
+        statements = read_statements(read_text(file), file)
+        yield file, statements
+        pending += [(name, (*above, file)) for name in reversed(included(statements))]
 
 
-def included(found: Sequence[Statement]) -> list[str]:
+def included(statements: Sequence[Statement]) -> list[str]:
     """Returns the names of the files that statements include."""
     return [
         statement.source.filename
-        for statement in found
+        for statement in statements
         if isinstance(statement.source, config_parser.IncludeStatement)
     ]
 
@@ -155,8 +157,8 @@ def _mentions(value: Any) -> Iterator[Reference | Macro]:
     elif isinstance(value, dict):
         yield from _mentions([*value.keys(), *value.values()])
     elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _mentions(each)
+        for element in value:
+            yield from _mentions(element)
 
 
 def _first(reason: Any) -> str:

@@ -17,18 +17,18 @@ PACKAGE = "magenta_vae"
 CONFIG_FILE = "config.gin"
 RUN_FILE = "run.json"
 
-# What the configuration of a run may name: parts of models, data and training. None of them reads
+# What the configuration of a run may name, of models, data and training. None of them reads
 # or writes a file, or calls what it is not given.
-PARTS = {
+CONFIGURABLES = {
     "data.builder": ("Settings", "num_steps"),
     "data.input_pipeline": ("Transposition",),
     "data.settings": ("Settings", "num_steps"),
+    "magenta.encoder": ("StackedBidirectionalLSTM",),
+    "magenta.vocabulary": ("NoteOffMelody", "hit_rolls"),
     "model.decoders": ("Conductor", "FlatDecoder", "HierarchicalDecoder"),
     "model.encoders": ("BidirectionalLSTM", "NoEncoder"),
-    "model.magenta_encoders": ("StackedBidirectionalLSTM",),
     "model.music_vae": ("MusicVAE",),
     "model.schedules": ("Constant", "ExponentialDecay", "InverseSigmoid"),
-    "music.magenta_tokens": ("NoteOffMelody", "hit_rolls"),
     "music.tokens": ("Drums", "Melody", "names", "num_classes"),
     "training.optimizers": ("Adam",),
 }
@@ -41,14 +41,14 @@ ROOTS = {
 
 
 class UntrustedConfiguration(ValueError):
-    """A configuration of a run that names what is no part of a model."""
+    """A configuration of a run that names what it may not."""
 
 
 def check_run_text(text: str, name: str, modules: Collection[str] = ()) -> None:
-    """Raises `UntrustedConfiguration` unless a run's configuration names parts alone.
+    """Raises `UntrustedConfiguration` unless a run's configuration names configurables alone.
 
-    Parts are what `PARTS` and `ROOTS` list, and what modules of one's own define where they are
-    allowed. Nothing but allowed modules is imported, and those once all else is right.
+    Those are what `CONFIGURABLES` and `ROOTS` list, and what modules of one's own define where they
+    are allowed. Nothing but allowed modules is imported, and those once all else is right.
 
     Args:
         text: of the configuration.
@@ -108,20 +108,20 @@ class _Checker:
         self._own_names: list[tuple[str, str, str]] = []
 
     def check(self, statement: Statement) -> None:
-        """Raises `UntrustedConfiguration` for a statement that names no part."""
+        """Raises `UntrustedConfiguration` for a statement that names anything else."""
         source = statement.source
         if isinstance(source, config_parser.ImportStatement):
             self._import(statement, source)
         elif isinstance(source, config_parser.IncludeStatement):
             _refuse(statement, f"include {source.filename!r}", "a run's file holds all of it")
         if statement.selector is not None:
-            self._check_name(statement, statement.selector, {**PARTS, **ROOTS})
+            self._check_name(statement, statement.selector, {**CONFIGURABLES, **ROOTS})
         for mention in statement.mentions:
             if isinstance(mention, Reference):
-                self._check_name(statement, mention.name, PARTS, "@")
+                self._check_name(statement, mention.name, CONFIGURABLES, "@")
 
     def check_own(self) -> None:
-        """Imports the allowed modules that the file does, and checks that its parts are theirs."""
+        """Imports the allowed modules that the file does, and checks that its names are theirs."""
         for module in self._own_modules:
             try:
                 importlib.import_module(module)
@@ -132,12 +132,14 @@ class _Checker:
                 ) from error
         for place, written, full_name in self._own_names:
             module, *names = full_name.split(".")
-            found = sys.modules[module]
+            named = sys.modules[module]
             for name in names:
-                found = getattr(found, name, None)
-            home = getattr(found, "__module__", None) or ""
-            is_part = getattr(found, "__qualname__", "") in PARTS.get(_within_package(home), ())
-            if not callable(found) or not (is_part or _is_within(home, self._modules)):
+                named = getattr(named, name, None)
+            home = getattr(named, "__module__", None) or ""
+            is_configurable = getattr(named, "__qualname__", "") in CONFIGURABLES.get(
+                _within_package(home), ()
+            )
+            if not callable(named) or not (is_configurable or _is_within(home, self._modules)):
                 raise UntrustedConfiguration(
                     f"{place}: {written} is refused: it is no part that {module} defines."
                 )
@@ -148,7 +150,7 @@ class _Checker:
             return
         if _is_within(source.module, self._modules):
             self._own_modules.append(source.module)
-        elif _within_package(source.module) not in {**PARTS, **ROOTS}:
+        elif _within_package(source.module) not in {**CONFIGURABLES, **ROOTS}:
             self._refuse_module(statement, source)
         name = source.bound_name()
         self._symbols[name] = source.module if source.is_from or source.alias else name
@@ -165,7 +167,7 @@ class _Checker:
             )
         _refuse(statement, source.format(), f"it is no module of {PACKAGE}; {allowed}")
 
-    def _check_name(self, statement: Statement, scoped_name: str, parts: dict, mark: str = ""):
+    def _check_name(self, statement: Statement, scoped_name: str, known: dict, mark: str = ""):
         written = mark + scoped_name
         name = scoped_name.rsplit("/", 1)[-1]
         first, *rest = name.split(".")
@@ -175,8 +177,8 @@ class _Checker:
         if _is_within(full_name, self._modules):
             self._own_names.append((statement.place, written, full_name))
             return
-        module, _, part = full_name.rpartition(".")
-        if part not in parts.get(_within_package(module), ()):
+        module, _, attribute = full_name.rpartition(".")
+        if attribute not in known.get(_within_package(module), ()):
             _refuse(statement, written, "it is no part of a model")
 
 

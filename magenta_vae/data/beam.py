@@ -1,7 +1,8 @@
 """The same windows on many machines, through Apache Beam (the extra `beam`).
 
 What a song gives and what a record is come from the modules that the local builder uses; Beam does
-what that does with parts and worker processes. The windows are the same, in shards of Beam's order.
+what that does with a journal and worker processes. The windows are the same, in shards of Beam's
+order.
 """
 
 import json
@@ -10,11 +11,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from magenta_vae.data import descriptions, parts, records, sources
+from magenta_vae.data import descriptions, records, sources
+from magenta_vae.data.examination import Outcome, count_outcomes, examine
+from magenta_vae.data.journal import Journal
 from magenta_vae.data.settings import Settings
 from magenta_vae.data.shards import SPLITS
-from magenta_vae.data.verdicts import Verdict, count_verdicts, examine
-from magenta_vae.music.files import require_new_folder
+from magenta_vae.files import require_new_folder
 
 
 def build(
@@ -50,29 +52,29 @@ def build(
     output_dir = os.path.realpath(output_dir)
     require_new_folder("--output_dir", output_dir)
     options = PipelineOptions([f"--runner={runner}", *flags], save_main_session=False)
-    work = parts.Work(output_dir, settings.token_dtype, settings.row_size)
-    with work.locked():
-        if work.is_begun:
+    journal = Journal(output_dir, settings.token_dtype, settings.row_size)
+    with journal.locked():
+        if journal.is_begun:
             raise FileExistsError(
-                f"{work.directory} holds what a build without --runner has done. Give its command "
-                "again to go on, or remove the folder."
+                f"{journal.directory} holds what a build without --runner has done. Give its "
+                "command again to go on, or remove the folder."
             )
-        work.clear_data()
+        journal.clear_data()
         with beam.Pipeline(options=options) as pipeline:
-            _lay_out(pipeline, list(files), work.data_dir, settings)
-        verdicts = [Verdict(*each) for each in _read_lines(work.data_dir, "verdicts")]
-        for verdict in sorted(verdicts):
+            _lay_out(pipeline, list(files), journal.data_dir, settings)
+        outcomes = [Outcome(*each) for each in _read_lines(journal.data_dir, "outcomes")]
+        for outcome in sorted(outcomes):
             if explain is not None:
-                explain(str(verdict))
-        shards = _collect_shards(work.data_dir)
+                explain(str(outcome))
+        shards = _collect_shards(journal.data_dir)
         try:
-            description = descriptions.describe(settings, count_verdicts(verdicts), shards)
+            description = descriptions.describe(settings, count_outcomes(outcomes), shards)
         except ValueError:
-            work.remove()
+            journal.remove()
             raise
-        descriptions.write(work.data_dir, description)
-        os.replace(work.data_dir, output_dir)
-        work.remove()
+        descriptions.write(journal.data_dir, description)
+        os.replace(journal.data_dir, output_dir)
+        journal.remove()
     return description
 
 
@@ -80,7 +82,7 @@ def _lay_out(pipeline, files: list[str], work_dir: str, settings: Settings) -> N
     """Adds the steps of a build to a pipeline."""
     import apache_beam as beam
 
-    verdicts = (
+    outcomes = (
         pipeline
         | "files" >> beam.Create(files)
         | "spread files" >> beam.Reshuffle()
@@ -89,14 +91,14 @@ def _lay_out(pipeline, files: list[str], work_dir: str, settings: Settings) -> N
         | "examine" >> beam.Map(examine, settings)
     )
     unique = (
-        verdicts
+        outcomes
         | "windows" >> beam.FlatMap(_rows)
         | "unique" >> beam.CombinePerKey(min)  # 0 is train: a window of train is never in eval.
     )
     (
-        verdicts
-        | "verdict lines" >> beam.Map(lambda verdict: json.dumps(list(verdict[:-1])))
-        | "write verdicts" >> beam.io.WriteToText(os.path.join(work_dir, "verdicts"))
+        outcomes
+        | "outcome lines" >> beam.Map(lambda outcome: json.dumps(list(outcome[:-1])))
+        | "write outcomes" >> beam.io.WriteToText(os.path.join(work_dir, "outcomes"))
     )
     for index, split in enumerate(SPLITS):
         (
@@ -109,11 +111,11 @@ def _lay_out(pipeline, files: list[str], work_dir: str, settings: Settings) -> N
         )
 
 
-def _rows(verdict: Verdict):
+def _rows(outcome: Outcome):
     """Yields each window's tokens as bytes, with the number of its split."""
-    if verdict.rows is not None:
-        for row in verdict.rows:
-            yield row.tobytes(), SPLITS.index(verdict.split)
+    if outcome.rows is not None:
+        for row in outcome.rows:
+            yield row.tobytes(), SPLITS.index(outcome.split)
 
 
 def _make_serialize(settings: Settings):

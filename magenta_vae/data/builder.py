@@ -1,10 +1,10 @@
 """Corpus -> unique windows -> TFRecords (paper, Dataset).
 
-Two passes, so that memory is bounded by a part of the corpus. The first reads songs in worker
-processes and writes the tokens of their windows as parts, in the order of a hash of those tokens.
-The second makes one range of hashes after another unique and serializes it. Nothing depends on file
-names, their order or the number of workers: the same songs give the same bytes. Killed at any
-moment and begun again, a build goes on from its last part.
+Two passes, so that memory is bounded by a share of the corpus. The first reads songs in worker
+processes and writes the tokens of their windows into a journal, in the order of a hash of those
+tokens. The second makes one range of hashes after another unique and serializes it. Nothing depends
+on file names, their order or the number of workers: the same songs give the same bytes. Killed at
+any moment and begun again, a build goes on from the journal's last entry.
 """
 
 import contextlib
@@ -16,20 +16,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from magenta_vae.data import descriptions, parts, records, shards, sources, workers
+from magenta_vae.data import descriptions, records, shards, sources, workers
+from magenta_vae.data.examination import Outcome, count_outcomes, examine, failed
+from magenta_vae.data.journal import Journal, read_range
 from magenta_vae.data.settings import Settings, num_steps, settings_of
 from magenta_vae.data.shards import NUM_BUCKETS, SPLITS
 from magenta_vae.data.sources import SECONDS_PER_FILE, find_files
-from magenta_vae.data.verdicts import Verdict, count_verdicts, examine, failed
-from magenta_vae.music.files import require_new_folder
+from magenta_vae.files import require_new_folder
 
 __all__ = [
     "Settings", "build", "examine", "find_files", "num_steps", "settings_of",
 ]  # fmt: skip
 
 MEMORY_MB_PER_FILE = 2048
-SONGS_PER_PART = 512
-PART_BYTES = 2**25
+SONGS_PER_ENTRY = 512
+ENTRY_BYTES = 2**25
 MERGE_BYTES = 2**20  # Tokens of one task of the second pass; of a corpus's largest bucket more.
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -71,35 +72,35 @@ def build(
         "memory_mb_per_file": memory_mb_per_file,
     }
     output_dir = os.path.realpath(output_dir)
-    work = parts.Work(output_dir, settings.token_dtype, settings.row_size)
-    if descriptions.is_data_set(output_dir) and work.is_of(job):
-        work.remove()  # It was all done but for this.
+    journal = Journal(output_dir, settings.token_dtype, settings.row_size)
+    if descriptions.is_data_set(output_dir) and journal.is_of(job):
+        journal.remove()  # It was all done but for this.
         return descriptions.read(output_dir)
     require_new_folder("--output_dir", output_dir)
     options = seconds_per_file, memory_mb_per_file * 2**20, prepare
-    with work.locked(), _explaining_how_to_go_on(work.directory):
-        num_done = work.begin(job, map(_stat, files))
+    with journal.locked(), _explaining_how_to_go_on(journal.directory):
+        num_done = journal.begin(job, map(_stat, files))
         with workers.Workers(num_workers or _num_cores(), *options) as pool:
             songs = itertools.islice(sources.read_sources(files, seconds_per_file), num_done, None)
-            counts = _examine_all(files, songs, work, settings, pool, num_done, explain)
-            counted_shards = _merge(work, settings, pool)
+            counts = _examine_all(files, songs, journal, settings, pool, num_done, explain)
+            counted_shards = _merge(journal, settings, pool)
         try:
             description = descriptions.describe(settings, counts, counted_shards)
         except ValueError:
-            work.remove()  # There is nothing to go on with.
+            journal.remove()  # There is nothing to go on with.
             raise
-        descriptions.write(work.data_dir, description)
-        os.replace(work.data_dir, output_dir)
-        work.remove()
+        descriptions.write(journal.data_dir, description)
+        os.replace(journal.data_dir, output_dir)
+        journal.remove()
     return description
 
 
-def _examine_all(files, songs, work, settings: Settings, pool, num_done: int, explain) -> dict:
-    """Writes the parts that are not done yet; returns the counts of all songs."""
+def _examine_all(files, songs, journal, settings: Settings, pool, num_done: int, explain) -> dict:
+    """Writes the entries that are not done yet; returns the counts of all songs."""
     is_listed = not any(map(sources.has_several_songs, files))
-    done = (Verdict(*each) for each in itertools.islice(work.read_verdicts(), num_done))
+    done = (Outcome(*each) for each in itertools.islice(journal.read_outcomes(), num_done))
     tasks = ((source, settings) for source in songs)
-    examined = _written(pool.map(examine, tasks, failed), work)
+    examined = _written(pool.map(examine, tasks, failed), journal)
     progress = tqdm(
         itertools.chain(done, examined),
         "files",
@@ -107,49 +108,49 @@ def _examine_all(files, songs, work, settings: Settings, pool, num_done: int, ex
         unit="file",
     )
 
-    def explained() -> Iterator[Verdict]:
-        for verdict in progress:
+    def explained() -> Iterator[Outcome]:
+        for outcome in progress:
             if explain is not None:
-                explain(str(verdict))
-            yield verdict
+                explain(str(outcome))
+            yield outcome
 
-    return count_verdicts(explained())
+    return count_outcomes(explained())
 
 
-def _written(verdicts: Iterable[Verdict], work) -> Iterator[Verdict]:
-    """Passes verdicts on and writes them, with their rows, as parts."""
+def _written(outcomes: Iterable[Outcome], journal) -> Iterator[Outcome]:
+    """Passes outcomes on and writes them, with their rows, as entries."""
     rows: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
     pending: list[list] = []
     num_bytes = 0
 
     def write() -> None:
         nonlocal num_bytes
-        work.write(pending, rows)
+        journal.write(pending, rows)
         pending.clear()
         num_bytes = 0
         for each in rows.values():
             each.clear()
 
-    for verdict in verdicts:
-        pending.append(list(verdict[:-1]))
-        if verdict.rows is not None:
-            rows[verdict.split].append(verdict.rows)
-            num_bytes += verdict.rows.nbytes
-        if len(pending) >= SONGS_PER_PART or num_bytes >= PART_BYTES:
+    for outcome in outcomes:
+        pending.append(list(outcome[:-1]))
+        if outcome.rows is not None:
+            rows[outcome.split].append(outcome.rows)
+            num_bytes += outcome.rows.nbytes
+        if len(pending) >= SONGS_PER_ENTRY or num_bytes >= ENTRY_BYTES:
             write()
-        yield verdict._replace(rows=None)
+        yield outcome._replace(rows=None)
     if pending:
         write()
 
 
-def _merge(work, settings: Settings, pool) -> dict:
+def _merge(journal, settings: Settings, pool) -> dict:
     """Writes the unique windows as shards; returns the windows in each, by split and name."""
-    work.clear_data()
-    ranges = _ranges(work.bucket_sizes(), settings.row_size * settings.token_dtype.itemsize)
-    tasks = ((work.describe_range(*each), settings) for each in ranges)
-    writers = {split: shards.ShardWriter(work.data_dir, split) for split in SPLITS}
+    journal.clear_data()
+    ranges = _ranges(journal.bucket_sizes(), settings.row_size * settings.token_dtype.itemsize)
+    tasks = ((journal.describe_range(*each), settings) for each in ranges)
+    writers = {split: shards.ShardWriter(journal.data_dir, split) for split in SPLITS}
     merged = pool.map(_merge_range, tasks, chunk=1)
-    for framed in tqdm(merged, "windows", len(ranges), unit="part"):
+    for framed in tqdm(merged, "windows", len(ranges), unit="range"):
         for split in SPLITS:
             writers[split].write(framed[split])
     return {split: writer.close() for split, writer in writers.items()}
@@ -168,7 +169,7 @@ def _ranges(bucket_sizes: np.ndarray, row_bytes: int) -> list[tuple[int, int]]:
 
 def _merge_range(described: list, settings: Settings) -> dict[str, list[bytes]]:
     """Returns the records of one range of hashes, framed, by split."""
-    rows = parts.read_range(described, settings.token_dtype, settings.row_size)
+    rows = read_range(described, settings.token_dtype, settings.row_size)
     serializer = records.WindowSerializer(settings.tracks, settings.num_steps)
     shape = settings.num_steps, len(settings.tracks)
     merged = shards.merge_rows(*(rows[split] for split in SPLITS), serializer, shape)
@@ -184,10 +185,10 @@ def _num_cores() -> int:
 
 def _stat(path: str) -> tuple[str, int | None, int | None]:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return path, None, None
-    return path, found.st_size, found.st_mtime_ns
+    return path, status.st_size, status.st_mtime_ns
 
 
 @contextlib.contextmanager

@@ -4,9 +4,9 @@ import json
 import os
 import re
 
+from magenta_vae import files
 from magenta_vae.data.settings import Settings, settings_of
 from magenta_vae.data.shards import SPLITS
-from magenta_vae.music import files
 
 FILE = "dataset.json"
 NAMES = ("settings", "counts", "shards")
@@ -26,17 +26,17 @@ def describe(settings: Settings, counts: dict, shards: dict[str, dict[str, int]]
 
     Args:
         settings: what a window is.
-        counts: what became of its songs; see `verdicts.count_verdicts`.
+        counts: what became of its songs; see `examination.count_outcomes`.
         shards: the windows in each shard, by split and file name.
 
     Raises:
         ValueError: where no window is left.
     """
-    kept = {split: sum(shards[split].values()) for split in SPLITS}
-    num_kept = sum(kept.values())
+    num_windows = {split: sum(shards[split].values()) for split in SPLITS}
+    num_kept = sum(num_windows.values())
     duplicate = counts["windows_cut"] - counts["windows_dropped_rests"] - num_kept
     counts = {**counts, "windows_duplicate": duplicate}
-    counts |= {f"windows_kept_{split}": number for split, number in kept.items()}
+    counts |= {f"windows_kept_{split}": number for split, number in num_windows.items()}
     if not num_kept:
         raise ValueError(f"No window is left of {counts['files_read']} files.\n{table(counts)}")
     return {"settings": settings.describe(), "counts": counts, "shards": shards}

@@ -16,9 +16,9 @@ import numpy as np
 import tensorflow as tf
 
 from magenta_vae.data import descriptions
-from magenta_vae.data.decoding import tokenize_records
 from magenta_vae.data.records import read_records, read_sound_records
 from magenta_vae.data.settings import Settings
+from magenta_vae.data.tokenization import tokenize_records
 from magenta_vae.music import tokens as music_tokens
 from magenta_vae.music.songs import SongError
 
@@ -55,7 +55,7 @@ def load_tokens(
     def tokenize(records):
         return tokenize_records(records, settings.tracks, settings.num_steps)
 
-    parts = []
+    shard_tokens = []
     for name, num_windows in shards.items():
         path = os.path.join(data_dir, name)
         shard = _load_shard(path, tokenize, settings.token_dtype, skip_corrupt)
@@ -68,10 +68,10 @@ def load_tokens(
             if not skip_corrupt:
                 raise ValueError(f"{says}.")
             warnings.warn(f"{says} that are not damaged; going on with them.", stacklevel=2)
-        parts += shard
-    if not parts:
+        shard_tokens += shard
+    if not shard_tokens:
         raise ValueError(f"No window of the {split} split of {data_dir} is left undamaged.")
-    return np.concatenate(parts)
+    return np.concatenate(shard_tokens)
 
 
 def digest_of(tokens: np.ndarray) -> str:
@@ -139,7 +139,11 @@ def training_batches(
         )
 
     elements = np.array(
-        [(start, count, *part.indices(batch_size)[:2]) for start, count in chunks for part in rows],
+        [
+            (start, count, *share.indices(batch_size)[:2])
+            for start, count in chunks
+            for share in rows
+        ],
         np.int64,
     ).reshape(-1, 4)
     dataset = tf.data.Dataset.from_tensor_slices(tuple(elements.T))
@@ -243,10 +247,10 @@ def _plain(error: tf.errors.OpError) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
-def _check_settings(data_dir: str, found: dict, expected: dict) -> None:
+def _check_settings(data_dir: str, settings: dict, expected: dict) -> None:
     for name in ("tracks", "num_bars"):
-        if found[name] != expected[name]:
+        if settings[name] != expected[name]:
             raise ValueError(
-                f"--data_dir={data_dir} holds windows of {name}={found[name]}; this configuration "
-                f"expects {name}={expected[name]}."
+                f"--data_dir={data_dir} holds windows of {name}={settings[name]}; this "
+                f"configuration expects {name}={expected[name]}."
             )

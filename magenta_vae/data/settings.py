@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from magenta_vae.data import vocabularies as track_values
 from magenta_vae.music import metres, readers, songs, tokens
-from magenta_vae.music import tracks as track_values
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from magenta_vae import files
 from magenta_vae.data import records
 
 NUM_BUCKETS = 1024  # Ranges of hashes. 28 million windows (paper, Dataset) are 27,000 a range.
@@ -22,8 +23,8 @@ def hash_rows(rows: np.ndarray) -> np.ndarray:
     multipliers = _multipliers(rows.shape[1])
     hashes = np.zeros(len(rows), np.uint64)
     for start in range(0, len(rows), 4096):  # Each is widened to eight bytes a token.
-        part = rows[start : start + 4096].astype(np.uint64) + np.uint64(1)
-        hashes[start : start + 4096] = part @ multipliers
+        block = rows[start : start + 4096].astype(np.uint64) + np.uint64(1)
+        hashes[start : start + 4096] = block @ multipliers
     hashes ^= hashes >> np.uint64(31)
     hashes *= np.uint64(0x9E3779B97F4A7C15)
     hashes ^= hashes >> np.uint64(29)
@@ -104,8 +105,7 @@ class ShardWriter:
 
     def _finish(self) -> None:
         if self._file is not None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            files.sync(self._file)
             self._file.close()
             self._file = None
 

@@ -55,7 +55,7 @@ def find_files(inputs: Sequence[str]) -> list[str]:
 
     Raises `FileNotFoundError` for an input that yields none.
     """
-    found: set[str] = set()
+    all_paths: set[str] = set()
     for name in inputs:
         if os.path.isdir(name):
             paths = [path for path in _walk(name) if _is_song(path) or os.path.isdir(path)]
@@ -68,8 +68,8 @@ def find_files(inputs: Sequence[str]) -> list[str]:
                 f"--input={name} names no MIDI file, nor other music: expected "
                 f"{', '.join((*readers.EXTENSIONS, *archives.ARCHIVES, RECORDS))}."
             )
-        found.update(paths)
-    return sorted(found)
+        all_paths.update(paths)
+    return sorted(all_paths)
 
 
 def read_sources(files: Sequence[str], seconds: float = SECONDS_PER_FILE) -> Iterator[Source]:

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from magenta_vae.inference.arguments import TEMPERATURE
+from magenta_vae import files
 from magenta_vae.inference.generation import TrainedModel
-from magenta_vae.music import attributes, files, statistics
+from magenta_vae.inference.validation import TEMPERATURE
+from magenta_vae.music import attributes, statistics
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What the values that a model is given must be, wherever it runs: here, or on a server.
 
-Here they are checked as arrays, before TensorFlow sees them; `checks` checks the same within the
-graph that a server runs.
+Here they are checked as arrays, before TensorFlow sees them; `serving.request_checks` checks the
+same within the graph that a server runs.
 """
 
 import dataclasses

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from magenta_vae.inference import arguments, forks, graphs
-from magenta_vae.inference.arguments import TEMPERATURE, NoteSequences
+from magenta_vae.inference import forks, graphs, validation
 from magenta_vae.inference.reading import REFUSE, Music, WindowReader
+from magenta_vae.inference.validation import TEMPERATURE, NoteSequences
 from magenta_vae.model import latent
 from magenta_vae.music import songs
 from magenta_vae.music import tokens as music_tokens
@@ -126,8 +126,8 @@ class TrainedModel:
         self, z: np.ndarray, temperature: float = TEMPERATURE, seed: int = 0
     ) -> np.ndarray:
         """Returns int32 [points, steps, tracks] tokens of each point; see `decode`."""
-        arguments.check_temperature(temperature)
-        z = arguments.as_points(z, self.z_size)
+        validation.check_temperature(temperature)
+        z = validation.as_points(z, self.z_size)
         return self._batched(
             lambda points, seeds: self._decode_graph(points, temperature, seeds),
             z,
@@ -142,7 +142,7 @@ class TrainedModel:
 
     def sample_z(self, num_samples: int, seed: int = 0) -> np.ndarray:
         """Returns points of the prior, float32 [samples, z_size]; see `sample`."""
-        arguments.check_count("num_samples", num_samples)
+        validation.check_count("num_samples", num_samples)
         return self._batched(self._prior_graph, _row_seeds(seed, num_samples))
 
     def sample(
@@ -168,7 +168,7 @@ class TrainedModel:
                 at 0 the samples of the prior.
             temperature, seed: as of `sample`.
         """
-        arguments.check_share("similarity", similarity)
+        validation.check_share("similarity", similarity)
         mean = self.encode(music)[0]
         points = self.sample_z(num_samples, seed)
         mixed = _slerp(points, mean, np.full(num_samples, similarity))
@@ -187,7 +187,7 @@ class TrainedModel:
         The points lie at equal intervals on the spherical way between the two means, both ends
         included. Of longer music the first window is taken.
         """
-        positions = arguments.positions(num_steps)
+        positions = validation.positions(num_steps)
         ends = [self.encode(music)[0] for music in (start, end)]
         points = _slerp(*ends, positions)
         return self.decode(points, temperature, seed)
@@ -213,7 +213,7 @@ class TrainedModel:
         if len(corners) != 4:
             raise ValueError(f"A grid has four corners. Received: {len(corners)}.")
         for name, number in (("num_rows", num_rows), ("num_columns", num_columns)):
-            arguments.check_count(name, number)
+            validation.check_count(name, number)
         if min(num_rows, num_columns) < 2:
             raise ValueError(
                 "num_rows and num_columns must be at least 2. "
@@ -255,7 +255,7 @@ class TrainedModel:
             strength: below 0 for less of the attribute; 0 is `reconstruct`.
             temperature, seed: see `decode`.
         """
-        arguments.check_finite("strength", strength)
+        validation.check_finite("strength", strength)
         vector = np.asarray(vector, np.float32)
         if vector.shape != (self.z_size,):
             raise ValueError(
@@ -265,17 +265,17 @@ class TrainedModel:
 
     def _checked(self, tokens: np.ndarray) -> np.ndarray:
         classes = music_tokens.num_classes(self._tracks)
-        return arguments.as_tokens(tokens, self._num_steps, classes)
+        return validation.as_tokens(tokens, self._num_steps, classes)
 
     def _batched(self, function, *arrays: np.ndarray) -> np.ndarray:
         """Applies a function of batches to rows of any number."""
         forks.claim()
         num_rows = max(1, len(arrays[0]))  # No rows are a batch too: it has the result's shape.
-        parts = [
+        batches = [
             function(*(tf.constant(array[first : first + MAX_BATCH]) for array in arrays)).numpy()
             for first in range(0, num_rows, MAX_BATCH)
         ]
-        return np.concatenate(parts)
+        return np.concatenate(batches)
 
 
 def _slerp(start: np.ndarray, end: np.ndarray, positions) -> np.ndarray:
@@ -288,5 +288,5 @@ def _slerp(start: np.ndarray, end: np.ndarray, positions) -> np.ndarray:
 
 def _row_seeds(seed: int, num_rows: int) -> np.ndarray:
     """Returns a seed for each row, int64 [rows, 2]. Raises `ValueError` for one that is none."""
-    arguments.check_seed(seed)
+    validation.check_seed(seed)
     return np.stack([np.full(num_rows, seed), np.arange(num_rows)], axis=-1).astype(np.int64)

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from magenta_vae.music import files, note_sequences
+from magenta_vae import files
+from magenta_vae.music import note_sequences
 
 SUFFIXES = (".mid", ".png", ".wav")
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from magenta_vae.inference.arguments import TEMPERATURE
 from magenta_vae.inference.generation import TrainedModel
+from magenta_vae.inference.validation import TEMPERATURE
 from magenta_vae.music import statistics
 
 NUM_SAMPLES = 256

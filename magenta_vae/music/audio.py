@@ -12,7 +12,7 @@ import pretty_midi
 from note_seq.drums_encoder_decoder import DEFAULT_DRUM_TYPE_PITCHES
 from note_seq.protobuf import music_pb2
 
-from magenta_vae.music import files
+from magenta_vae import files
 
 WHEEL = os.path.dirname(pretty_midi.__file__)  # carries TimGM6mb.sf2
 SOUNDFONT_FOLDERS = ("/usr/share/sounds/sf2", "/usr/share/soundfonts", WHEEL)

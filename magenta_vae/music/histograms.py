@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from magenta_vae.music.lanes import DRUM_NAMES
+from magenta_vae.music.piano_rolls import DRUM_NAMES
 from magenta_vae.music.plots import FONT_POINTS, INK, ROW_COLOR, TITLE_POINTS, TRACK_COLORS
 from magenta_vae.music.songs import STEPS_PER_BAR, STEPS_PER_QUARTER
 from magenta_vae.music.tokens import NUM_PITCHES, Vocabulary
@@ -17,7 +17,7 @@ def draw_histograms(described: dict[str, dict], tracks: Sequence[Vocabulary], ti
     """Draws, for each track, its pitches or hits and where in the bar its onsets are.
 
     Args:
-        described: what `contents.describe_track` gave of each track, by name.
+        described: what `token_statistics.describe_track` gave of each track, by name.
         tracks: the vocabularies.
         title: written above.
 

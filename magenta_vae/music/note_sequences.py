@@ -10,7 +10,8 @@ import pretty_midi
 from google.protobuf.message import DecodeError
 from note_seq.protobuf import music_pb2
 
-from magenta_vae.music import files, metres
+from magenta_vae import files
+from magenta_vae.music import metres
 from magenta_vae.music.midi_chunks import bare_midi
 from magenta_vae.music.songs import (
     MAX_BARS,

@@ -1,9 +1,9 @@
 """Quantized NoteSequences -> pictures: piano rolls, drum grids, scores of both, interpolations.
 
-Every picture is made of lanes, one a track, below one another: rows upwards and steps to the right.
-What is long continues below, as the systems of a printed score do. Only matplotlib's objects are
-used, never pyplot, which keeps every figure alive in one global list: threads may draw at the same
-time, and no display is needed.
+Every picture is made of piano rolls, one a track, below one another: rows upwards and steps to the
+right. What is long continues below, as the systems of a printed score do. Only matplotlib's objects
+are used, never pyplot, which keeps every figure alive in one global list: threads may draw at the
+same time, and no display is needed.
 """
 
 import itertools
@@ -19,9 +19,9 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from note_seq.protobuf.music_pb2 import NoteSequence
 
-from magenta_vae.music import files
-from magenta_vae.music.lanes import Lane, find_lanes
+from magenta_vae import files
 from magenta_vae.music.note_sequences import num_whole_bars
+from magenta_vae.music.piano_rolls import PianoRoll, find_rolls
 from magenta_vae.music.songs import STEPS_PER_BAR, STEPS_PER_QUARTER
 
 # A longer score continues below, and so does an interpolation, between two of its windows.
@@ -31,7 +31,7 @@ MAX_BARS_PER_SYSTEM, MAX_BARS_PER_STRIP = 8, 10
 WIDTH, MIN_STEP_WIDTH, MAX_STEP_WIDTH = 10.0, 0.022, 0.17
 LEFT, LEFT_OF_DRUMS, RIGHT, LABEL_FROM_LEFT = 0.9, 1.6, 0.2, 0.3
 TOP, BOTTOM, TITLE_LINE = 0.15, 0.55, 0.28
-LANE_GAP, SYSTEM_GAP = 0.1, 0.5
+ROLL_GAP, SYSTEM_GAP = 0.1, 0.5
 
 # Okabe and Ito's colours, told apart by colour-blind eyes: blue, vermilion, green, purple, ...
 TRACK_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -67,13 +67,13 @@ def draw_score(sequence: NoteSequence, title: str | None = None) -> Figure:
     Raises:
         ValueError: if the sequence is not quantized to 4 steps a quarter.
     """
-    lanes = find_lanes([sequence])
+    rolls = find_rolls([sequence])
     systems = _systems(_num_steps(sequence))
-    figure, rows_of_axes = _lay_out(lanes, systems, title)
+    figure, rows_of_axes = _lay_out(rolls, systems, title)
     for steps, row in zip(systems, rows_of_axes, strict=True):
         _rule_bars(row, steps)
-        for axes, lane, color in zip(row, lanes, itertools.cycle(TRACK_COLORS), strict=False):
-            _draw_notes(axes, lane, sequence, color)
+        for axes, roll, color in zip(row, rolls, itertools.cycle(TRACK_COLORS), strict=False):
+            _draw_notes(axes, roll, sequence, color)
     row[-1].set_xlabel("bar", fontsize=FONT_POINTS, color=INK)
     return figure
 
@@ -100,17 +100,17 @@ def draw_interpolation(
     """
     if not sequences:
         raise ValueError("An interpolation has at least one sequence. Received: none.")
-    lanes = find_lanes(sequences)
+    rolls = find_rolls(sequences)
     borders = [0, *itertools.accumulate(map(_num_steps, sequences))]
     strips = _strips(borders)
-    figure, rows_of_axes = _lay_out(lanes, strips, title, width_inches)
+    figure, rows_of_axes = _lay_out(rolls, strips, title, width_inches)
     for steps, row in zip(strips, rows_of_axes, strict=True):
         _rule_windows(row, borders, steps)
         for index, sequence in enumerate(sequences):
             color = _interpolation_color(index, len(sequences))
             if steps.start <= borders[index] < steps.stop:
-                for axes, lane in zip(row, lanes, strict=True):
-                    _draw_notes(axes, lane, sequence, color, borders[index])
+                for axes, roll in zip(row, rolls, strict=True):
+                    _draw_notes(axes, roll, sequence, color, borders[index])
     row[-1].set_xlabel("step of the interpolation", fontsize=FONT_POINTS, color=INK)
     return figure
 
@@ -138,16 +138,16 @@ def draw_rows(
     first = next(iter(steps.values()), None)
     if not first or any(row != first for row in steps.values()):
         raise ValueError(f"Rows must be of windows, all alike. Received windows of steps: {steps}.")
-    lanes = find_lanes(list(itertools.chain(*rows.values())))
+    rolls = find_rolls(list(itertools.chain(*rows.values())))
     borders = [0, *itertools.accumulate(first)]
     whole = range(borders[-1])
-    figure, rows_of_axes = _lay_out(lanes, [whole] * len(rows), title, width_inches)
+    figure, rows_of_axes = _lay_out(rolls, [whole] * len(rows), title, width_inches)
     colors = TRACK_COLORS if len(rows) == 1 else (END_POINT_COLOR, *TRACK_COLORS)
     for name, row, color in zip(rows, rows_of_axes, itertools.cycle(colors), strict=False):
         _rule_windows(row, borders, whole)
         for border, sequence in zip(borders, rows[name], strict=False):
-            for axes, lane in zip(row, lanes, strict=True):
-                _draw_notes(axes, lane, sequence, color, border)
+            for axes, roll in zip(row, rolls, strict=True):
+                _draw_notes(axes, roll, sequence, color, border)
         row[-1].set_xlabel(name, fontsize=FONT_POINTS, color=INK, parse_math=False)
     return figure
 
@@ -193,15 +193,15 @@ def _strips(borders: list[int]) -> list[range]:
 
 
 def _lay_out(
-    lanes: list[Lane], systems: list[range], title: str | None, width_inches: float = WIDTH
+    rolls: list[PianoRoll], systems: list[range], title: str | None, width_inches: float = WIDTH
 ):
-    """Returns a `Figure` and its empty `Axes`, [systems][lanes], placed to the inch."""
+    """Returns a `Figure` and its empty `Axes`, [systems][rolls], placed to the inch."""
     most_steps = max(map(len, systems))
     step = max(min(width_inches / most_steps, MAX_STEP_WIDTH), MIN_STEP_WIDTH)
-    left = LEFT_OF_DRUMS if any(lane.is_drum for lane in lanes) else LEFT
+    left = LEFT_OF_DRUMS if any(roll.is_drum for roll in rolls) else LEFT
     width = left + most_steps * step + RIGHT
     lines = textwrap.wrap(title or "", int((width - left) * LETTERS_PER_INCH))
-    system_height = sum(lane.height_inches + LANE_GAP for lane in lanes) - LANE_GAP
+    system_height = sum(roll.height_inches + ROLL_GAP for roll in rolls) - ROLL_GAP
     header = TOP + TITLE_LINE * len(lines)
     height = header + len(systems) * (system_height + SYSTEM_GAP) - SYSTEM_GAP + BOTTOM
     figure = Figure(figsize=(width, height), facecolor="white")
@@ -210,33 +210,33 @@ def _lay_out(
     rows, bottom = [], height - header
     for steps in systems:
         rows.append([])
-        for lane in lanes:
-            bottom -= lane.height_inches
-            box = (left, bottom, len(steps) * step, lane.height_inches)
+        for roll in rolls:
+            bottom -= roll.height_inches
+            box = (left, bottom, len(steps) * step, roll.height_inches)
             axes = figure.add_axes([side / (width, height)[i % 2] for i, side in enumerate(box)])
             axes.set_xlim(steps.start, steps.stop)
-            axes.set_ylim(lane.shown.start - 0.5, lane.shown.stop - 0.5)
-            _rule_rows(axes, lane, label_x=(LABEL_FROM_LEFT - left) / box[2])
+            axes.set_ylim(roll.shown.start - 0.5, roll.shown.stop - 0.5)
+            _rule_rows(axes, roll, label_x=(LABEL_FROM_LEFT - left) / box[2])
             rows[-1].append(axes)
-            bottom -= LANE_GAP
-        bottom -= SYSTEM_GAP - LANE_GAP
+            bottom -= ROLL_GAP
+        bottom -= SYSTEM_GAP - ROLL_GAP
     return figure, rows
 
 
-def _rule_rows(axes: Axes, lane: Lane, label_x: float) -> None:
+def _rule_rows(axes: Axes, roll: PianoRoll, label_x: float) -> None:
     """Names the track and its rows, and draws a line at each octave or between kinds of hit."""
-    letters = int(lane.height_inches * LETTERS_PER_INCH)
-    name = lane.name if len(lane.name) <= letters else lane.name[: letters - 1] + "…"
+    letters = int(roll.height_inches * LETTERS_PER_INCH)
+    name = roll.name if len(roll.name) <= letters else roll.name[: letters - 1] + "…"
     axes.set_ylabel(name, fontsize=FONT_POINTS, color=INK, parse_math=False)
     axes.yaxis.set_label_coords(label_x, 0.5)
-    axes.set_yticks(list(lane.labels), list(lane.labels.values()))
+    axes.set_yticks(list(roll.labels), list(roll.labels.values()))
     axes.set_xticks([])
     axes.tick_params(length=0, labelsize=FONT_POINTS, labelcolor=INK)
     style = {"color": ROW_COLOR, "linewidth": 0.8, "zorder": 0.3, "label": "rows"}
-    axes.hlines(lane.lines, *axes.get_xlim(), **style)
-    points = lane.height_inches * 72 / len(lane.shown)
+    axes.hlines(roll.lines, *axes.get_xlim(), **style)
+    points = roll.height_inches * 72 / len(roll.shown)
     style = {"color": BLACK_KEY_COLOR, "linewidth": points, "zorder": 0.1, "label": "black keys"}
-    axes.hlines(lane.black_keys, *axes.get_xlim(), **style)
+    axes.hlines(roll.black_keys, *axes.get_xlim(), **style)
     axes.spines[:].set_color(BARS["color"])
 
 
@@ -272,12 +272,12 @@ def _interpolation_color(index: int, num_sequences: int):
     return color_map(first + (last - first) * (index - 1) / max(num_sequences - 3, 1))
 
 
-def _draw_notes(axes: Axes, lane: Lane, sequence, color, offset_steps: int = 0) -> None:
+def _draw_notes(axes: Axes, roll: PianoRoll, sequence, color, offset_steps: int = 0) -> None:
     """Draws one track's notes that sound within the axes, as rectangles around their rows."""
     first, last = axes.get_xlim()
     corners, colors = [], []
-    row_gap = HIT_GAP if lane.is_drum else 0.0
-    for (start, row), (end, velocity) in _notes_by_place(lane, sequence).items():
+    row_gap = HIT_GAP if roll.is_drum else 0.0
+    for (start, row), (end, velocity) in _notes_by_place(roll, sequence).items():
         start, end = start + offset_steps, end + offset_steps
         if start < last and end > first:
             end, low, high = end - NOTE_GAP, row - 0.5 + row_gap, row + 0.5 - row_gap
@@ -290,13 +290,13 @@ def _draw_notes(axes: Axes, lane: Lane, sequence, color, offset_steps: int = 0) 
     axes.add_collection(rectangles, autolim=False)
 
 
-def _notes_by_place(lane: Lane, sequence) -> dict[tuple[int, int], tuple[int, int]]:
+def _notes_by_place(roll: PianoRoll, sequence) -> dict[tuple[int, int], tuple[int, int]]:
     """Returns (start, row) -> (end, velocity) of a track: of notes in one place the greatest."""
     places = {}
     for note in sequence.notes:
-        if note.instrument == lane.instrument and note.pitch in lane.rows:
+        if note.instrument == roll.instrument and note.pitch in roll.rows:
             start, end = note.quantized_start_step, note.quantized_end_step
-            place = start, lane.rows[note.pitch]
-            extent = start + 1 if lane.is_drum else max(end, start + 1), note.velocity
+            place = start, roll.rows[note.pitch]
+            extent = start + 1 if roll.is_drum else max(end, start + 1), note.velocity
             places[place] = max(extent, places.get(place, extent))
     return places

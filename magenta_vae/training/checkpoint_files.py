@@ -12,7 +12,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from magenta_vae.training import disk
+from magenta_vae.training import file_errors
 
 LATEST, BEST = "latest", "best"
 FILES = re.compile(r"step-(\d+)\.(?:index|data-\d{5}-of-\d{5})")
@@ -53,8 +53,8 @@ def read_whole(path: str) -> None:
         reader = tf.train.load_checkpoint(path)
         for name in reader.get_variable_to_shape_map():
             reader.get_tensor(name)
-    except disk.READ_ERRORS as error:
-        raise DamagedCheckpoint(f"{path} is damaged: {disk.reason(error)}.") from error
+    except file_errors.READ_ERRORS as error:
+        raise DamagedCheckpoint(f"{path} is damaged: {file_errors.reason(error)}.") from error
 
 
 def newest_readable(folder: str, report: Callable[[str], None]) -> int | None:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from magenta_vae.music import files
-from magenta_vae.training import checkpoint_files, disk
+from magenta_vae import files
+from magenta_vae.training import checkpoint_files, file_errors
 
 LOSS_KEY = "loss/.ATTRIBUTES/VARIABLE_VALUE"
 
@@ -112,7 +112,7 @@ def _write(checkpoint: tf.train.Checkpoint, folder: str, step: int, max_to_keep:
     path = checkpoint_files.path_of(folder, step)
     checkpoint_files.remove_unfinished(folder)
     try:
-        with disk.writing(path):
+        with file_errors.writing(path):
             checkpoint.write(path)
     except OSError:
         checkpoint_files.remove_unfinished(folder)

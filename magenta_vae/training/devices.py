@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
-from magenta_vae.training import disk
+from magenta_vae.training import file_errors
 
 TF_CONFIG_EXAMPLE = (
     '{"cluster": {"worker": ["first:2222", "second:2222"]}, "task": {"type": "worker", "index": 0}}'
@@ -148,7 +148,7 @@ def watching_workers() -> Iterator[None]:
         raise WorkerLost(
             "another worker is gone or cannot be reached. Start all of them again with the same "
             f"commands: the run goes on from its newest checkpoint. TensorFlow says: "
-            f"{disk.reason(error)}"
+            f"{file_errors.reason(error)}"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The figures of Table 1: next-step and reconstruction accuracy, KL, loss."""
+"""The metrics of Table 1: next-step and reconstruction accuracy, KL, loss."""
 
 import collections
 
@@ -18,7 +18,7 @@ class Evaluation:
         model: a `MusicVAE`.
         tokens: [windows, steps, tracks].
         batch_size: windows at a time.
-        seed: of the draws; the same figures for the same seed and weights.
+        seed: of the draws; the same metrics for the same seed and weights.
     """
 
     def __init__(self, model, tokens: np.ndarray, batch_size: int, seed: int = 0):
@@ -38,7 +38,7 @@ class Evaluation:
         )
 
     def __call__(self, step: int) -> dict:
-        """Returns the figures, averaged over all windows, as JSON values.
+        """Returns the metrics, averaged over all windows, as JSON values.
 
         Accuracies are shares of steps. `next_accuracy` is teacher-forced, z drawn from the
         posterior. `reconstruction_accuracy` is of the most likely token while the decoder reads its
@@ -52,8 +52,8 @@ class Evaluation:
         for first in range(0, len(self._tokens), self._batch_size):
             batch = tf.constant(self._tokens[first : first + self._batch_size], tf.int32)
             seed = tf.constant([self._seed, first], tf.int64)
-            figures = self._measure(batch, tf.constant(step, tf.int64), seed)
-            for name, values in figures.items():
+            metrics = self._measure(batch, tf.constant(step, tf.int64), seed)
+            for name, values in metrics.items():
                 sums[name] += np.sum(values.numpy().astype(np.float64), axis=0)
         means = {name: total / len(self._tokens) for name, total in sums.items()}
         divergence.warn_of_nonsense(float(means["kl"]))
@@ -75,31 +75,31 @@ class Evaluation:
         }
 
 
-def format_table(figures: dict) -> str:
-    """Returns the figures as a table for people."""
+def format_table(metrics: dict) -> str:
+    """Returns the metrics as a table for people."""
     lines = [
-        f"step {figures['step']:,}, {figures['examples']:,} windows",
+        f"step {metrics['step']:,}, {metrics['examples']:,} windows",
         f"{'track':<10}{'next':>8}{'recon':>8}{'recon':>10}{'most frequent':>16}",
         f"{'':<10}{'':>8}{'(own)':>8}{'(greedy)':>10}{'token alone':>16}",
     ]
-    for name, track in figures["tracks"].items():
+    for name, track in metrics["tracks"].items():
         lines.append(
             f"{name:<10}{track['next_accuracy']:>8.3f}{track['reconstruction_accuracy']:>8.3f}"
             f"{track['greedy_reconstruction_accuracy']:>10.3f}"
             f"{track['most_frequent_token_share']:>16.3f}"
         )
     lines.append(
-        f"loss {figures['loss']:.2f} nats"
-        f", reconstruction {figures['reconstruction_nats']:.2f} nats"
-        f", KL {figures['kl_nats']:.2f} nats"
+        f"loss {metrics['loss']:.2f} nats"
+        f", reconstruction {metrics['reconstruction_nats']:.2f} nats"
+        f", KL {metrics['kl_nats']:.2f} nats"
     )
     return "\n".join(lines)
 
 
-def scalars(figures: dict) -> dict[str, float]:
-    """Returns the figures under flat names, as TensorBoard wants them."""
-    flat = {name: figures[key] for name, key in SCALAR_NAMES.items()}
-    for track, values in figures["tracks"].items():
+def scalars(metrics: dict) -> dict[str, float]:
+    """Returns the metrics under flat names, as TensorBoard wants them."""
+    flat = {name: metrics[key] for name, key in SCALAR_NAMES.items()}
+    for track, values in metrics["tracks"].items():
         flat.update({f"{name}/{track}": value for name, value in values.items()})
     return flat
 

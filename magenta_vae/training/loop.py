@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from magenta_vae.training import devices, disk, divergence, signals
+from magenta_vae.training import devices, divergence, file_errors, signals
 from magenta_vae.training.checkpoints import BestCheckpoint, Checkpoints
 from magenta_vae.training.held_out import HeldOut
 from magenta_vae.training.progress import Progress
@@ -124,7 +124,7 @@ def train(
             raise signals.TrainingStopped(step, checkpoints.latest, stop.number) from None
         except tf.errors.ResourceExhaustedError as error:
             raise MemoryError(
-                f"Memory ran out after step {step:,}: {disk.reason(error)}. Try a smaller "
+                f"Memory ran out after step {step:,}: {file_errors.reason(error)}. Try a smaller "
                 "micro_batch_size, recompute=True or a smaller batch_size, in an evaluation a "
                 "smaller eval_batch_size."
             ) from error

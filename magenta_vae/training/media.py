@@ -10,7 +10,7 @@ from magenta_vae.music import audio
 from magenta_vae.music import tokens as music_tokens
 from magenta_vae.music.note_sequences import DEFAULT_QPM, seconds_per_step
 from magenta_vae.music.songs import STEPS_PER_BAR
-from magenta_vae.training import posterior, summaries
+from magenta_vae.training import latent_summaries, summaries
 
 MAX_BARS_PER_ROW = 32  # of a picture: below two pixels a step, notes can no longer be told apart
 MIN_INTERPOLATION_STEPS = 3
@@ -53,10 +53,10 @@ class Media:
     ):
         counts = (num_windows, num_interpolation_steps, num_clips)
         if min(counts) < 0 or max_seconds <= 0 or temperature <= 0:
-            found = (*counts, max_seconds, temperature)
+            sizes = (*counts, max_seconds, temperature)
             raise ValueError(
                 "num_windows, num_interpolation_steps and num_clips must be at least 0, "
-                f"max_seconds and temperature above 0. Received: {', '.join(map(str, found))}."
+                f"max_seconds and temperature above 0. Received: {', '.join(map(str, sizes))}."
             )
         if num_clips:  # What cannot be played is to be known before the first step.
             audio.synthesize(NoteSequence(), sample_rate_hz)
@@ -82,7 +82,7 @@ class Media:
         if self._trained_model.z_size:
             self._write_reconstructions()
             self._write_interpolation()
-            posterior.write(*self._trained_model.posterior(self._tokens))
+            latent_summaries.write(*self._trained_model.posterior(self._tokens))
 
     def _write_samples(self) -> None:
         number = max(self._num_windows, self._num_clips)

@@ -40,7 +40,7 @@ def make_train_steps(
     num_replicas = strategy.num_replicas_in_sync
     num_rows = batch_size // num_replicas
     micro_rows = num_rows if micro_batch_size is None else micro_batch_size
-    num_parts = _count_parts(num_rows, micro_rows)
+    num_micro_batches = _count_micro_batches(num_rows, micro_rows)
     names = []
 
     def differentiate(tokens, step, first_row):
@@ -50,8 +50,8 @@ def make_train_steps(
             metrics = model.training_terms(tokens, step, draws, batch_size, first_row)
             loss = optimizer.scale_loss(tf.reduce_sum(metrics["loss"]) / batch_size)
         names[:] = sorted(metrics)
-        # Sums over parts and replicas are means over the batch; scalars are the same in each.
-        shares = [num_parts * num_replicas, batch_size]
+        # Sums over micro-batches and replicas are means over the batch; scalars are equal in all.
+        shares = [num_micro_batches * num_replicas, batch_size]
         sums = [
             tf.reduce_sum(value) / shares[value.shape.rank] for _, value in sorted(metrics.items())
         ]
@@ -61,21 +61,21 @@ def make_train_steps(
         differentiate = tf.function(differentiate, autograph=False, jit_compile=True)
 
     def accumulate(tokens, step, first_row):
-        """Does the same part by part, and keeps the activations of one at a time."""
-        if num_parts == 1:
+        """Does the same for one micro-batch after another, whose activations alone it keeps."""
+        if num_micro_batches == 1:
             return differentiate(tokens, step, first_row)
-        parts = tf.reshape(tokens, [num_parts, micro_rows, *tokens.shape[1:]])
+        micro_batches = tf.reshape(tokens, [num_micro_batches, micro_rows, *tokens.shape[1:]])
         zeros = [tf.zeros(variable.shape) for variable in model.trainable_variables]
 
-        def body(part, gradients, rows):
-            own, sums = differentiate(parts[part], step, first_row + part * micro_rows)
+        def body(index, gradients, rows):
+            own, sums = differentiate(micro_batches[index], step, first_row + index * micro_rows)
             gradients = [total + each for total, each in zip(gradients, own, strict=True)]
-            return part + 1, gradients, rows.write(part, sums)
+            return index + 1, gradients, rows.write(index, sums)
 
         _, gradients, rows = tf.while_loop(
-            lambda part, *_: part < num_parts,
+            lambda index, *_: index < num_micro_batches,
             body,
-            (0, zeros, tf.TensorArray(tf.float32, num_parts)),
+            (0, zeros, tf.TensorArray(tf.float32, num_micro_batches)),
             parallel_iterations=1,
         )
         return gradients, tf.reduce_sum(rows.stack(), axis=0)
@@ -114,7 +114,7 @@ def make_train_steps(
     return train_steps
 
 
-def _count_parts(num_rows: int, micro_rows: int) -> int:
+def _count_micro_batches(num_rows: int, micro_rows: int) -> int:
     """Returns how many micro-batches make a replica's share of the batch."""
     if micro_rows < 1 or num_rows % micro_rows:
         raise ValueError(

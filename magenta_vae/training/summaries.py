@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.ops import summary_ops_v2
 
-from magenta_vae.training import disk
+from magenta_vae.training import file_errors
 
 if TYPE_CHECKING:  # matplotlib is imported when there is something to draw: training starts sooner.
     from matplotlib.figure import Figure
@@ -59,7 +59,7 @@ class Summaries:
         Raises:
             OSError: where it cannot be written.
         """
-        with disk.writing(self._folders[split]):
+        with file_errors.writing(self._folders[split]):
             with self._writers[split].as_default(step=step):
                 yield
             self._writers[split].flush()
@@ -67,7 +67,7 @@ class Summaries:
     def _make_writer(self, folder: str) -> tf.summary.SummaryWriter:
         if not self._is_writer:
             return tf.summary.create_noop_writer()
-        with disk.writing(folder):
+        with file_errors.writing(folder):
             return tf.summary.create_file_writer(folder)
 
 
@@ -113,7 +113,7 @@ def describe_run(
     # Four spaces make a block of code, whatever the text holds.
     block = "\n".join(f"    {line}" for line in config.splitlines())
     parent, name = os.path.split(os.path.normpath(run_dir))
-    with disk.writing(folder):
+    with file_errors.writing(folder):
         writer = tf.summary.create_file_writer(folder)
         with writer.as_default(step=0):
             tf.summary.text("config.gin", block)

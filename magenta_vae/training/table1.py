@@ -1,4 +1,4 @@
-"""Table 1 of the paper, beside which a run's figures are printed."""
+"""Table 1 of the paper, beside which a run's metrics are printed."""
 
 # (track, tracks of the model, bars) -> column -> (next accuracy, reconstruction accuracy, KL in
 # nats). Rows 1 to 6 of Table 1; the KL of a trio stands in its first row and counts for all three.
@@ -37,11 +37,11 @@ PAPER = {
 }
 
 
-def format_cells(figures: dict, num_bars: int, column: str | None) -> str:
+def format_cells(metrics: dict, num_bars: int, column: str | None) -> str:
     """Returns the cells of Table 1 that a run stands for, beside the paper's values.
 
     Args:
-        figures: as `evaluation.Evaluation` returns them.
+        metrics: as `evaluation.Evaluation` returns them.
         num_bars: the length of a window.
         column: `BASELINE`, `VAE` or `SCHEDULED`.
 
@@ -49,15 +49,15 @@ def format_cells(figures: dict, num_bars: int, column: str | None) -> str:
         A table, or nothing where the paper has no such cell.
     """
     lines = []
-    for track, values in figures["tracks"].items():
-        cell = PAPER.get((track, len(figures["tracks"]), num_bars), {}).get(column)
+    for track, values in metrics["tracks"].items():
+        cell = PAPER.get((track, len(metrics["tracks"]), num_bars), {}).get(column)
         if cell is None:
             continue
-        ours = (values["next_accuracy"], values["reconstruction_accuracy"], figures["kl_nats"])
-        for name, own, paper in zip(("next", "recon", "KL (nats)"), ours, cell, strict=True):
+        ours = (values["next_accuracy"], values["reconstruction_accuracy"], metrics["kl_nats"])
+        for name, value, paper in zip(("next", "recon", "KL (nats)"), ours, cell, strict=True):
             if paper is not None:
                 digits = 1 if name.startswith("KL") else 3
-                lines.append(f"{track:<10}{name:<12}{own:>10.{digits}f}{paper:>10.{digits}f}")
+                lines.append(f"{track:<10}{name:<12}{value:>10.{digits}f}{paper:>10.{digits}f}")
     if not lines:
         return ""
     heading = f"Table 1, {column}, {num_bars} bars"

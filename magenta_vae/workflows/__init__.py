@@ -1,1 +1,1 @@
-"""What the commands do, for the parsed configuration: data sets, runs, figures, music."""
+"""What the commands do, for the parsed configuration: data sets, runs, metrics, pictures, music."""

@@ -3,11 +3,11 @@
 import os
 from collections.abc import Callable, Sequence
 
+from magenta_vae.inference import attributes, samples
+from magenta_vae.music import attributes as musical
+from magenta_vae.music import statistics
 from magenta_vae.workflows.runs import Run
 
-# TensorFlow is imported within functions: `--help` must be instant.
-
-NUM_WINDOWS = 20_000  # Their means differ from those of more by less than what they are used for.
 NUM_SHOWN = 256
 
 
@@ -15,8 +15,8 @@ def learn(
     run: Run,
     data_dir: str | None,
     output: str,
-    track: str | None = None,
-    num_windows: int = NUM_WINDOWS,
+    track: str | None,
+    num_windows: int,
     temperature: float = 0.5,
     seed: int = 0,
     report: Callable[[str], None] = lambda line: None,
@@ -33,8 +33,6 @@ def learn(
         seed: of which windows are drawn, and of what is decoded.
         report: is given lines about the result.
     """
-    from magenta_vae.inference import attributes, samples
-
     model = run.model()
     train, held_out = (
         samples.draw_windows(run.windows(split, data_dir), most, seed)
@@ -75,10 +73,6 @@ def apply(
         report: is given lines about the result.
         **reading: how music is read; see `inference.reading.WindowReader`.
     """
-    from magenta_vae.inference import attributes
-    from magenta_vae.music import attributes as musical
-    from magenta_vae.music import statistics
-
     model = run.model(**reading)
     learned = attributes.read(vectors, model.z_size)
     changed = model.apply_attribute(music, learned[attribute], strength, temperature, seed)

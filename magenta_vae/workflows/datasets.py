@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 
 from magenta_vae import configuration, quick_start
 from magenta_vae.configuration import Experiment
+from magenta_vae.data import beam, builder, descriptions
+from magenta_vae.training import devices
 from magenta_vae.workflows import run_files, runs
 
 
@@ -31,15 +33,11 @@ def build_dataset(
         explain: is given a line for every song.
         **options: of `builder.build`.
     """
-    from magenta_vae.data import builder
-
     settings = experiment.settings
     if reader:
         settings = dataclasses.replace(settings, reader=reader)
     files = builder.find_files(inputs)
     if runner:
-        from magenta_vae.data import beam
-
         return beam.build(files, output_dir, settings, runner, beam_flags, explain)
     return builder.build(
         files, output_dir, settings, explain=explain, prepare=quick_start.install, **options
@@ -77,8 +75,6 @@ def find_data(
         )
     data_dir = os.path.join(run_dir, run_files.DATA_FOLDER)
     if not os.path.isdir(data_dir):
-        from magenta_vae.training import devices
-
         if devices.count_workers() > 1:
             raise ValueError("With TF_CONFIG, --data_dir is needed: workers do not build one.")
         midi = midi if os.path.exists(midi) else str(configuration.bundled(midi))
@@ -89,6 +85,4 @@ def find_data(
 
 def format_counts(counts: dict) -> str:
     """Returns the counts of a data set as a table."""
-    from magenta_vae.data import descriptions
-
     return descriptions.table(counts)

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from magenta_vae import files
 from magenta_vae.configuration import Configuration
-from magenta_vae.workflows import tables
+from magenta_vae.serving import export as exporting
+from magenta_vae.training import evaluation
+from magenta_vae.workflows import text_tables
 from magenta_vae.workflows.runs import Run
 
 LICENCE = (
@@ -35,18 +38,16 @@ def export(
         max_rows: the most rows of a request to a server; the default of `export.write` if not
             given.
     """
-    from magenta_vae.inference import export as exporting
-
     exporting.check(run.network, formats)
-    figures = _read_figures(figures_file) if figures_file else None
+    metrics = _read_metrics(figures_file) if figures_file else None
     if evaluate:
-        figures = run.figures(run.windows("eval"))
+        metrics = run.metrics(run.windows("eval"))
     facts = {
         "name": Path(run.folder).resolve().name,
         "step": run.step,
         "data": run.record["data"],
         "packages": run.record["packages"],
-        "figures": figures,
+        "figures": metrics,
         "licence": LICENCE,
     }
     return exporting.write(
@@ -62,18 +63,14 @@ def export(
     )
 
 
-def _read_figures(path: str) -> dict:
+def _read_metrics(path: str) -> dict:
     """Returns what `evaluate --json` wrote. Raises `ValueError` for anything else."""
-    from magenta_vae.music import files
-
-    figures = files.read_json(path)
-    from magenta_vae.training import evaluation
-
+    metrics = files.read_json(path)
     try:
-        evaluation.format_table(figures)
+        evaluation.format_table(metrics)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"--figures={path} is not what `evaluate --json` writes.") from error
-    return figures
+    return metrics
 
 
 def model_card(facts: dict, described: dict, configured: Configuration) -> str:
@@ -81,7 +78,7 @@ def model_card(facts: dict, described: dict, configured: Configuration) -> str:
 
     Args:
         facts: name, step, data, packages, figures or None, licence.
-        described: see `inference.export.describe`.
+        described: see `serving.export.describe`.
         configured: what the run is.
     """
     tracks = ", ".join(f"{t['name']} ({t['num_classes']} classes)" for t in described["tracks"])
@@ -92,7 +89,7 @@ def model_card(facts: dict, described: dict, configured: Configuration) -> str:
         f"It was trained for {facts['step']:,} steps.",
         "What it takes and gives": _format_signatures(described),
         "Data": _format_data(facts["data"]),
-        "Evaluation": _format_figures(facts["figures"], configured),
+        "Evaluation": _format_metrics(facts["figures"], configured),
         "Licence": facts["licence"],
         "Made with": ", ".join(f"{name} {version}" for name, version in facts["packages"].items()),
         "Configuration": f"```\n{configured.text.strip()}\n```",
@@ -126,7 +123,7 @@ def _format_data(data: dict | None) -> str:
     return "\n".join(f"- {name.replace('_', ' ')}: {count:,}" for name, count in counts.items())
 
 
-def _format_figures(figures: dict | None, configured: Configuration) -> str:
-    if figures is None:
+def _format_metrics(metrics: dict | None, configured: Configuration) -> str:
+    if metrics is None:
         return "Not evaluated."
-    return f"```\n{tables.format_figures(figures, configured.experiment)}\n```"
+    return f"```\n{text_tables.format_metrics(metrics, configured.experiment)}\n```"

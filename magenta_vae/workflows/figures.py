@@ -4,6 +4,11 @@ import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
+from magenta_vae.inference import outputs
+from magenta_vae.music import note_sequences, plots
+from magenta_vae.music import tokens as music_tokens
 from magenta_vae.workflows.runs import Run
 
 EXAMPLES, RECONSTRUCTIONS = "examples", "reconstructions"  # What an interpolation's sound ends on.
@@ -68,9 +73,6 @@ def write_figure(
     Raises:
         ValueError: for a run whose windows no figure shows, or not this one.
     """
-    from magenta_vae.inference import outputs
-    from magenta_vae.music import note_sequences, plots
-
     settings = run.settings
     figure = choose_figure(run.folder, settings, figure)
     model = run.model()
@@ -102,21 +104,17 @@ def choose_figure(run_dir: str, settings, figure: int | None = None) -> int:
         ValueError: with the windows that a figure shows, and the run's.
     """
     vocabularies = tuple("Drums" if track.is_drum else "Melody" for track in settings.tracks)
-    found = Content(settings.num_bars, vocabularies)
+    shown = Content(settings.num_bars, vocabularies)
     wanted = FIGURES if figure is None else {figure: FIGURES[figure]}
     for number, content in wanted.items():
-        if content._replace(num_steps=None) == found:
+        if content._replace(num_steps=None) == shown:
             return number
     expected = "; ".join(f"figure {number} shows {content}" for number, content in wanted.items())
-    raise ValueError(f"{expected}. --run_dir={run_dir} is a run of {found}.")
+    raise ValueError(f"{expected}. --run_dir={run_dir} is a run of {shown}.")
 
 
 def _choose_examples(run: Run, data_dir: str | None, seed: int, report: Callable) -> list:
     """Returns two windows of the evaluation split, drawn by a seed, as NoteSequences."""
-    import numpy as np
-
-    from magenta_vae.music import tokens as music_tokens
-
     tokens = run.windows("eval", data_dir)
     if len(tokens) < 2:
         raise ValueError(

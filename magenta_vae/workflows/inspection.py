@@ -3,7 +3,13 @@
 import os
 from collections.abc import Callable
 
-# What reads music is imported within functions: `--help` must be instant.
+import numpy as np
+
+from magenta_vae.data import descriptions, input_pipeline
+from magenta_vae.data.settings import settings_of
+from magenta_vae.music import token_statistics
+from magenta_vae.music.songs import STEPS_PER_BAR
+from magenta_vae.music.tokens import detokenize, in_paper_classes
 
 BARS_OF_SHEET = 48  # Six systems of eight bars.
 
@@ -11,7 +17,7 @@ BARS_OF_SHEET = 48  # Six systems of eight bars.
 def inspect_dataset(
     data_dir: str, output_dir: str | None, seed: int, report: Callable[[str], None]
 ) -> dict:
-    """Reports what each split of a data set holds, and draws it; returns the figures.
+    """Reports what each split of a data set holds, and draws it; returns the numbers.
 
     Args:
         data_dir: a folder written by `scripts/build_dataset`.
@@ -19,15 +25,10 @@ def inspect_dataset(
         seed: of the windows that are drawn.
         report: is given the lines.
     """
-    from magenta_vae.data import descriptions, input_pipeline
-    from magenta_vae.data.settings import settings_of
-    from magenta_vae.music import contents
-    from magenta_vae.music.tokens import in_paper_classes
-
     description = descriptions.read(data_dir)
     settings = settings_of(description["settings"])
     report(descriptions.table(description["counts"]))
-    figures = {}
+    described_splits = {}
     for split, shards in description["shards"].items():
         if not sum(shards.values()):
             continue
@@ -35,29 +36,25 @@ def inspect_dataset(
             input_pipeline.load_tokens(data_dir, split, settings), settings.tracks
         )
         described = {
-            track.name: contents.describe_track(tokens[:, :, index], track)
+            track.name: token_statistics.describe_track(tokens[:, :, index], track)
             for index, track in enumerate(tracks)
         }
-        figures[split] = {"windows": len(tokens), "tracks": described}
+        described_splits[split] = {"windows": len(tokens), "tracks": described}
         report(f"\n{split}: {len(tokens):,} windows of {settings.num_bars} bars")
-        report(contents.format_tracks(described, tracks))
+        report(token_statistics.format_tracks(described, tracks))
         for track in tracks:
-            report(contents.most_frequent(described[track.name], track))
+            report(token_statistics.most_frequent(described[track.name], track))
             if track.is_drum:
-                report(contents.format_hits(described[track.name], track))
+                report(token_statistics.format_hits(described[track.name], track))
         if output_dir is not None:
             for path in _draw(tokens, tracks, described, os.path.join(output_dir, split), seed):
                 report(f"wrote {path}")
-    return figures
+    return described_splits
 
 
 def _draw(tokens, tracks, described: dict, prefix: str, seed: int) -> list[str]:
     """Writes both pictures of a split and returns their paths."""
-    import numpy as np
-
-    from magenta_vae.music import histograms, plots
-    from magenta_vae.music.songs import STEPS_PER_BAR
-    from magenta_vae.music.tokens import detokenize
+    from magenta_vae.music import histograms, plots  # Late, with matplotlib.
 
     num_bars = tokens.shape[1] // STEPS_PER_BAR
     number = min(max(BARS_OF_SHEET // num_bars, 1), len(tokens))

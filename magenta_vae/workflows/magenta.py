@@ -4,18 +4,14 @@ import os
 import shutil
 from collections.abc import Callable
 
-from magenta_vae import configuration
+import tensorflow as tf
+
+from magenta_vae import configuration, files
 from magenta_vae.configuration import Configuration
-from magenta_vae.workflows import run_files, runs
-
-FOLDER = "magenta"  # under gin_configs/
-SHARED = ("shared", "flat", "hierdec", "mel")  # Included by the others, no configurations.
-
-
-def configurations() -> list[str]:
-    """Returns the names of the configurations of Magenta's that can be imported."""
-    names = (path.stem for path in (configuration.bundled("gin_configs") / FOLDER).glob("*.gin"))
-    return sorted(set(names) - set(SHARED))
+from magenta_vae.magenta import weights as magenta_weights
+from magenta_vae.magenta.checkpoint import open_checkpoint
+from magenta_vae.training import checkpoints, weights
+from magenta_vae.workflows import run_files
 
 
 def import_checkpoint(
@@ -32,7 +28,7 @@ def import_checkpoint(
 
     Args:
         checkpoint: a tar as Magenta publishes them, a folder, or a checkpoint's prefix.
-        config: the name of its configuration, see `configurations`.
+        config: the name of its configuration, see `configuration.magenta_configurations`.
         run_dir: a folder that does not exist or is empty.
         report: is given lines about the progress.
 
@@ -41,21 +37,16 @@ def import_checkpoint(
         FileNotFoundError: where there is no checkpoint.
         ValueError: where the configuration is unknown, or the checkpoint another's or damaged.
     """
-    from magenta_vae.inference import magenta_checkpoint, magenta_import
-    from magenta_vae.music import files
-    from magenta_vae.training import weights
-
-    if config not in configurations():
-        raise ValueError(
-            f"--config must be one of {', '.join(configurations())}. Received: {config}."
-        )
+    known = configuration.magenta_configurations()
+    if config not in known:
+        raise ValueError(f"--config must be one of {', '.join(known)}. Received: {config}.")
     run_dir = os.path.realpath(run_dir)
     files.require_new_folder("--run_dir", run_dir)
-    with magenta_checkpoint.open_checkpoint(checkpoint) as source:
+    with open_checkpoint(checkpoint) as source:
         widths, configured = _fit(config, source)
         report(f"{config}, " + ", ".join(f"{name} = {value}" for name, value in widths.items()))
         model = weights.make_empty(configured.experiment.make_model)
-        magenta_import.load_weights(magenta_import.model_layers(model), source)
+        magenta_weights.load_weights(magenta_weights.model_layers(model), source)
         step = source.step
     imported = {"checkpoint": os.path.abspath(checkpoint), "config": config, "step": step}
     _write_run(configured, run_dir, model, step, imported)
@@ -88,30 +79,22 @@ def _fit(config: str, source) -> tuple[dict, Configuration]:
     Raises:
         ValueError: where the checkpoint is of another configuration.
     """
-    from magenta_vae.inference import magenta_import
-
-    gin_file = f"{FOLDER}/{config}.gin"
-    widths = magenta_import.find_widths(_sketch(runs.configure([gin_file])), source.shapes)
+    gin_file = f"{configuration.MAGENTA_FOLDER}/{config}.gin"
+    widths = magenta_weights.find_widths(_sketch(configuration.parse([gin_file])), source.shapes)
     params = [f"{name} = {value}" for name, value in widths.items()]
-    configured = runs.configure([gin_file], params)
-    magenta_import.check_shapes(_sketch(configured), source)
+    configured = configuration.parse([gin_file], params)
+    magenta_weights.check_shapes(_sketch(configured), source)
     return widths, configured
 
 
 def _sketch(configured: Configuration) -> list:
     """Returns the layers of a configuration's model, whose weights are not made."""
-    import tensorflow as tf
-
-    from magenta_vae.inference import magenta_import
-
     with tf.Graph().as_default():
-        return magenta_import.model_layers(configured.experiment.make_model())
+        return magenta_weights.model_layers(configured.experiment.make_model())
 
 
 def _write_run(configured: Configuration, run_dir: str, model, step: int, imported: dict) -> None:
     """Writes a run whole or not at all."""
-    from magenta_vae.training import checkpoints
-
     optimizer = configured.experiment.make_optimizer()
     optimizer.build(model.trainable_variables)
     optimizer.iterations.assign(step)

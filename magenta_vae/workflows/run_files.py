@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import itertools
 import json
 import os
 import platform
@@ -9,10 +10,10 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-from magenta_vae import configuration
+from magenta_vae import configuration, files
 from magenta_vae.configuration import CONFIG_FILE, RUN_FILE, Configuration
-
-# TensorFlow is imported within functions: `--help` must be instant.
+from magenta_vae.data import descriptions
+from magenta_vae.training import checkpoint_files, weights
 
 LOCK_FILE = "lock"
 DATA_FOLDER = "data"  # Of a run whose data set was built for it.
@@ -73,8 +74,6 @@ def start(
         ValueError: where the folder holds a run of another configuration, other data or another
             origin, with the difference.
     """
-    from magenta_vae.training import checkpoint_files
-
     record = _record(configured, run_dir, data_dir, data_digests)
     is_begun, old = checkpoint_files.is_begun(run_dir), None
     if os.path.isfile(os.path.join(run_dir, CONFIG_FILE)):
@@ -109,8 +108,6 @@ def locked(run_dir: str):
     Raises:
         FileExistsError: where another process is at it.
     """
-    from magenta_vae.music import files
-
     busy = f"Another process trains the run in {run_dir}: wait for it, end it or choose another."
     return files.locked(os.path.join(run_dir, LOCK_FILE), busy)
 
@@ -127,9 +124,6 @@ def require_config(run_dir: str) -> str:
 
 def read_record(run_dir: str) -> dict:
     """Returns what `run.json` records. Raises `ValueError` where it is damaged."""
-    from magenta_vae.data import descriptions
-    from magenta_vae.music import files
-
     path = os.path.join(run_dir, RUN_FILE)
     record = files.read_json(path, _REQUIRED)
     files.check_types(path, record, _TYPES)
@@ -152,8 +146,6 @@ def data_dir_of(run_dir: str, record: Mapping) -> str:
         ValueError: where the run was imported and has none, with the command that builds one; where
             another data set is found in its place.
     """
-    from magenta_vae.data import descriptions
-
     if record["data_dir"] is None:
         raise ValueError(
             f"--data_dir is needed: the run in {run_dir} was imported, without data. Build a data "
@@ -161,19 +153,21 @@ def data_dir_of(run_dir: str, record: Mapping) -> str:
             f" --input=MIDI_FOLDER --output_dir=data/mine"
             f" --gin_file={os.path.join(run_dir, CONFIG_FILE)}"
         )
-    found = [place for place in _data_places(run_dir, record) if descriptions.is_data_set(place)]
-    if not found:
+    data_sets = [
+        place for place in _data_places(run_dir, record) if descriptions.is_data_set(place)
+    ]
+    if not data_sets:
         raise FileNotFoundError(
             f"--data_dir is needed: the data set of the run in {run_dir} lies neither in "
             f"{record['data_dir']} nor beside the run. Give the folder that it is in now."
         )
-    for place in found:
-        if record["data"] is None or descriptions.read(place) == record["data"]:
-            return place
+    for data_set in data_sets:
+        if record["data"] is None or descriptions.read(data_set) == record["data"]:
+            return data_set
     raise ValueError(
-        f"--data_dir is needed: {found[0]} holds another data set than the run in {run_dir} was "
-        f"trained on. Its counts are {descriptions.read(found[0])['counts']}; those of the run's "
-        f"data were {record['data']['counts']}. Give a folder to take what it holds."
+        f"--data_dir is needed: {data_sets[0]} holds another data set than the run in {run_dir} "
+        f"was trained on. Its counts are {descriptions.read(data_sets[0])['counts']}; those of the "
+        f"run's data were {record['data']['counts']}. Give a folder to take what it holds."
     )
 
 
@@ -190,8 +184,6 @@ def _data_places(run_dir: str, record: Mapping) -> list[str]:
 
 def _write(run_dir: str, configured: Configuration, record: dict) -> None:
     """Writes a run's record and its configuration."""
-    from magenta_vae.music import files
-
     # config.gin last: it is what makes the folder a run.
     files.write_text(os.path.join(run_dir, RUN_FILE), json.dumps(record, indent=2) + "\n")
     files.write_text(os.path.join(run_dir, CONFIG_FILE), configured.text)
@@ -204,8 +196,6 @@ def _record(
     data_digests: Mapping[str, str] | None = None,
 ) -> dict:
     """Returns what a run should remember of its surroundings."""
-    from magenta_vae.data import descriptions
-
     packages = ("magenta_vae", "tensorflow", "keras", "tensorflow-probability", "numpy")
     return {
         "data_dir": os.path.abspath(data_dir) if data_dir else None,
@@ -222,8 +212,6 @@ def _find_origin(
     run_dir: str, origin: Origin | None, old: dict | None, is_begun: bool
 ) -> dict | None:
     """Returns the record of where a run's first weights come from."""
-    from magenta_vae.training import weights
-
     recorded = (old or {}).get("origin")
     if origin is None:
         return recorded
@@ -244,7 +232,7 @@ def _find_difference(run_dir: str, text: str, old: dict, new: dict) -> str | Non
     """Returns how a run differs from what a command asks for, None where it does not."""
     lines = list(
         difflib.unified_diff(
-            _lines_but_length(Path(run_dir, CONFIG_FILE).read_text()),
+            _lines_but_length(configuration.read_text(os.path.join(run_dir, CONFIG_FILE))),
             _lines_but_length(text),
             "the run",
             "this command",
@@ -275,4 +263,8 @@ def _find_difference(run_dir: str, text: str, old: dict, new: dict) -> str | Non
 
 def _lines_but_length(config: str) -> list[str]:
     """Returns the lines of a configuration without that of `max_steps`: a run may go on longer."""
-    return [line for line in config.splitlines() if ".Experiment.max_steps = " not in line]
+    lines = [line for line in config.splitlines() if ".Experiment.max_steps = " not in line]
+    # Imports first, sorted: modules that have other names now stood elsewhere among them.
+    is_import = [line.startswith(("from ", "import ")) for line in lines]
+    imports = sorted(itertools.compress(lines, is_import))
+    return imports + [line for line, skipped in zip(lines, is_import, strict=True) if not skipped]

@@ -1,4 +1,4 @@
-"""A run that is opened, as a value: what it is, and the model, windows and figures of it."""
+"""A run that is opened, as a value: what it is, and the model, windows and metrics of it."""
 
 import dataclasses
 import functools
@@ -7,10 +7,13 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from magenta_vae import configuration
-from magenta_vae.workflows import run_files
+import tensorflow as tf
 
-# TensorFlow is imported within functions: `--help` must be instant.
+from magenta_vae import configuration
+from magenta_vae.data import input_pipeline
+from magenta_vae.inference import forks, generation
+from magenta_vae.training import evaluation, weights
+from magenta_vae.workflows import run_files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +44,6 @@ class Run:
 
     @functools.cached_property
     def _weights(self) -> tuple:
-        import tensorflow as tf
-
-        from magenta_vae.inference import forks
-        from magenta_vae.training import weights
-
         forks.claim()
         try:
             network = weights.make_empty(self.experiment.make_model)
@@ -67,8 +65,6 @@ class Run:
 
     def model(self, **options):
         """Returns the model, ready to make music: a `TrainedModel`, with options of that."""
-        from magenta_vae.inference import generation
-
         settings = self.settings
         return generation.TrainedModel(self.network, settings.tracks, settings.num_bars, **options)
 
@@ -86,8 +82,6 @@ class Run:
             ValueError: for a data set of other windows than the run's, a damaged one, or, where
                 none is given, one that is no longer what the run was trained on.
         """
-        from magenta_vae.data import input_pipeline
-
         place = data_dir or self.data_dir()
         tokens = input_pipeline.load_tokens(place, split, self.settings, skip_corrupt)
         expected = (self.record.get("data_digests") or {}).get(split)
@@ -98,10 +92,8 @@ class Run:
             warnings.warn(f"{message}: its figures are of other music.", stacklevel=2)
         return tokens
 
-    def figures(self, tokens) -> dict:
-        """Returns the figures of Table 1 of windows; see `evaluation.Evaluation`."""
-        from magenta_vae.training import evaluation
-
+    def metrics(self, tokens) -> dict:
+        """Returns the metrics of Table 1 of windows; see `evaluation.Evaluation`."""
         batch_size = self.experiment.eval_batch_size
         return evaluation.Evaluation(self.network, tokens, batch_size)(self.step)
 
@@ -112,11 +104,11 @@ def open(run_dir: str, checkpoint: str | int = "latest", modules: Collection[str
     Args:
         run_dir: a folder written by `train` or `import_magenta`.
         checkpoint: which of its weights: `latest`, `best` (by held-out loss) or a step.
-        modules: whose parts the run may have beside those of this package: they are imported.
+        modules: of one's own whose configurables the run may name: they are imported.
 
     Raises:
         FileNotFoundError: where the folder is no run.
-        UntrustedConfiguration: where its configuration names anything but parts.
+        UntrustedConfiguration: where its configuration names anything but configurables.
         ValueError: where a file of it is damaged, with its name.
     """
     if not isinstance(run_dir, str | os.PathLike):
@@ -125,13 +117,6 @@ def open(run_dir: str, checkpoint: str | int = "latest", modules: Collection[str
     path = run_files.require_config(run_dir)
     configured = configuration.parse_run(path, modules)
     return Run(run_dir, checkpoint, configured, run_files.read_record(run_dir))
-
-
-def configure(
-    gin_files: Sequence[str], gin_params: Sequence[str] = (), modules: Collection[str] = ()
-) -> configuration.Configuration:
-    """Returns what a run is to be that begins or goes on, by files and bindings of its owner."""
-    return configuration.parse(gin_files, gin_params, modules)
 
 
 def name_of(gin_files: Sequence[str]) -> str:

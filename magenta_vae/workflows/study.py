@@ -7,38 +7,19 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-from magenta_vae import configuration
-from magenta_vae.training import table1
+import keras
+
+from magenta_vae import configuration, files
+from magenta_vae.data import descriptions
+from magenta_vae.inference import outputs
 from magenta_vae.workflows import run_files, runs, training
+from magenta_vae.workflows.study_cells import COLUMNS, Cell
 
-MODELS = ("drums_2bar", "mel_2bar", "hierdec_mel_32bar", "hierdec_trio_16bar")
-COLUMNS = {  # The paper's; a decoder to measure the hierarchical one against; what it leaves open.
-    "baseline": (table1.BASELINE, ("variants/baseline.gin",)),
-    "vae": (table1.VAE, ("variants/teacher_forcing.gin",)),
-    "scheduled": (table1.SCHEDULED, ()),
-    "flat": ("Flat VAE w/ scheduled sampling", ("variants/flat_decoder.gin",)),
-    "tanh": ("VAE w/ scheduled sampling, tanh states", ("variants/tanh_states.gin",)),
-    "unclipped": ("VAE w/ scheduled sampling, unclipped", ("variants/unclipped.gin",)),
-}
-PAPER_COLUMNS = ("baseline", "vae", "scheduled")
-SCALES = ("full", "small", "tiny")
 RESULT_FILE, SECONDS_FILE = "result.json", "seconds.json"
 RESULT_KEYS = ("cell", "seconds", "figures", "data")
 NUM_SAMPLES = 8
 NO_PICTURES = "loop.train.show_every = 0"  # Nobody watches dozens of runs; samples come at the end.
-
-
-class Cell(NamedTuple):
-    """One training: a model in a column of Table 1, with a seed."""
-
-    model: str
-    column: str
-    seed: int
-
-    def __str__(self) -> str:
-        return f"{self.model}-{self.column}-seed{self.seed}"
 
 
 class Study:
@@ -87,8 +68,8 @@ class Study:
         models = {cell.model for cell in cells}
         for model in models:
             self._find_data(model)
-        found = [cell for cell in self.done() if cell.model in models]
-        done = {cell for cell in found if self._is_whole(cell)}
+        cells_done = [cell for cell in self.done() if cell.model in models]
+        done = {cell for cell in cells_done if self._is_whole(cell)}
         pending = [cell for cell in cells if cell not in done]
         self._report(f"{len(cells) - len(pending)} of {len(cells)} runs are done")
         for index, cell in enumerate(pending):
@@ -116,8 +97,6 @@ class Study:
         return run_files.Origin(_run_dir(self._init_from, cell)) if self._init_from else None
 
     def _find_data(self, model: str) -> str:
-        from magenta_vae.data import descriptions  # Late: `--help` needs none of what it imports.
-
         data_dir = os.path.join(self._data_dir, model)
         if not descriptions.is_data_set(data_dir):
             raise FileNotFoundError(
@@ -132,7 +111,7 @@ class Study:
         scale = [] if self._scale == "full" else [f"scale/{self._scale}.gin"]
         gin_files = [f"{cell.model}.gin", *scale, *COLUMNS[cell.column][1]]
         seed = f"configuration.Experiment.seed = {cell.seed}"
-        return runs.configure(gin_files, [NO_PICTURES, *self._gin_params, seed])
+        return configuration.parse(gin_files, [NO_PICTURES, *self._gin_params, seed])
 
     def _is_whole(self, cell: Cell) -> bool:
         """Says whether a cell that has a result has all its steps; they may have become more."""
@@ -151,11 +130,6 @@ class Study:
 
     def _run(self, cell: Cell) -> None:
         """Trains, evaluates and samples one cell; `result.json` is the last of its files."""
-        import keras
-
-        from magenta_vae.inference import outputs
-        from magenta_vae.music import files
-
         keras.backend.clear_session()  # Of the run before.
         run_dir, configured = self.run_dir(cell), self._configure(cell)
         data_dir = self._find_data(cell.model)
@@ -163,7 +137,7 @@ class Study:
             options = {"report": self._report, "origin": self._origin(cell)}
             training.train(configured, run_dir, data_dir, self._max_steps, **options)
         run = runs.open(run_dir)
-        figures = run.figures(run.windows("eval", data_dir))
+        metrics = run.metrics(run.windows("eval", data_dir))
         samples_dir = os.path.join(run_dir, "samples")
         shutil.rmtree(samples_dir, ignore_errors=True)
         music = run.model().sample(NUM_SAMPLES, seed=cell.seed)
@@ -171,7 +145,7 @@ class Study:
         result = {
             "cell": cell,
             "seconds": _read_seconds(os.path.join(run_dir, SECONDS_FILE)),
-            "figures": figures,
+            "figures": metrics,
             "data": run.record["data"],
         }
         files.write_text(os.path.join(run_dir, RESULT_FILE), json.dumps(result, indent=2) + "\n")
@@ -196,8 +170,6 @@ def _run_dir(study_dir: str, cell: Cell) -> str:
 @contextlib.contextmanager
 def _counted(path: str) -> Iterator[None]:
     """Adds the seconds that something takes to those in a file, also where it is stopped."""
-    from magenta_vae.music import files  # Late: `--help` needs none of what comes with it.
-
     start = time.monotonic()
     try:
         yield
@@ -208,24 +180,8 @@ def _counted(path: str) -> Iterator[None]:
 
 
 def _read(path: str | os.PathLike, keys: Sequence[str] = ()):
-    from magenta_vae.music import files  # Late: see above.
-
     return files.read_json(path, keys)
 
 
 def _read_seconds(path: str) -> float:
     return _read(path) if os.path.exists(path) else 0.0
-
-
-def make_cells(models: Sequence[str], columns: Sequence[str], seeds: Sequence[int]) -> list[Cell]:
-    """Returns the cells of a study, seeds outermost: every column has something early.
-
-    Raises:
-        ValueError: for a model or a column that there is not.
-    """
-    for name, given, known in (("models", models, MODELS), ("columns", columns, COLUMNS)):
-        unknown = [each for each in given if each not in known]
-        if unknown or not given:
-            received = ", ".join(unknown) if given else "none"
-            raise ValueError(f"--{name} must be of {', '.join(known)}. Received: {received}.")
-    return [Cell(model, column, seed) for seed in seeds for model in models for column in columns]

@@ -9,10 +9,14 @@ import statistics
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import tensorflow as tf
+from tensorboard.backend.event_processing import event_accumulator
+
+from magenta_vae import files
 from magenta_vae.configuration import CONFIG_FILE
-from magenta_vae.music import files
 from magenta_vae.training import table1
-from magenta_vae.workflows.study import COLUMNS, Cell, Study
+from magenta_vae.workflows.study import Study
+from magenta_vae.workflows.study_cells import COLUMNS, Cell
 
 CURVES = {  # As TensorBoard names them, for each track where there are several, and titles.
     "next_accuracy": "next-step accuracy",
@@ -86,7 +90,7 @@ class Row(NamedTuple):
 
 
 class Point(NamedTuple):
-    """The held-out figures of a run after some of its steps.
+    """The held-out metrics of a run after some of its steps.
 
     Attributes:
         model, column, seed: the run.
@@ -150,9 +154,9 @@ def format_table(rows: list[Row]) -> str:
     ]
     places = dict.fromkeys((row.model, row.track, row.column) for row in rows)
     for place in places:
-        own = {row.metric: row for row in rows if row[:3] == place}
-        shown = [str(own.get(metric, "-")) for metric in METRICS]
-        seeds = len(own["next"].values)
+        row_of = {row.metric: row for row in rows if row[:3] == place}
+        shown = [str(row_of.get(metric, "-")) for metric in METRICS]
+        seeds = len(row_of["next"].values)
         lines.append(f"| {' | '.join([*place, str(seeds), *shown])} |")
     return "\n".join(lines)
 
@@ -165,12 +169,16 @@ def format_claims(rows: list[Row]) -> str:
     """
     heading = ["| model | track | difference | seeds | |", "|---|---|---|---|---|"]
     lines = []
-    for metric, column, other in CLAIMS:
+    for metric, column, other_column in CLAIMS:
         for row in (row for row in rows if (row.metric, row.column) == (metric, column)):
-            found = [each for each in rows if each[:4] == (*row[:2], other, metric)]
-            difference = row.minus(found[0]) if found else None
+            others = [
+                row_of_other
+                for row_of_other in rows
+                if row_of_other[:4] == (*row[:2], other_column, metric)
+            ]
+            difference = row.minus(others[0]) if others else None
             if difference is not None:
-                name = f"{metric}: {column} - {other}"
+                name = f"{metric}: {column} - {other_column}"
                 seeds = len(difference.seeds)
                 lines.append(f"| {row.model} | {row.track} | {name} | {seeds} | {difference} |")
     return "\n".join(heading + lines) if lines else ""
@@ -183,15 +191,12 @@ def write_curves(study: Study) -> None:
     text = _format_csv(points, list(Point._fields))
     files.write_text(os.path.join(study.output_dir, "curves.csv"), text)
     for model in dict.fromkeys(point["model"] for point in points):
-        own = [run for run in runs if run and run[0].model == model]
-        _draw_curves(own, os.path.join(study.output_dir, f"curves-{model}.png"))
+        runs_of_model = [run for run in runs if run and run[0].model == model]
+        _draw_curves(runs_of_model, os.path.join(study.output_dir, f"curves-{model}.png"))
 
 
 def read_curves(run_dir: str) -> dict[str, list[tuple[int, float]]]:
     """Returns (step, value) of each scalar of the held-out split, from TensorBoard's files."""
-    import tensorflow as tf
-    from tensorboard.backend.event_processing import event_accumulator
-
     accumulator = event_accumulator.EventAccumulator(
         os.path.join(run_dir, "eval"), size_guidance={event_accumulator.TENSORS: 0}
     )
@@ -208,18 +213,18 @@ def read_curves(run_dir: str) -> dict[str, list[tuple[int, float]]]:
 def _rows(model: str, column: str, of_seeds: dict[int, dict]) -> Iterator[Row]:
     name = COLUMNS[column][0]
     seeds, results = list(of_seeds), list(of_seeds.values())
-    figures = [result["figures"] for result in results]
-    tracks = figures[0]["tracks"]
+    metrics = [result["figures"] for result in results]
+    tracks = metrics[0]["tracks"]
     num_bars = results[0]["data"]["settings"]["num_bars"]  # A binding may have changed them.
     for index, track in enumerate(tracks):
         cells = table1.PAPER.get((track, len(tracks), num_bars), {}).get(name, (None, None, None))
         for (metric, key), paper in zip(METRICS.items(), cells, strict=True):
             if metric != "KL":
-                values = [each["tracks"][track][key] for each in figures]
+                values = [each["tracks"][track][key] for each in metrics]
             elif index or column == "baseline":  # Of all tracks; without z there is none.
                 continue
             else:
-                values = [each[key] for each in figures]
+                values = [each[key] for each in metrics]
             yield Row(model, track, name, metric, values, paper, seeds)
 
 
@@ -271,13 +276,13 @@ def _describe_data(runs: list[dict]) -> str:
     """Returns how much data each model had, and how long its runs took."""
     lines = []
     for model in dict.fromkeys(run["cell"][0] for run in runs):
-        own = [run for run in runs if run["cell"][0] == model]
-        counts = own[0]["data"]["counts"]
-        steps = sorted({run["figures"]["step"] for run in own})
-        hours = sum(run["seconds"] for run in own) / 3600
+        runs_of_model = [run for run in runs if run["cell"][0] == model]
+        counts = runs_of_model[0]["data"]["counts"]
+        steps = sorted({run["figures"]["step"] for run in runs_of_model})
+        hours = sum(run["seconds"] for run in runs_of_model) / 3600
         lines.append(
             f"- {model}: {counts['windows_kept_train']:,} windows to train on, "
-            f"{counts['windows_kept_eval']:,} held out; {len(own)} runs of "
+            f"{counts['windows_kept_eval']:,} held out; {len(runs_of_model)} runs of "
             f"{' or '.join(f'{step:,}' for step in steps)} steps, {hours:.1f} hours in all."
         )
     return "\n".join(lines)
@@ -285,8 +290,8 @@ def _describe_data(runs: list[dict]) -> str:
 
 def _mean_curve(curves: dict, prefix: str) -> list[tuple[int, float]]:
     """Returns the mean over tracks of the curves `prefix` or `prefix/<track>`."""
-    own = [curve for name, curve in curves.items() if name.split("/")[0] == prefix]
+    curves_of_tracks = [curve for name, curve in curves.items() if name.split("/")[0] == prefix]
     return [
         (points[0][0], statistics.fmean(value for _, value in points))
-        for points in zip(*own, strict=False)
+        for points in zip(*curves_of_tracks, strict=False)
     ]

@@ -6,8 +6,23 @@ import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 
+import keras
+import tensorflow as tf
+
 from magenta_vae import configuration
 from magenta_vae.configuration import Configuration
+from magenta_vae.data import input_pipeline
+from magenta_vae.inference import generation
+from magenta_vae.training import (
+    checkpoint_files,
+    devices,
+    evaluation,
+    loop,
+    media,
+    precision,
+    summaries,
+    weights,
+)
 from magenta_vae.workflows import run_files
 
 
@@ -21,10 +36,10 @@ def train(
     origin: run_files.Origin | None = None,
     skip_corrupt: bool = False,
 ) -> dict:
-    """Trains what a configuration describes and returns its last figures.
+    """Trains what a configuration describes and returns its last metrics.
 
     Args:
-        configured: what the run is; see `runs.configure`.
+        configured: what the run is; see `configuration.parse`.
         run_dir: the run's folder, new or to go on from.
         data_dir: a data set of the same settings.
         max_steps: overrides the configuration's.
@@ -34,10 +49,8 @@ def train(
         skip_corrupt: whether to go on without damaged records.
 
     Returns:
-        The figures of the held-out split; none where another process writes.
+        The metrics of the held-out split; none where another process writes.
     """
-    from magenta_vae.training import devices
-
     num_workers = devices.count_workers()
     if num_workers > 1:
         report(f"TF_CONFIG names {num_workers} workers: waiting for all of them")
@@ -51,9 +64,6 @@ def train(
 
 def make_show(configured: Configuration, model, tokens) -> Callable[[], None]:
     """Returns what writes pictures and sound of held-out windows; see `media.Media`."""
-    from magenta_vae.inference import generation
-    from magenta_vae.training import media
-
     settings = configured.experiment.settings
     trained_model = generation.TrainedModel(model, settings.tracks, settings.num_bars)
     return media.Media(trained_model, tokens, **configured.media_options)
@@ -91,20 +101,15 @@ def _train(
     origin,
     skip_corrupt,
 ) -> dict:
-    import tensorflow as tf
-
-    from magenta_vae.data import input_pipeline
-    from magenta_vae.training import devices, precision
-
     is_chief = devices.is_chief(strategy)
-    parts = configured.experiment
+    experiment = configured.experiment
     splits = {
-        split: input_pipeline.load_tokens(data_dir, split, parts.settings, skip_corrupt)
+        split: input_pipeline.load_tokens(data_dir, split, experiment.settings, skip_corrupt)
         for split in ("train", "eval")
     }
     # Refuses what does not fit before anything is made.
-    with tf.Graph().as_default(), precision.dtype_policy(parts.dtype_policy):
-        make_show(configured, parts.make_model(), splits["eval"][: parts.eval_examples])
+    with tf.Graph().as_default(), precision.dtype_policy(experiment.dtype_policy):
+        make_show(configured, experiment.make_model(), splits["eval"][: experiment.eval_examples])
     # Without its damaged records a data set is not what it was.
     digests = None if skip_corrupt else _digests(splits)
     with run_files.locked(run_dir) if is_chief else contextlib.nullcontext():
@@ -122,72 +127,63 @@ def _go_on(
     report,
 ) -> dict:
     """Trains a run that is started, from where it stands."""
-    import keras
-
-    from magenta_vae.data import input_pipeline
-    from magenta_vae.training import (
-        checkpoint_files,
-        devices,
-        evaluation,
-        loop,
-        precision,
-        summaries,
-    )
-
     is_chief = devices.is_chief(strategy)
-    parts = configured.experiment
-    held_out_tokens = splits["eval"][: parts.eval_examples]
+    experiment = configured.experiment
+    held_out_tokens = splits["eval"][: experiment.eval_examples]
     digest = _digest(configured, record, splits)
     devices.require_agreement(strategy, digest, "configuration, data and origin")
-    keras.utils.set_random_seed(parts.seed)
-    with strategy.scope(), precision.dtype_policy(parts.dtype_policy):
-        model = parts.make_model()
-        optimizer = precision.scale_losses(parts.make_optimizer(), parts.dtype_policy)
+    keras.utils.set_random_seed(experiment.seed)
+    with strategy.scope(), precision.dtype_policy(experiment.dtype_policy):
+        model = experiment.make_model()
+        optimizer = precision.scale_losses(experiment.make_optimizer(), experiment.dtype_policy)
         _start_from(record["origin"], run_dir, model, report)
     report(
         f"{model.count_params():,} parameters, {strategy.num_replicas_in_sync} replicas; "
         + ", ".join(f"{len(tokens):,} windows to {split}" for split, tokens in splits.items())
     )
-    held_out = evaluation.Evaluation(model, held_out_tokens, parts.eval_batch_size)
+    held_out = evaluation.Evaluation(model, held_out_tokens, experiment.eval_batch_size)
     if is_chief:
         is_new = not checkpoint_files.is_begun(run_dir)
         summaries.describe_run(run_dir, configured.text, configured.hyperparameters, is_new)
-    figures = {}
+    metrics = {}
 
     def evaluate_step(step: int) -> dict[str, float]:
-        figures.update(held_out(step))
-        report(f"held out: {evaluation.format_table(figures)}")
-        return evaluation.scalars(figures)
+        metrics.update(held_out(step))
+        report(f"held out: {evaluation.format_table(metrics)}")
+        return evaluation.scalars(metrics)
 
-    max_steps = max_steps or parts.max_steps
+    max_steps = max_steps or experiment.max_steps
     step = functools.partial(loop.train, **configured.loop_options)(
         model,
         optimizer,
         strategy,
         lambda chunks, rows: input_pipeline.training_batches(
-            splits["train"], parts.batch_size, parts.seed, chunks, rows, parts.augment
+            splits["train"],
+            experiment.batch_size,
+            experiment.seed,
+            chunks,
+            rows,
+            experiment.augment,
         ),
         evaluate_step,
         run_dir,
-        batch_size=parts.batch_size,
+        batch_size=experiment.batch_size,
         max_steps=max_steps,
-        seed=parts.seed,
-        clip_norm=parts.clip_norm,
-        micro_batch_size=parts.micro_batch_size,
-        jit_compile=parts.jit_compile,
+        seed=experiment.seed,
+        clip_norm=experiment.clip_norm,
+        micro_batch_size=experiment.micro_batch_size,
+        jit_compile=experiment.jit_compile,
         report=report,
         show=make_show(configured, model, held_out_tokens),
     )
-    if is_chief and not figures:
+    if is_chief and not metrics:
         report(f"nothing to do: the run stands at step {step:,}, beyond max_steps={max_steps:,}")
         evaluate_step(step)
-    return figures
+    return metrics
 
 
 def _start_from(origin: dict | None, run_dir: str, model, report: Callable[[str], None]) -> None:
     """Gives a run that has no checkpoint of its own yet the weights of the run it starts from."""
-    from magenta_vae.training import checkpoint_files, weights
-
     if origin and not checkpoint_files.is_begun(run_dir):
         weights.initialize(model, origin["checkpoint"], origin["partial"], report)
 
@@ -200,8 +196,6 @@ def _digest(configured: Configuration, record: dict, splits: Mapping[str, Sequen
 
 def _digests(splits: Mapping) -> dict[str, str]:
     """Returns what tells the windows of each split from any others."""
-    from magenta_vae.data import input_pipeline
-
     return {split: input_pipeline.digest_of(tokens) for split, tokens in splits.items()}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from musical import DRUMS, MELODY, TRIO
 
-from magenta_vae.data import builder, verdicts
+from magenta_vae.data import builder, examination
 
 SONGS = [str(path) for path in sorted((Path(__file__).parents[2] / "testdata").glob("*.mid"))]
 SETTINGS = {
@@ -23,4 +23,4 @@ def die(source, settings):
         os.kill(os.getpid(), signal.SIGKILL)
     if "endless" in source.name:
         time.sleep(600)
-    return verdicts.examine(source, settings)
+    return examination.examine(source, settings)

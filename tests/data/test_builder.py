@@ -14,7 +14,7 @@ from note_seq.protobuf import music_pb2
 
 from magenta_vae.data import builder, descriptions, shards
 from magenta_vae.data.builder import Settings, build, examine, find_files
-from magenta_vae.data.verdicts import split_of
+from magenta_vae.data.examination import split_of
 from magenta_vae.music import readers, songs, tokens, windows
 
 COUNTS = [
@@ -144,17 +144,17 @@ def test_small_numbers_by_hand(tmp_path, in_process):
 
 def test_an_instrument_without_a_window_costs_the_others_nothing(tmp_path):
     silent = play("C4 .*62 C4", channel=1)
-    verdict = examine(
+    outcome = examine(
         *write(tmp_path, song=midi(track(play(TWO_BARS * 2)), track(silent))), MELODY_2
     )
-    assert (verdict.reason, verdict.num_cut, verdict.num_dropped_rests) == ("", 6, 3)
-    assert verdict.rows.shape == (2, 32)  # CD, DC, CD: each once.
+    assert (outcome.reason, outcome.num_cut, outcome.num_dropped_rests) == ("", 6, 3)
+    assert outcome.rows.shape == (2, 32)  # CD, DC, CD: each once.
 
 
 def test_only_rests(tmp_path):
-    verdict = examine(*write(tmp_path, song=tune("C4 .*40 C4")), MELODY_2)
-    assert (verdict.reason, verdict.num_cut, verdict.num_dropped_rests) == ("only rests", 2, 2)
-    assert verdict.rows is None
+    outcome = examine(*write(tmp_path, song=tune("C4 .*40 C4")), MELODY_2)
+    assert (outcome.reason, outcome.num_cut, outcome.num_dropped_rests) == ("only rests", 2, 2)
+    assert outcome.rows is None
 
 
 def test_what_nobody_foresaw_is_counted(tmp_path, in_process, monkeypatch):
@@ -237,8 +237,8 @@ def test_what_takes_too_much_memory_costs_one_file(tmp_path, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(windows, "song_windows", greedy)
-    verdict = examine(path, MELODY_2)
-    assert (verdict.reason, verdict.num_cut) == ("too much memory", 0)
+    outcome = examine(path, MELODY_2)
+    assert (outcome.reason, outcome.num_cut) == ("too much memory", 0)
 
 
 def test_another_reader(tmp_path, in_process):

@@ -16,8 +16,8 @@ from musical import midi, play, track
 
 from magenta_vae.data import sources
 from magenta_vae.data.builder import build, examine
+from magenta_vae.data.examination import Outcome
 from magenta_vae.data.sources import find_files, read_sources
-from magenta_vae.data.verdicts import Verdict
 from magenta_vae.music import packing, readers, songs
 from magenta_vae.music.songs import SongError
 
@@ -31,7 +31,7 @@ def names(folder, *inputs):
 
 def reasons(*paths):
     found = [examine(source, SETTING) for source in read_sources([str(path) for path in paths])]
-    return [(verdict.name.rpartition("/")[2], verdict.reason) for verdict in found]
+    return [(outcome.name.rpartition("/")[2], outcome.reason) for outcome in found]
 
 
 def zipped(**members):
@@ -70,7 +70,7 @@ def test_links_to_folders_elsewhere_are_followed_once(tmp_path):
     assert "real/b.mid" in names(tmp_path, tmp_path)
 
 
-def test_what_is_no_file_has_a_verdict(tmp_path, monkeypatch):
+def test_what_is_no_file_has_a_outcome(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "a.mid")
     os.mkfifo(tmp_path / "b.zip")
     os.mkfifo(tmp_path / "c.tfrecord")
@@ -181,7 +181,7 @@ def test_names_are_printed_harmlessly(tmp_path, in_process):
     assert {"new\\nline.mid", "bell\\x07\\x1b[31m.mid", "\\udcff.mid", "é.mid"} == {
         line.partition(": ")[0].rpartition("/")[2] for line in lines
     }
-    assert str(Verdict("a\r", "odd", "\x1b", "", 0, 0)) == "a\\r: dropped, odd: \\x1b"
+    assert str(Outcome("a\r", "odd", "\x1b", "", 0, 0)) == "a\\r: dropped, odd: \\x1b"
 
 
 def test_every_source_has_a_reason_or_bytes():

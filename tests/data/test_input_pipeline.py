@@ -12,8 +12,8 @@ from musical import DRUMS, MELODY, TRIO, sequence
 from note_seq.protobuf import music_pb2
 
 from magenta_vae.data import builder
-from magenta_vae.data.decoding import tokenize_records
 from magenta_vae.data.input_pipeline import Transposition, load_tokens, training_batches
+from magenta_vae.data.tokenization import tokenize_records
 from magenta_vae.music import tokens as music_tokens
 
 HOLD, REST = 128, 129

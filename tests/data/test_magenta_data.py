@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from magenta_vae.data.decoding import tokenize_records
 from magenta_vae.data.input_pipeline import Transposition
 from magenta_vae.data.records import WindowSerializer
+from magenta_vae.data.tokenization import tokenize_records
+from magenta_vae.magenta.vocabulary import NoteOffMelody
 from magenta_vae.music import tokens
-from magenta_vae.music.magenta_tokens import NoteOffMelody
 from magenta_vae.music.tokens import Drums, Melody
 
 TRIO = (NoteOffMelody("lead", 0, 31), NoteOffMelody("bass", 32, 39), Drums())

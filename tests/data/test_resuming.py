@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from corpora import SETTINGS, SONGS
 
-from magenta_vae.data import builder, parts, shards
+from magenta_vae.data import builder, shards
 from magenta_vae.data.builder import build
+from magenta_vae.data.journal import Journal
 
 ROOT = Path(__file__).parents[2]
 SETTING = SETTINGS["melody"]
@@ -27,7 +28,7 @@ def contents(folder):
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
-    monkeypatch.setattr(builder, "SONGS_PER_PART", 3)
+    monkeypatch.setattr(builder, "SONGS_PER_ENTRY", 3)
     monkeypatch.setattr(builder, "MERGE_BYTES", 2**13)
 
 
@@ -46,7 +47,7 @@ def expected(songs, tmp_path, in_process):
     return contents(tmp_path / "expected"), lines
 
 
-WHERE = [(parts.Work, "write"), (shards.ShardWriter, "write"), (shards.ShardWriter, "close")]
+WHERE = [(Journal, "write"), (shards.ShardWriter, "write"), (shards.ShardWriter, "close")]
 
 
 @pytest.mark.parametrize("owner, method", WHERE, ids=lambda each: getattr(each, "__name__", each))
@@ -97,7 +98,7 @@ def test_what_is_done_is_not_done_again(songs, expected, tmp_path, monkeypatch):
 
 def test_killed_after_its_last_step_it_is_done(songs, expected, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(parts.Work, "remove", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(Journal, "remove", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             build(songs, str(tmp_path / "out"), SETTING)
     assert contents(tmp_path / "out") == expected[0]
@@ -138,7 +139,7 @@ def test_inputs_changed_in_between_are_noticed(songs, begun, tmp_path):
 
 
 def test_two_builds_do_not_share_a_folder(songs, begun, tmp_path):
-    work = parts.Work(str(tmp_path / "out"), SETTING.token_dtype, SETTING.row_size)
+    work = Journal(str(tmp_path / "out"), SETTING.token_dtype, SETTING.row_size)
     with work.locked(), pytest.raises(FileExistsError, match="Another build is at work"):
         build(songs, str(tmp_path / "out"), SETTING)
 

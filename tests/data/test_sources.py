@@ -36,12 +36,12 @@ def write_tar(path, members, mode="w:gz"):
     return str(path)
 
 
-def verdicts(*paths):
+def outcomes(*paths):
     return [examine(source, SETTING) for source in read_sources(paths)]
 
 
 def reasons(*paths):
-    return [(verdict.name.rpartition("/")[2], verdict.reason) for verdict in verdicts(*paths)]
+    return [(outcome.name.rpartition("/")[2], outcome.reason) for outcome in outcomes(*paths)]
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "tgz", "tar.xz", "tar.bz2"])
@@ -70,8 +70,8 @@ def test_records_of_note_sequences(tmp_path):
     (tmp_path / "songs.tfrecord-00000-of-00001").write_bytes(frame(tune) + frame(b"\xff\xff"))
     (tmp_path / "more.tfrecord").write_bytes(gzip.compress(frame(tune)))
     files = find_files([str(tmp_path)])
-    found = verdicts(*files)
-    assert [(verdict.name[len(str(tmp_path)) :], verdict.reason) for verdict in found] == [
+    found = outcomes(*files)
+    assert [(outcome.name[len(str(tmp_path)) :], outcome.reason) for outcome in found] == [
         ("/more.tfrecord/0", ""),
         ("/songs.tfrecord-00000-of-00001/0", ""),
         ("/songs.tfrecord-00000-of-00001/1", "not a NoteSequence"),
@@ -83,9 +83,9 @@ def test_records_of_note_sequences(tmp_path):
 def test_a_window_is_a_song_of_its_own(built):
     """A data set may be made of data sets."""
     (path,) = Path(built["melody"]).glob("train-*")
-    found = verdicts(str(path))
-    assert len(found) > 100 and {verdict.reason for verdict in found} == {""}
-    assert {verdict.num_cut for verdict in found} == {1}
+    found = outcomes(str(path))
+    assert len(found) > 100 and {outcome.reason for outcome in found} == {""}
+    assert {outcome.num_cut for outcome in found} == {1}
 
 
 def test_what_is_damaged_costs_what_is_damaged(tmp_path):
@@ -128,8 +128,8 @@ def test_a_locked_archive(tmp_path):
     for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         data[data.index(mark) + at] |= 1  # Says that it is encrypted.
     (tmp_path / "locked.zip").write_bytes(data)
-    (verdict,) = verdicts(str(tmp_path / "locked.zip"))
-    assert verdict.reason == "damaged archive" and "encrypted" in verdict.detail
+    (outcome,) = outcomes(str(tmp_path / "locked.zip"))
+    assert outcome.reason == "damaged archive" and "encrypted" in outcome.detail
 
 
 @pytest.mark.parametrize("writer, name", [(write_zip, "a.zip"), (write_tar, "a.tar.gz")])
@@ -178,7 +178,7 @@ def test_tunes_of_a_collection_are_songs_of_their_own(tmp_path, in_process):
     archive = write_zip(tmp_path / "books.zip", {"deep/book.abc": "\n".join(tunes)})
     assert reasons(str(tmp_path / "book.abc")) == [("0", ""), ("1", "not 4/4"), ("2", "")]
     assert reasons(str(tmp_path / "one.ABC")) == [("one.ABC", "")]
-    assert [verdict.name for verdict in verdicts(archive)][1] == f"{archive}/deep/book.abc/1"
+    assert [outcome.name for outcome in outcomes(archive)][1] == f"{archive}/deep/book.abc/1"
     counts = build(find_files([str(tmp_path)]), str(tmp_path / "out"), SETTING)["counts"]
     assert counts["files_read"] == 7 and counts["files_dropped"] == {"not 4/4": 2}
     (tmp_path / "empty.abc").write_text("no tune")

@@ -22,7 +22,7 @@ from magenta_vae.model.schedules import Constant, ExponentialDecay, InverseSigmo
 CLASSES, STEPS, UNITS, Z = (5, 4), 8, 3, 6
 TOKENS, POINTS, INPUTS = (STEPS, 2), (Z,), (STEPS, 7)
 FEATURES = [np.eye(5)[:, :3], np.eye(4)]
-MAGENTA = importlib.import_module("magenta_vae.model.magenta_encoders")
+MAGENTA = importlib.import_module("magenta_vae.magenta.encoder")
 
 
 def conductor(**kwargs):

@@ -15,7 +15,7 @@ from matplotlib.image import imread
 from musical import DRUMS, MELODY, TRIO, part, seconds_only, sequence
 from pictures import note_collections, note_colors, notes
 
-from magenta_vae.music import lanes, plots
+from magenta_vae.music import piano_rolls, plots
 from magenta_vae.music.note_sequences import note_sequence_to_song, song_to_note_sequence
 from magenta_vae.music.synthetic import synthesize_song
 from magenta_vae.music.tokens import detokenize
@@ -84,7 +84,7 @@ def test_the_pitches_are_cropped_to_what_sounds_and_named():
 def test_a_narrow_melody_still_shows_an_octave_and_its_name(text):
     (axes,) = plots.draw_score(melody(text)).axes
     low, high = axes.get_ylim()
-    assert high - low >= lanes.MIN_PITCHES > 12
+    assert high - low >= piano_rolls.MIN_PITCHES > 12
     assert any(label.startswith("C") for label in texts(axes.get_yticklabels()))
 
 

@@ -244,15 +244,15 @@ def test_hard_files_within_500_mb():
         import resource, sys
         from pathlib import Path
         from magenta_vae.data import builder
-        from magenta_vae.data.verdicts import CRASHED
+        from magenta_vae.data.examination import CRASHED
         from musical import DRUMS, MELODY, TRIO
         settings = [builder.Settings(*each) for each in ((MELODY, 32), (DRUMS, 2), (TRIO, 16))]
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for path in sorted(Path(sys.argv[1]).rglob("*")):
             if path.is_file():
                 for each in settings:
-                    verdict = builder.examine(str(path), each)
-                    assert verdict.reason != CRASHED, verdict
+                    outcome = builder.examine(str(path), each)
+                    assert outcome.reason != CRASHED, outcome
         after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         assert after - before < 500 * 1024, f"{after - before} KB"
         print("fine")

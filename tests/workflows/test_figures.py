@@ -24,9 +24,9 @@ def start_run(run_dir, data_dir, *gin_files, params=()):
     """Makes a run of initial weights: every figure can be drawn of it."""
     configured = configuration.parse(gin_files, params)
     run_files.start(configured, run_dir, data_dir)
-    parts = configured.experiment
+    experiment = configured.experiment
     tf.keras.utils.set_random_seed(1)
-    model, optimizer = parts.make_model(), parts.make_optimizer()
+    model, optimizer = experiment.make_model(), experiment.make_optimizer()
     optimizer.build(model.trainable_variables)
     optimizer.iterations.assign(1)
     checkpoints.Checkpoints(run_dir, model, optimizer).save()

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from magenta_vae import configuration
 from magenta_vae.training import checkpoints
-from magenta_vae.workflows import run_files, runs, tables, training
+from magenta_vae.workflows import run_files, runs, text_tables, training
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ TITLES = ["Table 1, Baseline, 32 bars", "Table 1, VAE, 2 bars"]
 
 def table_of(run):
     windows = run.windows("eval")[:8]
-    return tables.format_figures(run.figures(windows), run.experiment), windows.shape[1]
+    return text_tables.format_metrics(run.metrics(windows), run.experiment), windows.shape[1]
 
 
 def test_two_runs_that_are_open_print_each_its_own_table(pair):

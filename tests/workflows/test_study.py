@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from magenta_vae.workflows import run_files, runs, study, study_report, training
+from magenta_vae.workflows import run_files, runs, study, study_cells, study_report, training
 
 
 def make_study(folder, data_dirs, report=lambda line: None, **options):
@@ -26,8 +26,8 @@ def melodies(data_dirs, tmp_path_factory):
     """The VAE of 2-bar melodies with two seeds, and the baseline with one."""
     folder, lines = str(tmp_path_factory.mktemp("study")), []
     own = make_study(folder, data_dirs, lines.append)
-    cells = study.make_cells(["mel_2bar"], ["baseline", "vae"], [0])
-    cells += study.make_cells(["mel_2bar"], ["vae"], [1])
+    cells = study_cells.make_cells(["mel_2bar"], ["baseline", "vae"], [0])
+    cells += study_cells.make_cells(["mel_2bar"], ["vae"], [1])
     assert list(own.run(cells)) == cells
     table = study_report.write(own)
     return own, cells, lines, table
@@ -41,7 +41,7 @@ def test_each_run_is_of_its_column_and_seed(melodies):
             text = file.read()
         assert f"Experiment.seed = {cell.seed}\n" in text
         assert ("NoEncoder" in text) == (cell.column == "baseline")
-        name = study.COLUMNS[cell.column][0]
+        name = study_cells.COLUMNS[cell.column][0]
         assert f"table1_column = '{name}'" in text
         losses.add(own.result(cell)["figures"]["loss"])
         samples = os.path.join(own.run_dir(cell), "samples")
@@ -54,7 +54,7 @@ def test_what_is_done_is_left_alone(melodies, monkeypatch):
     monkeypatch.setattr(training, "train", None)  # To call it is an error.
     assert list(own.run(cells)) == []
     assert lines[-1] == "3 of 3 runs are done"
-    more = study.make_cells(["mel_2bar"], ["vae"], [2])
+    more = study_cells.make_cells(["mel_2bar"], ["vae"], [2])
     with pytest.raises(TypeError):
         list(own.run(more))
     assert "1 runs to go, about 0.0 hours" in lines[-1]
@@ -75,7 +75,7 @@ def test_runs_made_otherwise_do_not_share_a_table(melodies, data_dirs, options, 
 
 
 def test_more_steps_lengthen_what_is_done(data_dirs, tmp_path):
-    cells = study.make_cells(["mel_2bar"], ["baseline"], [0])
+    cells = study_cells.make_cells(["mel_2bar"], ["baseline"], [0])
     for steps in (1, 2):
         own = make_study(str(tmp_path), data_dirs, max_steps=steps)
         assert list(own.run(cells)) == cells
@@ -96,7 +96,7 @@ def test_runs_start_from_the_same_cells_of_another_study(melodies, data_dirs, tm
     # One step at a rate of some 1e-3: near the weights it starts from, not those of its seed.
     difference = max(np.abs(a - b).max() for a, b in zip(before, after, strict=True))
     assert 0 < difference < 0.01
-    missing = study.make_cells(["mel_2bar"], ["scheduled"], [0])
+    missing = study_cells.make_cells(["mel_2bar"], ["scheduled"], [0])
     with pytest.raises(FileNotFoundError, match="mel_2bar-scheduled-seed0"):
         list(own.run(missing))
     another = make_study(str(tmp_path), data_dirs, max_steps=1, init_from=own.output_dir)
@@ -114,7 +114,7 @@ def test_windows_of_another_length_are_not_set_beside_the_papers(melodies, monke
 
 def test_the_table_has_mean_spread_and_the_papers_number(melodies):
     own, _, _, table = melodies
-    figures = [own.result(study.Cell("mel_2bar", "vae", seed))["figures"] for seed in (0, 1)]
+    figures = [own.result(study_cells.Cell("mel_2bar", "vae", seed))["figures"] for seed in (0, 1)]
     kls = [each["kl_nats"] for each in figures]
     accuracies = [each["tracks"]["melody"]["next_accuracy"] for each in figures]
     expected = (
@@ -131,7 +131,7 @@ def test_the_table_has_mean_spread_and_the_papers_number(melodies):
 def test_the_differences_of_columns_are_of_the_seeds_that_both_have(melodies):
     own, _, _, table = melodies
     vae, baseline = (
-        own.result(study.Cell("mel_2bar", column, 0))["figures"]["tracks"]["melody"]
+        own.result(study_cells.Cell("mel_2bar", column, 0))["figures"]["tracks"]["melody"]
         for column in ("vae", "baseline")
     )
     difference = vae["reconstruction_accuracy"] - baseline["reconstruction_accuracy"]
@@ -158,7 +158,7 @@ def test_differences_have_the_spread_of_the_seeds():
 
 def test_the_seconds_of_a_run_are_those_of_all_its_starts(data_dirs, tmp_path, monkeypatch):
     own = make_study(str(tmp_path), data_dirs)
-    cells = study.make_cells(["mel_2bar"], ["baseline"], [0])
+    cells = study_cells.make_cells(["mel_2bar"], ["baseline"], [0])
     path = os.path.join(own.run_dir(cells[0]), study.SECONDS_FILE)
 
     def stopped(configured, run_dir, *_, **__):
@@ -181,7 +181,7 @@ def test_the_study_is_written_in_three_forms(melodies):
     assert text.startswith(table) and "windows to train on" in text
     with open(os.path.join(own.output_dir, "table1.json")) as file:
         described = json.load(file)
-    assert [study.Cell(*run["cell"]) for run in described["runs"]] == sorted(cells)
+    assert [study_cells.Cell(*run["cell"]) for run in described["runs"]] == sorted(cells)
     with open(os.path.join(own.output_dir, "table1.csv")) as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(described["table"]) == 2 * 3 - 1  # The baseline has no KL.
@@ -219,7 +219,7 @@ def test_curves_are_written_as_numbers_too(melodies):
 def test_a_missing_data_set_is_named_before_anything_is_trained(tmp_path):
     own = study.Study(str(tmp_path / "study"), str(tmp_path), "tiny")
     with pytest.raises(FileNotFoundError, match="no data set mel_2bar.*\n.*build_dataset"):
-        list(own.run(study.make_cells(["mel_2bar"], ["vae"], [0])))
+        list(own.run(study_cells.make_cells(["mel_2bar"], ["vae"], [0])))
     assert not os.path.exists(tmp_path / "study")
 
 
@@ -229,17 +229,17 @@ def test_a_missing_data_set_is_named_before_anything_is_trained(tmp_path):
 )
 def test_what_there_is_not_is_refused(models, columns, message):
     with pytest.raises(ValueError, match=message):
-        study.make_cells(models, columns, [0])
+        study_cells.make_cells(models, columns, [0])
 
 
 @pytest.mark.slow
 def test_the_whole_table(data_dirs, tmp_path):
     own = make_study(str(tmp_path), data_dirs)
-    columns = [*study.PAPER_COLUMNS, "flat"]
-    cells = study.make_cells(study.MODELS, columns, [0])
+    columns = [*study_cells.PAPER_COLUMNS, "flat"]
+    cells = study_cells.make_cells(study_cells.MODELS, columns, [0])
     assert list(own.run(cells)) == cells
     table, differences = study_report.write(own).split("\n\n")
     num_tracks = 1 + 1 + 1 + 3  # Three tracks of the trio.
     assert len(table.splitlines()) == 2 + 4 * num_tracks
     # Six of accuracies for each track, and of the KL one for each model.
-    assert len(differences.splitlines()) == 2 + 6 * num_tracks + len(study.MODELS)
+    assert len(differences.splitlines()) == 2 + 6 * num_tracks + len(study_cells.MODELS)

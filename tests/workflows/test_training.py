@@ -21,7 +21,7 @@ def values_of(run_dir, checkpoint):
 
 def evaluate(run_dir, checkpoint):
     run = runs.open(run_dir, checkpoint)
-    return run.figures(run.windows("eval"))
+    return run.metrics(run.windows("eval"))
 
 
 def test_a_run_starts_from_another_and_goes_on_when_that_is_gone(data_dirs, tmp_path):

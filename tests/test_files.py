@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from magenta_vae.music import files
+from magenta_vae import files
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path):

@@ -10,7 +10,8 @@ def export_of(tmp_path_factory):
     """Returns a function of a configuration's name that exports its tiny model once."""
     from inference_models import Exported, tiny_model
 
-    from magenta_vae.inference import export, generation
+    from magenta_vae.inference import generation
+    from magenta_vae.serving import export
 
     @functools.cache
     def make(name):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from magenta_vae.inference.magenta_checkpoint import Checkpoint
+from magenta_vae.magenta.checkpoint import Checkpoint
 
 # The scope of each layer's variables, by our path of the layer.
 _CORE = {
@@ -50,7 +50,7 @@ class Layer(NamedTuple):
     Attributes:
         path: our name for it.
         scope: what Magenta's variables of it begin with.
-        variables: ours, by the last part of their names.
+        variables: ours, by the last of their names.
         units: of a layer that makes initial states, the units of the layers they are for.
     """
 
@@ -98,13 +98,21 @@ def model_layers(model) -> list[Layer]:
         path, _, name = variable.path.rpartition("/")
         variables.setdefault(path, {})[name] = variable
     scopes = _SCOPES | (_track_scopes() if "decoder/track_1/logits" in variables else _ONLY_TRACK)
-    units = {path: own["bias"].shape[0] // 4 for path, own in variables.items()}
+    units = {
+        path: variables_of_layer["bias"].shape[0] // 4
+        for path, variables_of_layer in variables.items()
+    }
     layers = []
-    for path, own in variables.items():
+    for path, variables_of_layer in variables.items():
         parent, _, name = path.rpartition("/")
         stack = [units[other] for other in units if re.fullmatch(rf"{parent}/lstm_\d+", other)]
         layers.append(
-            Layer(path, _scope(path, scopes), own, stack if name == "initial_state" else ())
+            Layer(
+                path,
+                _scope(path, scopes),
+                variables_of_layer,
+                stack if name == "initial_state" else (),
+            )
         )
     return layers
 
@@ -120,29 +128,30 @@ def find_widths(layers: Sequence[Layer], shapes: Mapping[str, tuple]) -> dict:
     def width(layer: Layer) -> int:
         name = f"{layer.scope}/bias"
         (size,) = layer.shapes[name]
-        found = shapes.get(name, ())
-        return found[0] if len(found) == 1 and found[0] > 0 else size
+        shape = shapes.get(name, ())
+        return shape[0] if len(shape) == 1 and shape[0] > 0 else size
 
     widths: dict = {}
     for macro, pattern in _UNITS.items():
-        if own := [layer for layer in layers if re.fullmatch(pattern, layer.path)]:
-            widths[macro] = [max(width(layer) // 4, 1) for layer in own]
+        if stack := [layer for layer in layers if re.fullmatch(pattern, layer.path)]:
+            widths[macro] = [max(width(layer) // 4, 1) for layer in stack]
     (mu,) = (layer for layer in layers if layer.path == "encoder/mu")
     return {"z_size": width(mu), **widths}
 
 
 def check_shapes(layers: Sequence[Layer], checkpoint: Checkpoint) -> None:
     """Raises `ValueError` where a checkpoint is not of these layers, with all that differs."""
-    found = checkpoint.shapes
+    shapes = checkpoint.shapes
     expected = {name: shape for layer in layers for name, shape in layer.shapes.items()}
-    unexpected = [name for name in found if name not in expected and not _is_training(name, found)]
+    unknown = [name for name in shapes if name not in expected]
+    unexpected = [name for name in unknown if not _is_training(name, shapes)]
     differences = [
-        *(f"missing: {name} {_text(expected[name])}" for name in expected if name not in found),
-        *(f"unexpected: {name} {_text(found[name])}" for name in sorted(unexpected)),
+        *(f"missing: {name} {_text(expected[name])}" for name in expected if name not in shapes),
+        *(f"unexpected: {name} {_text(shapes[name])}" for name in sorted(unexpected)),
         *(
-            f"of another shape: {name}, expected {_text(shape)}, found {_text(found[name])}"
+            f"of another shape: {name}, expected {_text(shape)}, found {_text(shapes[name])}"
             for name, shape in expected.items()
-            if name in found and found[name] != shape
+            if name in shapes and shapes[name] != shape
         ),
     ]
     if differences:
@@ -177,9 +186,9 @@ def convert_lstm(kernel: np.ndarray, bias: np.ndarray, num_inputs: int) -> dict[
 def hidden_first(states: np.ndarray, units: Sequence[int]) -> np.ndarray:
     """Exchanges the cell and the hidden state of each layer in [..., 2 * sum(units)] columns."""
     ends = np.cumsum([size for size in units for _ in range(2)])
-    parts = np.split(states, ends[:-1], axis=-1)
-    pairs = zip(parts[1::2], parts[::2], strict=True)
-    return np.concatenate([part for pair in pairs for part in pair], axis=-1)
+    blocks = np.split(states, ends[:-1], axis=-1)
+    pairs = zip(blocks[1::2], blocks[::2], strict=True)
+    return np.concatenate([block for pair in pairs for block in pair], axis=-1)
 
 
 def _forget_second(gates: np.ndarray) -> np.ndarray:
@@ -205,10 +214,10 @@ def _scope(path: str, scopes: Mapping[str, str]) -> str:
     raise ValueError(f"{path} is no layer of the models that Magenta released.")
 
 
-def _is_training(name: str, found: Mapping[str, tuple]) -> bool:
+def _is_training(name: str, shapes: Mapping[str, tuple]) -> bool:
     """Says whether a variable is needed for training alone: the step, or one of the optimizer."""
     slot = _SLOT.fullmatch(name)
-    return bool(_TRAINING.fullmatch(name) or (slot and slot[1] in found))
+    return bool(_TRAINING.fullmatch(name) or (slot and slot[1] in shapes))
 
 
 def _text(shape: Sequence[int]) -> str:

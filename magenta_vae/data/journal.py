@@ -1,8 +1,9 @@
-"""What is done of a build: parts, each whole or absent, that a killed build goes on from.
+"""What is done of a build: entries, each whole or absent, that a killed build goes on from.
 
-A part is what became of some hundred songs, in the order of the inputs: `part-00007.rows` holds the
-tokens of their windows in the order of hashes, `part-00007.json`, written after it and renamed,
-says what became of each song and where each range of hashes begins.
+An entry is what became of some hundred songs, in the order of the inputs: `part-00007.rows` holds
+the tokens of their windows in the order of hashes, `part-00007.json`, written after it and renamed,
+says what became of each song (its "verdicts") and where each range of hashes begins. The names are
+those of the first version, whose builds can be gone on with.
 """
 
 import contextlib
@@ -14,15 +15,15 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from magenta_vae import files
 from magenta_vae.data import shards
 from magenta_vae.data.shards import NUM_BUCKETS, SPLITS
-from magenta_vae.music import files
 
 JOB, INPUTS, LOCK, DATA = "job.json", "inputs.jsonl", "lock", "data"
 
 
-class Work:
-    """The work folder of a build, beside its output.
+class Journal:
+    """The journal of a build, a folder beside its output.
 
     Args:
         output_dir: where the data set is to be.
@@ -46,7 +47,7 @@ class Work:
         """Returns the number of songs that are done: none in a new folder.
 
         Args:
-            job: what the parts depend on beside the inputs.
+            job: what the entries depend on beside the inputs.
             inputs: (path, bytes, time of change) of each input.
 
         Raises:
@@ -57,15 +58,15 @@ class Work:
         if self.is_begun:
             self._check_job(path, job)
             self._check_inputs(lines)
-            return self._read_parts()
+            return self._read_entries()
         files.write_lines(os.path.join(self.directory, INPUTS), lines)
         files.write_text(path, json.dumps(job, indent=2))
         return 0
 
-    def read_verdicts(self) -> Iterator[list]:
+    def read_outcomes(self) -> Iterator[list]:
         """Yields what became of each song that was done when the folder was opened."""
         for index in range(len(self._offsets)):
-            yield from self._read_part(index)["verdicts"]
+            yield from self._read_entry(index)["verdicts"]
 
     def is_of(self, job: dict) -> bool:
         """Says whether the folder was begun with this job."""
@@ -74,11 +75,11 @@ class Work:
         except (OSError, ValueError):
             return False
 
-    def write(self, verdicts: Sequence[list], rows: dict[str, list[np.ndarray]]) -> None:
-        """Adds a part.
+    def write(self, outcomes: Sequence[list], rows: dict[str, list[np.ndarray]]) -> None:
+        """Adds an entry.
 
         Args:
-            verdicts: what became of each song, as JSON values.
+            outcomes: what became of each song, as JSON values.
             rows: int [windows, row_size] tokens of each split, in any number of arrays.
         """
         path, offsets = self._path(len(self._offsets)), {}
@@ -89,23 +90,22 @@ class Work:
                 counts = np.bincount(shards.buckets_of(hashes), minlength=NUM_BUCKETS)
                 offsets[split] = np.concatenate([[0], np.cumsum(counts)])
                 file.write(unique.tobytes())
-            file.flush()
-            os.fsync(file.fileno())
+            files.sync(file)
         described = {split: starts.tolist() for split, starts in offsets.items()}
         files.write_text(
-            path + ".json", json.dumps({"offsets": described, "verdicts": list(verdicts)})
+            path + ".json", json.dumps({"offsets": described, "verdicts": list(outcomes)})
         )
         self._offsets.append(offsets)
 
     def bucket_sizes(self) -> np.ndarray:
-        """Returns the rows in each range of hashes, equal ones in different parts counted apart."""
+        """Returns the rows in each range of hashes, those of each entry counted apart."""
         sizes = np.zeros(NUM_BUCKETS, np.int64)
         for offsets in self._offsets:
             sizes += sum(np.diff(starts) for starts in offsets.values())
         return sizes
 
     def describe_range(self, first: int, last: int) -> list[tuple[str, dict]]:
-        """Returns, for `read_range`, each part's file and the rows of its split in some buckets."""
+        """Returns, for `read_range`, each entry's file and its rows of each split in buckets."""
         described = []
         for index, offsets in enumerate(self._offsets):
             start, spans = 0, {}
@@ -133,17 +133,17 @@ class Work:
     def _path(self, index: int) -> str:
         return os.path.join(self.directory, f"part-{index:05d}")
 
-    def _read_parts(self) -> int:
+    def _read_entries(self) -> int:
         num_songs = 0
         while os.path.exists(self._path(len(self._offsets)) + ".json"):
-            part = self._read_part(len(self._offsets))
+            entry = self._read_entry(len(self._offsets))
             self._offsets.append(
-                {split: np.array(starts) for split, starts in part["offsets"].items()}
+                {split: np.array(starts) for split, starts in entry["offsets"].items()}
             )
-            num_songs += len(part["verdicts"])
+            num_songs += len(entry["verdicts"])
         return num_songs
 
-    def _read_part(self, index: int) -> dict:
+    def _read_entry(self, index: int) -> dict:
         return files.read_json(self._path(index) + ".json", ("offsets", "verdicts"))
 
     def _check_job(self, path: str, job: dict) -> None:
@@ -173,11 +173,11 @@ class Work:
             "gone": then.keys() - now.keys(),
             "changed": {path for path in then.keys() & now.keys() if then[path] != now[path]},
         }
-        found = ", ".join(
+        changes = ", ".join(
             f"{len(paths):,} {what} ({min(paths)})" for what, paths in groups.items() if paths
         )
         raise ValueError(
-            f"The inputs are not those that {self.directory} was begun with: {found}. "
+            f"The inputs are not those that {self.directory} was begun with: {changes}. "
             f"{self._how_to_go_on()}"
         )
 
@@ -186,7 +186,7 @@ class Work:
 
 
 def read_range(described: list[tuple[str, dict]], dtype: np.dtype, row_size: int) -> dict:
-    """Returns the rows of each split that `Work.describe_range` named: int [rows, row_size]."""
+    """Returns the rows of each split that `Journal.describe_range` named: int [rows, row_size]."""
     rows: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
     for path, spans in described:
         with open(path, "rb") as file:

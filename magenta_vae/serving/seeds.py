@@ -8,7 +8,7 @@ any batch may be cut or joined: its lowest 32 bits are the seed, the others the 
 
 import numpy as np
 
-from magenta_vae.inference import arguments
+from magenta_vae.inference import validation
 
 SEED_BITS = 32
 ROWS_PER_REQUEST = 64  # What a client asks for at a time: a gRPC message is limited to 4 MB.
@@ -20,5 +20,5 @@ def row_seeds(seed: int, num_rows: int) -> np.ndarray:
     Raises:
         ValueError: for a seed that is negative or has more than 32 bits.
     """
-    arguments.check_seed(seed, 2**SEED_BITS - 1, "2^32 - 1")
+    validation.check_seed(seed, 2**SEED_BITS - 1, "2^32 - 1")
     return seed + (np.arange(num_rows, dtype=np.int64) << SEED_BITS)

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from magenta_vae.inference import runtimes
-from magenta_vae.inference.signatures import Signatures
 from magenta_vae.music import tokens as music_tokens
+from magenta_vae.serving import runtimes
+from magenta_vae.serving.signatures import Signatures
 
 FLAT = ["mel_2bar", "drums_2bar"]
 SLOW = ["hierdec_mel_32bar", "hierdec_trio_16bar"]

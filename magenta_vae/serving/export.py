@@ -3,20 +3,19 @@
 import errno
 import json
 import os
-import shutil
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import tensorflow as tf
 
-from magenta_vae.inference import runtimes
-from magenta_vae.inference.seeds import ROWS_PER_REQUEST, SEED_BITS
-from magenta_vae.inference.signatures import INPUTS, MAX_ROWS, Signatures
+from magenta_vae import files
+from magenta_vae.data import vocabularies
 from magenta_vae.music import songs
 from magenta_vae.music import tokens as music_tokens
-from magenta_vae.music import tracks as track_values
 from magenta_vae.music.note_sequences import DEFAULT_QPM
+from magenta_vae.serving import runtimes
+from magenta_vae.serving.seeds import ROWS_PER_REQUEST, SEED_BITS
+from magenta_vae.serving.signatures import INPUTS, MAX_ROWS, Signatures
 
 # What else a model can be written as, beside its SavedModel.
 FORMATS = ("onnx", "litert")
@@ -65,10 +64,8 @@ def write(
     described = describe(signatures, tracks, num_bars)
     text = json.dumps({**described, **(facts or {})}, indent=2)
     signatures.description = text
-    # Not an integer, so no server takes it for a version.
-    beside = os.path.join(output_dir, f"{uuid.uuid4().hex}.partial")
-    os.makedirs(beside)
-    try:
+    # What is staged is called by no integer, so that no server takes it for a version.
+    with files.staging(output_dir) as beside:
         write_saved_model(model, signatures, beside)
         if "onnx" in formats:
             runtimes.write_onnx(signatures, os.path.join(beside, "onnx"), text)
@@ -79,9 +76,6 @@ def write(
         (assets / DESCRIPTION_FILE).write_text(text + "\n")
         (assets / CARD_FILE).write_text(make_card(described))
         return _place(beside, output_dir)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
 
 
 def check(model, formats: Sequence[str] = ()) -> None:
@@ -126,9 +120,9 @@ def describe(
             {
                 **described,
                 "num_classes": track.num_classes,
-                "tokens": track_values.describe_tokens(track),
+                "tokens": vocabularies.describe_tokens(track),
             }
-            for described, track in zip(track_values.describe(tracks), tracks, strict=True)
+            for described, track in zip(vocabularies.describe(tracks), tracks, strict=True)
         ],
         "num_bars": num_bars,
         "num_steps": num_bars * songs.STEPS_PER_BAR,

@@ -1,20 +1,25 @@
 """The state of gin after parsing -> values: functions and classes with their bindings.
 
-Gin keeps what it has parsed in the process, and looks there whenever a part is called. A run is a
-value: its parts hold their bindings, so that gin may forget them and parse the next run.
+Gin keeps what it has parsed in the process, and looks there whenever a configurable is called. A
+run is a value: its configurables hold their bindings, so that gin may forget them and parse the
+next run.
 """
 
 import contextlib
 import dataclasses
 import inspect
+import io
 import itertools
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import gin
 from gin.config import ConfigurableReference
+
+from magenta_vae.configuration import statements
 
 MAX_VALUES = 100_000  # The largest of the bundled ones have some hundreds.
 _GIN = threading.Lock()  # Gin has one state for the whole process.
@@ -26,13 +31,13 @@ _ROOTS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class Configurable:
     """A function or class with its bindings, which each call evaluates anew.
 
     Args:
         function: what is called.
         bindings: its arguments by name; what a caller gives wins.
-        is_evaluated: whether what the part returns is meant wherever the part stands as a value.
+        is_evaluated: whether what it returns is meant wherever it stands as a value.
     """
 
     function: Callable
@@ -68,13 +73,29 @@ def gin_alone() -> Iterator[None]:
         logging.disable(logging.CRITICAL)  # Gin logs an error for each place it looks in vain.
         gin.clear_config()  # Also unlocks it.
         try:
-            with (
-                gin.config.interactive_mode()
-            ):  # A module may have been loaded again, as in a notebook.
+            # A module may have been loaded again, as in a notebook.
+            with gin.config.interactive_mode(), _reading_present_names():
                 yield
         finally:
             gin.clear_config()
             logging.disable(disabled)
+
+
+@contextlib.contextmanager
+def _reading_present_names() -> Iterator[None]:
+    """Has gin read files as `statements` does, which knows what modules are called now."""
+    readers = gin.config._FILE_READERS  # Those that gin lets one register come after its own.
+    gin.config._FILE_READERS = [(_open, os.path.isfile)]
+    try:
+        yield
+    finally:
+        gin.config._FILE_READERS = readers
+
+
+def _open(path: str) -> io.StringIO:
+    file = io.StringIO(statements.read_text(path))
+    file.name = path  # For gin's messages.
+    return file
 
 
 def take() -> Parsed:
@@ -93,11 +114,11 @@ def take() -> Parsed:
 
 
 def evaluate(value: Any) -> Any:
-    """Returns a bound value with its evaluated parts called, in new containers."""
-    if isinstance(value, Part):
+    """Returns a bound value with its evaluated configurables called, in new containers."""
+    if isinstance(value, Configurable):
         return value() if value.is_evaluated else value
     if isinstance(value, dict):
-        return {evaluate(key): evaluate(each) for key, each in value.items()}
+        return {evaluate(key): evaluate(element) for key, element in value.items()}
     if isinstance(value, list | tuple):
         return type(value)(map(evaluate, value))
     return value
@@ -128,16 +149,16 @@ def _freeze_reference(
         return _freeze(value["value"], reference.scopes, count)
     if configurable.module == "gin":  # A constant of gin, or one of its own functions.
         return reference.scoped_configurable_fn()
-    # As gin does: what is evaluated for a part in a scope has that scope too.
+    # As gin does: what is evaluated for a configurable in a scope has that scope too.
     scopes = reference.scopes or (scopes if reference.evaluate else [])
     bindings = _freeze(_bindings(configurable.selector, scopes), scopes, count)
     if not bindings and not reference.evaluate:
         return configurable.wrapped
-    return Part(configurable.wrapped, bindings, reference.evaluate)
+    return Configurable(configurable.wrapped, bindings, reference.evaluate)
 
 
 def _bindings(selector: str, scopes: list[str]) -> dict[str, Any]:
-    """Returns the bindings of a part in a scope, {} where nothing is bound."""
+    """Returns the bindings of a configurable in a scope, {} where nothing is bound."""
     with gin.config_scope(scopes):
         try:
             return dict(gin.get_bindings(selector, resolve_references=False))

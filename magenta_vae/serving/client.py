@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from magenta_vae.inference import arguments, transports
-from magenta_vae.inference.arguments import TEMPERATURE, NoteSequences
+from magenta_vae.data import vocabularies
+from magenta_vae.inference import validation
 from magenta_vae.inference.reading import REFUSE, Music, WindowReader
-from magenta_vae.inference.seeds import ROWS_PER_REQUEST, row_seeds
+from magenta_vae.inference.validation import TEMPERATURE, NoteSequences
 from magenta_vae.music import tokens as music_tokens
-from magenta_vae.music import tracks as track_values
+from magenta_vae.serving import transports
+from magenta_vae.serving.seeds import ROWS_PER_REQUEST, row_seeds
 
 MAX_SIZE = 2**16  # Of z and of bars, far beyond any model: arrays are made of them.
 
@@ -85,7 +86,7 @@ class Client:
     def tracks(self) -> tuple[music_tokens.Vocabulary, ...]:
         """The vocabularies of the tokens, in their order."""
         if self._tracks is None:
-            self._tracks = track_values.from_description(self.description["tracks"])
+            self._tracks = vocabularies.from_description(self.description["tracks"])
         return self._tracks
 
     def tokenize(self, music: Music | Sequence[Music]) -> np.ndarray:
@@ -100,7 +101,7 @@ class Client:
         self, z: np.ndarray, temperature: float = TEMPERATURE, seed: int = 0
     ) -> NoteSequences:
         """Returns the music of each point, float [points, z_size], sampled at a temperature."""
-        z = arguments.as_points(z, self.z_size)
+        z = validation.as_points(z, self.z_size)
         return self._generate("decode", len(z), temperature, seed, z=z)
 
     def reconstruct(
@@ -114,7 +115,7 @@ class Client:
         self, num_samples: int, temperature: float = TEMPERATURE, seed: int = 0
     ) -> NoteSequences:
         """Samples music from the prior; sample i does not depend on `num_samples`."""
-        arguments.check_count("num_samples", num_samples)
+        validation.check_count("num_samples", num_samples)
         return self._generate("sample", num_samples, temperature, seed)
 
     def interpolate(
@@ -126,7 +127,7 @@ class Client:
         seed: int = 0,
     ) -> NoteSequences:
         """Returns music at equal intervals from one window to another, both ends included."""
-        position = arguments.positions(num_steps).astype(np.float32)
+        position = validation.positions(num_steps).astype(np.float32)
         ends = {
             name: np.repeat(self.tokenize(music)[:1], num_steps, axis=0)
             for name, music in (("start", start), ("end", end))
@@ -138,7 +139,7 @@ class Client:
     def _generate(
         self, signature: str, num_rows: int, temperature: float, seed: int, **inputs
     ) -> NoteSequences:
-        arguments.check_temperature(temperature)
+        validation.check_temperature(temperature)
         inputs["temperature"] = np.full(num_rows, temperature, np.float32)
         inputs["seed"] = row_seeds(seed, num_rows)
         windows = self._batched(signature, "tokens", **inputs).astype(np.int32)
@@ -147,7 +148,7 @@ class Client:
     def _batched(self, signature: str, output: str, **inputs: np.ndarray) -> np.ndarray:
         """Asks for rows of any number, some at a time: no row depends on another."""
         num_rows = len(next(iter(inputs.values())))
-        parts = [
+        batches = [
             self._ask(
                 signature,
                 output,
@@ -155,7 +156,7 @@ class Client:
             )
             for first in range(0, max(1, num_rows), ROWS_PER_REQUEST)
         ]
-        return np.concatenate(parts)
+        return np.concatenate(batches)
 
     def _ask(self, signature: str, output: str, **inputs: np.ndarray) -> np.ndarray:
         outputs = self._transport.predict(signature, inputs)
@@ -167,10 +168,10 @@ def _parse(text: str) -> dict:
     try:
         description = json.loads(text)
         for name in ("num_bars", "z_size"):
-            arguments.check_count(name, description[name])
+            validation.check_count(name, description[name])
             if description[name] > MAX_SIZE:
                 raise ValueError(f"{name} must be at most {MAX_SIZE}")
-        track_values.from_description(description["tracks"])
+        vocabularies.from_description(description["tracks"])
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise transports.ServingError(
             f"The server does not describe its model as an export of this package does: {error!r}."

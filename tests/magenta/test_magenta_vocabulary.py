@@ -6,8 +6,8 @@ import pytest
 from musical import part, sequence, song
 from note_seq import melodies_lib
 
+from magenta_vae.magenta.vocabulary import NoteOffMelody, hit_rolls
 from magenta_vae.music import attributes, statistics, tokens, windows
-from magenta_vae.music.magenta_tokens import NoteOffMelody, hit_rolls
 from magenta_vae.music.tokens import Drums, Melody, Notes
 
 MELODY = (NoteOffMelody(),)

@@ -16,7 +16,7 @@ AS_4_4, AS_DRUMS = "taken as 4/4", "parts taken as drums"  # Files; parts off ch
 CRASHED, SLOW, GREEDY = "crashed the reader", "too slow", "too much memory"
 
 
-class Verdict(NamedTuple):
+class Outcome(NamedTuple):
     """What became of one song.
 
     Attributes:
@@ -49,7 +49,7 @@ class Verdict(NamedTuple):
         return _printable(f"{self.name}: {fate}{taken}")
 
 
-def examine(source: Source | str, settings: Settings) -> Verdict:
+def examine(source: Source | str, settings: Settings) -> Outcome:
     """Reads one song and cuts its windows; whatever is wrong with it becomes the reason."""
     source = Source(source) if isinstance(source, str) else source
     cut = dropped_rests = 0
@@ -57,8 +57,8 @@ def examine(source: Source | str, settings: Settings) -> Verdict:
     split = ""
     taken: list[tuple[str, int]] = []
 
-    def dropped(reason: str, detail: str) -> Verdict:
-        return Verdict(source.name, reason, detail, split, cut, dropped_rests, taken)
+    def dropped(reason: str, detail: str) -> Outcome:
+        return Outcome(source.name, reason, detail, split, cut, dropped_rests, taken)
 
     try:
         data = source.read()
@@ -84,7 +84,7 @@ def examine(source: Source | str, settings: Settings) -> Verdict:
     except Exception as error:  # One file never ends a build; an unforeseen one is counted too.
         cut = dropped_rests = 0
         return dropped(CRASHED, f"{type(error).__name__}: {error}")
-    return Verdict(source.name, "", "", split, cut, dropped_rests, taken, unique)
+    return Outcome(source.name, "", "", split, cut, dropped_rests, taken, unique)
 
 
 def split_of(midi: bytes, eval_fraction: float) -> str:
@@ -93,24 +93,24 @@ def split_of(midi: bytes, eval_fraction: float) -> str:
     return "eval" if int.from_bytes(digest, "big") < eval_fraction * 2**64 else "train"
 
 
-def failed(task: tuple[Source, Settings], reason: str) -> Verdict:
-    """Returns the verdict on a song that its process did not survive."""
+def failed(task: tuple[Source, Settings], reason: str) -> Outcome:
+    """Returns the outcome of a song that its process did not survive."""
     died = reason == workers.DIED
-    return Verdict(task[0].name, CRASHED if died else SLOW, reason, "", 0, 0)
+    return Outcome(task[0].name, CRASHED if died else SLOW, reason, "", 0, 0)
 
 
-def count_verdicts(verdicts: Iterable[Verdict]) -> dict:
-    """Returns what verdicts add to the counts of a data set, `taken` only where there is any."""
+def count_outcomes(outcomes: Iterable[Outcome]) -> dict:
+    """Returns what outcomes add to the counts of a data set, `taken` only where there is any."""
     dropped: collections.Counter = collections.Counter()
     taken: collections.Counter = collections.Counter()
     read = cut = dropped_rests = 0
-    for verdict in verdicts:
+    for outcome in outcomes:
         read += 1
-        cut += verdict.num_cut
-        dropped_rests += verdict.num_dropped_rests
-        taken.update(dict(verdict.taken))
-        if verdict.reason:
-            dropped[verdict.reason] += 1
+        cut += outcome.num_cut
+        dropped_rests += outcome.num_dropped_rests
+        taken.update(dict(outcome.taken))
+        if outcome.reason:
+            dropped[outcome.reason] += 1
     counts = {
         "files_read": read,
         "files_dropped": dict(sorted(dropped.items())),

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from magenta_vae import configuration
-from magenta_vae.inference import magenta_checkpoint, magenta_import
+from magenta_vae.magenta import weights as magenta_weights
+from magenta_vae.magenta.checkpoint import open_checkpoint
 from magenta_vae.model import autoregressor, losses
 from magenta_vae.training import precision
-from magenta_vae.workflows import magenta
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "magenta"
 DRUMS = "cat-drums_2bar_small"
@@ -41,25 +41,25 @@ def parse(config, widths=None):
 def sketch(config, widths=None):
     """Returns the layers of a configuration, with other widths, without their weights."""
     with tf.Graph().as_default():
-        return magenta_import.model_layers(parse(config, widths).make_model())
+        return magenta_weights.model_layers(parse(config, widths).make_model())
 
 
 @pytest.fixture(scope="module", params=STRUCTURES)
 def imported(request):
     """Returns a model with imported weights, and what Magenta computed with them."""
     config = request.param
-    with magenta_checkpoint.open_checkpoint(str(folder_of(config))) as checkpoint:
-        widths = magenta_import.find_widths(sketch(config), checkpoint.shapes)
+    with open_checkpoint(str(folder_of(config))) as checkpoint:
+        widths = magenta_weights.find_widths(sketch(config), checkpoint.shapes)
         assert widths == WIDTHS[folder_of(config).name]
-        magenta_import.check_shapes(sketch(config, widths), checkpoint)
+        magenta_weights.check_shapes(sketch(config, widths), checkpoint)
         model = parse(config, widths).make_model()
-        magenta_import.load_weights(magenta_import.model_layers(model), checkpoint)
+        magenta_weights.load_weights(magenta_weights.model_layers(model), checkpoint)
     arrays = np.load(folder_of(config) / "expected.npz")
     return model, {name: arrays[name] for name in arrays}
 
 
 def test_the_configurations_are_the_released_ones():
-    assert magenta.configurations() == sorted(STRUCTURES)
+    assert configuration.magenta_configurations() == sorted(STRUCTURES)
 
 
 def test_mu_and_sigma(imported):
@@ -103,7 +103,7 @@ def test_mixed_precision_computes_the_same_roughly(config):
 
 def test_every_weight_was_assigned(imported):
     model, _ = imported
-    layers = magenta_import.model_layers(model)
+    layers = magenta_weights.model_layers(model)
     assert sum(len(layer.variables) for layer in layers) == len(model.variables)
 
 
@@ -117,17 +117,17 @@ def test_released_widths_are_the_configurations_own(config):
         "hierdec-mel_16bar": (512, [2048, 2048], [1024, 1024]),
         "hierdec-trio_16bar": (512, [2048, 2048], [1024, 1024]),
     }[config]
-    widths = magenta_import.find_widths(sketch(config), shapes)
+    widths = magenta_weights.find_widths(sketch(config), shapes)
     assert widths["z_size"] == z_size
     assert widths["encoder_units"] == encoder
     assert widths["decoder_units"] == widths.get("conductor_units", decoder) == decoder
 
 
 def refusal(config, folder):
-    with magenta_checkpoint.open_checkpoint(str(FIXTURES / folder)) as checkpoint:
-        widths = magenta_import.find_widths(sketch(config), checkpoint.shapes)
+    with open_checkpoint(str(FIXTURES / folder)) as checkpoint:
+        widths = magenta_weights.find_widths(sketch(config), checkpoint.shapes)
         with pytest.raises(ValueError, match="of another configuration") as caught:
-            magenta_import.check_shapes(sketch(config, widths), checkpoint)
+            magenta_weights.check_shapes(sketch(config, widths), checkpoint)
     return str(caught.value).splitlines()
 
 
@@ -160,11 +160,11 @@ def test_gates_and_states_are_reordered():
     # Two units; each gate is known by its number: input 0, cell 1, forget 2, output 3.
     bias = np.repeat([0.0, 10.0, 20.0, 30.0], 2)
     kernel = np.arange(3)[:, None] + bias
-    weights = magenta_import.convert_lstm(kernel, bias, num_inputs=1)
+    weights = magenta_weights.convert_lstm(kernel, bias, num_inputs=1)
     order = np.repeat([0.0, 20.0, 10.0, 30.0], 2)
     np.testing.assert_array_equal(weights["bias"], order + np.repeat([0, 1, 0, 0], 2))
     np.testing.assert_array_equal(weights["kernel"], [order])
     np.testing.assert_array_equal(weights["recurrent_kernel"], [order + 1, order + 2])
     states = np.array([["c0", "c0", "h0", "h0", "c1", "h1"]])
     expected = [["h0", "h0", "c0", "c0", "h1", "c1"]]
-    assert magenta_import.hidden_first(states, [2, 1]).tolist() == expected
+    assert magenta_weights.hidden_first(states, [2, 1]).tolist() == expected

@@ -25,7 +25,7 @@ def widths(model_name):
     return WIDTHS["hierdec" if model_name.startswith("hierdec") else model_name]
 
 
-class Side:
+class Program:
     """A program that prints a line of JSON when it is ready, and one for each number it is given.
 
     Args:
@@ -36,7 +36,7 @@ class Side:
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
         start = time.perf_counter()
         self._process = subprocess.Popen(
-            [str(part) for part in command],
+            [str(argument) for argument in command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -83,23 +83,25 @@ class Side:
 
 
 def alternate(commands, rounds, repetitions, starts=1, last_request=None):
-    """Starts a side for each command, one after another, and measures them in turns.
+    """Starts a program for each command, one after another, and measures them in turns.
 
-    Returns the sides, closed; the first is asked something more in the end, its `answer`. With
+    Returns the programs, closed; the first is asked something more in the end, its `answer`. With
     several starts all but the last are for nothing but their time.
     """
     earlier = [[] for _ in commands]
     for _ in range(starts - 1):
         for command, seconds in zip(commands, earlier, strict=True):
-            with contextlib.closing(Side(command)) as side:
-                seconds += side.starts
+            with contextlib.closing(Program(command)) as program:
+                seconds += program.starts
     with contextlib.ExitStack() as stack:
-        sides = [stack.enter_context(contextlib.closing(Side(command))) for command in commands]
-        for side, seconds in zip(sides, earlier, strict=True):
-            side.starts += seconds
+        programs = [
+            stack.enter_context(contextlib.closing(Program(command))) for command in commands
+        ]
+        for program, seconds in zip(programs, earlier, strict=True):
+            program.starts += seconds
         for _ in range(rounds):
-            for side in sides:
-                side.measure(repetitions)
+            for program in programs:
+                program.measure(repetitions)
         if last_request:
-            sides[0].answer = sides[0].ask(last_request)
-    return sides
+            programs[0].answer = programs[0].ask(last_request)
+    return programs

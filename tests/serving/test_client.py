@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from prediction_service import serving
 
-from magenta_vae.inference.seeds import ROWS_PER_REQUEST, row_seeds
-from magenta_vae.inference.serving import Client
-from magenta_vae.inference.transports import ServingError
 from magenta_vae.music import tokens
 from magenta_vae.music.songs import SongError
+from magenta_vae.serving.client import Client
+from magenta_vae.serving.seeds import ROWS_PER_REQUEST, row_seeds
+from magenta_vae.serving.transports import ServingError
 
 NAME = "mel_2bar"
 

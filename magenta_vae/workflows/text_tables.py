@@ -1,6 +1,8 @@
-"""The figures of a run, as tables for people."""
+"""The metrics of a run, as tables for people."""
 
 from magenta_vae.configuration import Experiment
+from magenta_vae.inference import samples
+from magenta_vae.training import evaluation, table1
 from magenta_vae.workflows.runs import Run
 
 
@@ -12,26 +14,20 @@ def compare_samples(run: Run, tokens, **options) -> dict:
         tokens: windows, as `Run.windows` returns them.
         **options: of `samples.compare`.
     """
-    from magenta_vae.inference import samples
-
     return samples.compare(run.model(), tokens, **options)
 
 
 def format_comparison(comparison: dict) -> str:
     """Returns what `compare_samples` returns as a table."""
-    from magenta_vae.inference import samples
-
     return samples.format_table(comparison)
 
 
-def format_figures(figures: dict, experiment: Experiment) -> str:
-    """Returns the figures of `Run.figures` as a table, and the paper's beside them.
+def format_metrics(metrics: dict, experiment: Experiment) -> str:
+    """Returns the metrics of `Run.metrics` as a table, and the paper's beside them.
 
     Args:
-        figures: of a run.
+        metrics: of a run.
         experiment: what the run is.
     """
-    from magenta_vae.training import evaluation, table1
-
-    cells = table1.format_cells(figures, experiment.settings.num_bars, experiment.table1_column)
-    return evaluation.format_table(figures) + (f"\n\n{cells}" if cells else "")
+    cells = table1.format_cells(metrics, experiment.settings.num_bars, experiment.table1_column)
+    return evaluation.format_table(metrics) + (f"\n\n{cells}" if cells else "")

@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from magenta_vae.inference import checks, fields, graphs
-from magenta_vae.inference.seeds import SEED_BITS
+from magenta_vae.inference import fields, graphs
 from magenta_vae.model import autoregressor, latent
+from magenta_vae.serving import request_checks
+from magenta_vae.serving.seeds import SEED_BITS
 
 # The inputs of each signature. All have the same first dimension, the rows of the batch.
 INPUTS = {
@@ -67,13 +68,15 @@ class Signatures:
 
     def specs(self, name: str, batch_size: int | None = None) -> list[tf.TensorSpec]:
         """Returns the inputs of a signature, for batches of one size or of any."""
-        return [checks.spec(field, self.fields[field], batch_size) for field in INPUTS[name]]
+        return [
+            request_checks.spec(field, self.fields[field], batch_size) for field in INPUTS[name]
+        ]
 
     def served(self, name: str) -> tf.types.experimental.ConcreteFunction:
         """Returns the graph of a signature that refuses wrong requests."""
 
         def answer(*values):
-            checked = checks.check(self.fields, self._named(name, values), self.max_rows)
+            checked = request_checks.check(self.fields, self._named(name, values), self.max_rows)
             return getattr(self, name)(**checked)
 
         return self.graph(answer, name)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Prints the speed of each form of a recurrence's product, in GFLOP per second of CPU time.
 
-benchmarks/products.py
+benchmarks/matmul_forms.py
 
 Rows are examples; CPU time, not the clock, so that other programs matter less. Each form is
 measured with and without oneDNN, in processes of their own: the best of some repetitions.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from magenta_vae.inference.signatures import PORTABLE, Signatures
+from magenta_vae.serving.signatures import PORTABLE, Signatures
 
 ONNX_OPSET = 18  # what onnxruntime has run since 1.14
 LITERT_FILE = "model.tflite"
@@ -82,11 +82,11 @@ def _name_the_batch(graph) -> None:
 def _quietly(function):
     """Calls a function without what the converter's C++ writes to the process's standard error."""
     sys.stderr.flush()
-    kept = os.dup(2)
+    stderr = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
         try:
             return function()
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(stderr, 2)
+            os.close(stderr)

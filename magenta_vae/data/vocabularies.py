@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 
-from magenta_vae.music.magenta_tokens import NoteOffMelody
+from magenta_vae.magenta.vocabulary import NoteOffMelody
 from magenta_vae.music.tokens import Drums, Melody, Vocabulary
 
 KINDS = {kind.__name__: kind for kind in (Melody, Drums, NoteOffMelody)}

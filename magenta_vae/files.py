@@ -9,7 +9,7 @@ import stat
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 MAX_JSON_BYTES = 2**26  # Descriptions of the largest data sets have some megabytes.
 # What a disk says that knows no locks, as some of networks do.
@@ -61,8 +61,13 @@ def write_lines(path: str | os.PathLike, lines: Iterable[str]) -> None:
     """Writes lines, each with its end, as a text file, whole or not at all."""
     with replacing(path) as beside, open(beside, "w", encoding="utf-8") as file:
         file.writelines(lines)
-        file.flush()
-        os.fsync(file.fileno())  # Else a power cut may leave the new name with nothing in it.
+        sync(file)
+
+
+def sync(file: IO) -> None:
+    """Puts what was written on the disk: else a power cut may leave a name with nothing in it."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def require_new_folder(flag: str, folder: str) -> None:
@@ -124,8 +129,8 @@ def read_json(path: str | os.PathLike, keys: Collection[str] = ()) -> Any:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{os.fspath(path)} is damaged, it holds no JSON: {error}.") from error
-    found = values if isinstance(values, dict) else ()
-    if missing := [key for key in keys if key not in found]:
+    present = values if isinstance(values, dict) else ()
+    if missing := [key for key in keys if key not in present]:
         raise ValueError(f"{os.fspath(path)} is damaged, it holds no {', '.join(missing)}.")
     return values
 

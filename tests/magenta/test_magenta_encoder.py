@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from magenta_vae.model.magenta_encoders import StackedBidirectionalLSTM
+from magenta_vae.magenta.encoder import StackedBidirectionalLSTM
 
 RNG = np.random.default_rng(0)
 CLASSES = (4, 6)

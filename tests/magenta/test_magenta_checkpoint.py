@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from magenta_vae.inference import magenta_checkpoint
-from magenta_vae.inference.magenta_checkpoint import open_checkpoint
+from magenta_vae.magenta import checkpoint as magenta_checkpoint
+from magenta_vae.magenta.checkpoint import open_checkpoint
 from magenta_vae.music import packing
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "magenta" / "cat-mel_2bar_big"

@@ -1,4 +1,4 @@
-"""Tracks of NoteSequences -> lanes of a picture: what is drawn, and on which row."""
+"""Tracks of NoteSequences -> piano rolls of a picture: what is drawn, and on which row."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,13 +11,13 @@ DRUM_NAMES = (
     *("kick", "snare", "closed hi-hat", "open hi-hat"),
     *("low tom", "mid tom", "high tom", "crash", "ride"),
 )
-PITCH_HEIGHT, DRUM_HEIGHT, MAX_LANE_HEIGHT = 0.085, 0.2, 2.4  # Inches, of a row and of a lane.
+PITCH_HEIGHT, DRUM_HEIGHT, MAX_ROLL_HEIGHT = 0.085, 0.2, 2.4  # Inches, of a row and of a roll.
 MIN_PITCHES, PITCH_MARGIN = 15, 2  # Rows of a piano roll; those above and below what sounds.
 MAX_PITCHES_WITH_G = 48  # Names of higher rolls would touch: only C is written.
 BLACK_KEYS = (1, 3, 6, 8, 10)  # Semitones above C.
 
 
-class Lane(NamedTuple):
+class PianoRoll(NamedTuple):
     """One track's place in a picture: what is drawn, and on which row.
 
     Attributes:
@@ -42,14 +42,14 @@ class Lane(NamedTuple):
 
     @property
     def height_inches(self) -> float:
-        """The height of the lane in a picture."""
+        """The height of the roll in a picture."""
         row_inches = DRUM_HEIGHT if self.is_drum else PITCH_HEIGHT
-        return min(len(self.shown) * row_inches, MAX_LANE_HEIGHT)
+        return min(len(self.shown) * row_inches, MAX_ROLL_HEIGHT)
 
 
-def find_lanes(sequences: Sequence[NoteSequence]) -> list[Lane]:
-    """Returns a lane for every track that is named or that sounds, in order of their numbers."""
-    names, notes, lanes = {}, {}, []
+def find_rolls(sequences: Sequence[NoteSequence]) -> list[PianoRoll]:
+    """Returns a roll for every track that is named or that sounds, in order of their numbers."""
+    names, notes, rolls = {}, {}, []
     for sequence in sequences:
         for info in sequence.instrument_infos:
             names.setdefault(info.instrument, info.name)
@@ -59,19 +59,19 @@ def find_lanes(sequences: Sequence[NoteSequence]) -> list[Lane]:
         name, played = names.get(number, ""), notes.get(number, [])
         # Nothing but its name tells what a silent track is.
         is_drum = any(note.is_drum for note in played) or (not played and name == Drums().name)
-        lanes.append((_drum_lane if is_drum else _melody_lane)(number, name, played))
-    return lanes
+        rolls.append((_drum_roll if is_drum else _melody_roll)(number, name, played))
+    return rolls
 
 
-def _drum_lane(instrument: int, name: str, _notes: list) -> Lane:
+def _drum_roll(instrument: int, name: str, _notes: list) -> PianoRoll:
     kinds = Drums().hit_pitches
     rows = {pitch: kind for kind, pitches in enumerate(kinds) for pitch in pitches}
     shown = range(len(kinds))
     lines = [row - 0.5 for row in shown[1:]]
-    return Lane(instrument, name, True, rows, shown, dict(enumerate(DRUM_NAMES)), lines, [])
+    return PianoRoll(instrument, name, True, rows, shown, dict(enumerate(DRUM_NAMES)), lines, [])
 
 
-def _melody_lane(instrument: int, name: str, notes: list) -> Lane:
+def _melody_roll(instrument: int, name: str, notes: list) -> PianoRoll:
     pitches = [note.pitch for note in notes] or [60]
     low, high = min(pitches) - PITCH_MARGIN, max(pitches) + PITCH_MARGIN
     missing = max(MIN_PITCHES - (high - low + 1), 0)
@@ -82,4 +82,4 @@ def _melody_lane(instrument: int, name: str, notes: list) -> Lane:
     labels = {row: f"{letters[row % 12]}{row // 12 - 1}" for row in named}
     octaves = [row for row in named if row % 12 == 0]
     black_keys = [row for row in shown if row in rows and row % 12 in BLACK_KEYS]
-    return Lane(instrument, name, False, rows, shown, labels, octaves, black_keys)
+    return PianoRoll(instrument, name, False, rows, shown, labels, octaves, black_keys)

@@ -3,7 +3,7 @@
 import numpy as np
 from musical import DRUMS, MELODY, TRIO, song
 
-from magenta_vae.music import contents, histograms, plots
+from magenta_vae.music import histograms, plots, token_statistics
 from magenta_vae.music.windows import song_windows
 
 
@@ -13,7 +13,9 @@ def tokens_of(text, tracks=MELODY, num_bars=1):
 
 
 def test_a_melody():
-    found = contents.describe_track(tokens_of("C4 -*3 E4*2 .*9 C4 E4 -*11 D5 -*3"), MELODY[0])
+    found = token_statistics.describe_track(
+        tokens_of("C4 -*3 E4*2 .*9 C4 E4 -*11 D5 -*3"), MELODY[0]
+    )
     counts = np.array(found["tokens_per_class"])
     assert counts.sum() == 32 and len(counts) == 130 and found["classes_used"] == 5
     assert counts[[60, 64, 74, 128, 129]].tolist() == [2, 3, 1, 17, 9]
@@ -24,30 +26,34 @@ def test_a_melody():
 
 
 def test_drums():
-    found = contents.describe_track(tokens_of("K+H . H . S+H . H . K .*6 C", DRUMS), DRUMS[0])
+    found = token_statistics.describe_track(
+        tokens_of("K+H . H . S+H . H . K .*6 C", DRUMS), DRUMS[0]
+    )
     assert found["hits_per_kind"] == [2, 1, 4, 0, 0, 0, 0, 1, 0]
     assert found["rest_share"] == 10 / 16 and found["hold_share"] == 0
     assert found["onsets_per_window"] == 6.0 and found["classes_used"] == 6
-    assert contents.most_frequent(found, DRUMS[0], 2) == "drums: rest 62.5%, hits 3 12.5%"
-    hits = contents.format_hits(found, DRUMS[0]).splitlines()
+    assert token_statistics.most_frequent(found, DRUMS[0], 2) == "drums: rest 62.5%, hits 3 12.5%"
+    hits = token_statistics.format_hits(found, DRUMS[0]).splitlines()
     assert len(hits) == 10 and hits[1].endswith("pitches 36, 35")
     assert [int(line.split()[1]) for line in hits[1:]] == found["hits_per_kind"]
 
 
 def test_a_silent_track_has_no_pitches():
-    found = contents.describe_track(np.full((2, 16), 129), MELODY[0])
+    found = token_statistics.describe_track(np.full((2, 16), 129), MELODY[0])
     assert found["lowest_pitch"] is None and found["rest_share"] == 1
-    assert "None-None" not in contents.format_tracks({"melody": found}, MELODY)
+    assert "None-None" not in token_statistics.format_tracks({"melody": found}, MELODY)
     histograms.draw_histograms({"melody": found}, MELODY, "silence")
 
 
 def test_a_table_and_a_picture_of_every_track(tmp_path):
     rng = np.random.default_rng(0)
     described = {
-        track.name: contents.describe_track(rng.integers(track.num_classes, size=(9, 32)), track)
+        track.name: token_statistics.describe_track(
+            rng.integers(track.num_classes, size=(9, 32)), track
+        )
         for track in TRIO
     }
-    table = contents.format_tracks(described, TRIO).splitlines()
+    table = token_statistics.format_tracks(described, TRIO).splitlines()
     assert [line.split()[0] for line in table] == ["track", "lead", "bass", "drums"]
     figure = histograms.draw_histograms(described, TRIO, "nine windows")
     assert len(figure.axes) == 6

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Prints what pictures and sound cost beside the evaluation that they belong to.
 
-benchmarks/show.py --gin_file=mel_2bar.gin --gin_file=scale/small.gin --data_dir=data/mel_2bar
-benchmarks/show.py --run_dir=runs/mel_2bar
+benchmarks/media_cost.py --gin_file=mel_2bar.gin --gin_file=scale/small.gin --data_dir=data/mel_2bar
+benchmarks/media_cost.py --run_dir=runs/mel_2bar
 
 Evaluations and shows take turns; the first of each makes graphs. In seconds of the processor, which
 other programs disturb less, and in kilobytes of the files that TensorBoard reads. New weights play
@@ -41,9 +41,10 @@ def main(_):
     else:
         configured = GIN.configure()
         data_dir, model = DATA_DIR.value, configured.experiment.make_model()
-    parts = configured.experiment
-    tokens = input_pipeline.load_tokens(data_dir, "eval", parts.settings)[: parts.eval_examples]
-    evaluate = evaluation.Evaluation(model, tokens, parts.eval_batch_size)
+    experiment = configured.experiment
+    tokens = input_pipeline.load_tokens(data_dir, "eval", experiment.settings)
+    tokens = tokens[: experiment.eval_examples]
+    evaluate = evaluation.Evaluation(model, tokens, experiment.eval_batch_size)
     show = training.make_show(configured, model, tokens)
     commands.report(f"{len(tokens):,} held-out windows")
     commands.report(f"{'evaluation':>12}{'show':>8}{'kilobytes':>12}")

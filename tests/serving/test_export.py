@@ -15,12 +15,13 @@ import tensorflow as tf
 from inference_models import Exported, tiny_model
 from prediction_service import Servable
 
-from magenta_vae.inference import export, generation
-from magenta_vae.inference.seeds import row_seeds
-from magenta_vae.inference.signatures import INPUTS
+from magenta_vae.data import vocabularies as track_values
+from magenta_vae.inference import generation
 from magenta_vae.model import autoregressor
 from magenta_vae.music import tokens as music_tokens
-from magenta_vae.music import tracks as track_values
+from magenta_vae.serving import export
+from magenta_vae.serving.seeds import row_seeds
+from magenta_vae.serving.signatures import INPUTS
 
 MODELS = ["mel_2bar", "drums_2bar", "hierdec_mel_32bar", "hierdec_trio_16bar"]
 SEED = 7

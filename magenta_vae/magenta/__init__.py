@@ -1,0 +1,1 @@
+"""The models that Magenta released: their tokens, their encoder, their checkpoints."""
