@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 import magenta_vae
-from magenta_vae.workflows import runs, training
+from magenta_vae import configuration
+from magenta_vae.workflows import training
 
 FIXTURES = Path(__file__).parent / "fixtures" / "runs_of_0.1.0"
 SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -32,7 +33,7 @@ def test_it_samples_the_same_tokens(old):
 def test_it_goes_on_to_the_weights_that_it_would_have_had(old):
     folder, expected = old
     run_dir = str(folder / "run")
-    configured = runs.configure([f"{run_dir}/config.gin"])
+    configured = configuration.parse([f"{run_dir}/config.gin"])
     training.train(configured, run_dir=run_dir, data_dir=str(folder / "data"))
     reader = tf.train.load_checkpoint(str(folder / "run" / "checkpoints" / "step-6"))
     after = {key.removeprefix("after/"): key for key in expected.files if key != "tokens"}

@@ -224,7 +224,8 @@ def test_a_saved_model_holds_the_layer(case, tmp_path):
     make, shapes = case
     model, inputs = functional(make(), shapes), draw(shapes)
     model.export(tmp_path / "export", verbose=False)
-    served = tf.saved_model.load(tmp_path / "export").serve(inputs)
+    loaded = tf.saved_model.load(tmp_path / "export")
+    served = loaded.serve(inputs)
     assert_equal(tf.nest.flatten(served), tf.nest.flatten(model(inputs)))
 
 
