@@ -7,10 +7,106 @@ Shapes: B examples, T steps of a window, K tracks, V classes of a track.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:  # Modules that know no TensorFlow read this one too.
+    import numpy as np
     import tensorflow as tf
+
+
+class Notes(NamedTuple):
+    """Notes on the grid, ordered by start, then pitch: int32 [notes] each, ends > starts."""
+
+    starts: np.ndarray
+    ends: np.ndarray
+    pitches: np.ndarray
+
+
+class Instrument(Protocol):
+    """What a vocabulary is asked about: an instrument of a song.
+
+    Attributes:
+        program: its General MIDI program, 0 to 127.
+        is_drum: whether it plays on the channel of drums.
+    """
+
+    @property
+    def program(self) -> int:
+        """Its General MIDI program, 0 to 127."""
+
+    @property
+    def is_drum(self) -> bool:
+        """Whether it plays on the channel of drums."""
+
+
+class Vocabulary(Protocol):
+    """The notes of one track <-> tokens, one token for each sixteenth note.
+
+    There are two kinds. In a line at most one note sounds at a time: a class starts a note of one
+    pitch, and `sustain` lets it sound on. In hits (`is_drum`) several start at a time and last one
+    step: each kind of hit has a power of two, a class is the sum of its hits, and `rest`, `sustain`
+    and `release` are 0.
+
+    Every vocabulary is tokenized by the formula of `music.tokens`, of the four attributes `onsets`,
+    `rest`, `sustain` and `release`. A class starts the same notes wherever it stands.
+
+    What no vocabulary can hold: how loud a note is (velocity), what lies between the steps of the
+    grid (micro-timing, triplets), and chords, several notes of a line at a time. Generated notes
+    have one velocity and begin and end on the grid.
+
+    Attributes:
+        name: what the track is called in tables and files.
+        is_drum: whether it is hits.
+        num_classes: the tokens are 0 to `num_classes` - 1.
+        rest: the token of a step at which nothing sounds.
+        sustain: the token of a step at which what was goes on.
+        release: the token of the step at which silence begins.
+        output_program: the General MIDI program that generated notes are given.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the track is called in tables and files."""
+
+    @property
+    def is_drum(self) -> bool:
+        """Whether the track is hits, not a line."""
+
+    @property
+    def num_classes(self) -> int:
+        """How many tokens there are: 0 to `num_classes` - 1."""
+
+    @property
+    def rest(self) -> int:
+        """The token of a step at which nothing sounds."""
+
+    @property
+    def sustain(self) -> int:
+        """The token of a step at which what was goes on."""
+
+    @property
+    def release(self) -> int:
+        """The token of the step at which silence begins; `rest` where that has none of its own."""
+
+    @property
+    def output_program(self) -> int:
+        """The General MIDI program that generated notes are given."""
+
+    @property
+    def onsets(self) -> np.ndarray:
+        """The token of each MIDI pitch that starts, `rest` for what has none: int32 [128]."""
+
+    def accepts(self, instrument: Instrument) -> bool:
+        """Says whether an instrument of a song can be this track."""
+
+    def reduce(self, notes: Notes) -> Notes:
+        """Returns those notes that the track can hold, of all that an instrument plays."""
+
+    def detokenize(self, tokens: np.ndarray) -> Notes:
+        """Returns the notes of int [steps] tokens, also of many windows as one line."""
+
+    def is_silent(self, tokens: np.ndarray) -> np.ndarray:
+        """Says at which steps of int [..., steps] tokens nothing sounds: bool [..., steps]."""
 
 
 class Noise(Protocol):

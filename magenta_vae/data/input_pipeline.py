@@ -19,6 +19,7 @@ from magenta_vae.data import descriptions
 from magenta_vae.data.records import read_records, read_sound_records
 from magenta_vae.data.settings import Settings
 from magenta_vae.data.tokenization import tokenize_records
+from magenta_vae.music import classes
 from magenta_vae.music import tokens as music_tokens
 from magenta_vae.music.songs import SongError
 
@@ -175,8 +176,9 @@ class Transposition:
                 f"Received: min_shift={min_shift}, max_shift={max_shift}."
             )
         # No tensors: with the first one TensorFlow's devices are settled.
-        self._first = np.array([track.pitch_tokens.start for track in tracks], np.int32)  # [K]
-        self._last = np.array([track.pitch_tokens.stop - 1 for track in tracks], np.int32)
+        ranges = [classes.pitch_tokens(track) for track in tracks]
+        self._first = np.array([each.start for each in ranges], np.int32)  # [K]
+        self._last = np.array([each.stop - 1 for each in ranges], np.int32)
         self._min_shift = min_shift
         self._max_shift = max_shift
 

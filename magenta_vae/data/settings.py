@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from magenta_vae.data import vocabularies as track_values
-from magenta_vae.music import metres, readers, songs, tokens
+from magenta_vae.music import classes, metres, readers, songs, tokens
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +42,8 @@ class Settings:
             ) from error
         if not self.tracks:
             raise ValueError("tracks must name at least one vocabulary. Received: none.")
+        for track in self.tracks:
+            classes.check(track)
         if not isinstance(self.num_bars, int) or self.num_bars < 1:
             raise ValueError(
                 f"num_bars must be a whole number of at least 1. Received: {self.num_bars}."

@@ -1,59 +1,102 @@
-"""Vocabularies <-> JSON values, for whoever must know a model's tokens without its gin files."""
+"""Vocabularies <-> JSON values, for whoever must know a model's tokens without its gin files.
 
+Those of this package are written by their names and arguments, as version 0.1.0 did; any other by
+what it says of itself, so that its class is not needed to read what it wrote.
+"""
+
+import contextlib
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from magenta_vae.contracts import Vocabulary
+from magenta_vae.data import vocabulary_fields
 from magenta_vae.magenta.vocabulary import NoteOffMelody
-from magenta_vae.music.tokens import Drums, Melody, Vocabulary
+from magenta_vae.music import classes, described
+from magenta_vae.music.described import DescribedVocabulary
+from magenta_vae.music.tokens import Drums, Melody
 
 KINDS = {kind.__name__: kind for kind in (Melody, Drums, NoteOffMelody)}
+_FIELDS = (
+    *("vocabulary", "name", "is_drum", "num_classes", "rest", "sustain", "release"),
+    *("output_program", "programs"),
+)
 
 
 def describe(tracks: Sequence[Vocabulary]) -> list[dict]:
     """Returns tracks as JSON values; `from_description` is the inverse."""
-    described = [
-        {"vocabulary": type(track).__name__, **dataclasses.asdict(track)} for track in tracks
-    ]
-    return json.loads(json.dumps(described))
+    return json.loads(json.dumps([_describe(track) for track in tracks]))
 
 
-def from_description(described: Sequence[dict]) -> tuple[Vocabulary, ...]:
+def describe_fully(track: Vocabulary) -> dict:
+    """Returns a track as JSON values with all that its tokens mean, for readers of any make."""
+    meanings = {"tokens": describe_tokens(track)}
+    # What both say is said the same, but for the name of a class of this package.
+    return {**_data(track), **describe([track])[0], **meanings}
+
+
+def from_description(tracks: Sequence[Mapping]) -> tuple[Vocabulary, ...]:
     """Returns the tracks of `describe`, whatever else is said of them.
 
     Raises:
-        ValueError: for a vocabulary that is not known, and for what describes none.
+        ValueError: for what describes no vocabulary, with the field that is wrong.
     """
-    return tuple(map(_track, described))
-
-
-def _track(values: Mapping) -> Vocabulary:
-    try:
-        kind = KINDS.get(values["vocabulary"])
-        if kind is None:
-            raise ValueError(
-                f"vocabulary must be one of {', '.join(KINDS)}. Received: {values['vocabulary']!r}."
-            )
-        names = [field.name for field in dataclasses.fields(kind)]
-        return kind(**{name: _tuples(values[name]) for name in names})
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"This describes no vocabulary: {values}: {error!r}.") from error
+    return tuple(map(_track, tracks))
 
 
 def describe_tokens(track: Vocabulary) -> dict[str, str]:
     """Returns what the tokens of a track mean, in words."""
     if track.is_drum:
-        return {"0": "no hit", "bit i": "the hit i of hit_pitches, among others"}
-    pitches = track.pitch_tokens
+        return {"0": "no hit", "bit i": "the hit of the token 2^i in onsets, among others"}
+    which, pitch = "those of onsets", "the first of the token in onsets"
+    with contextlib.suppress(ValueError):  # Where they do not stand together.
+        tokens = classes.pitch_tokens(track)
+        distance = classes.pitches(track)[tokens.start] - tokens.start
+        which, pitch = f"{tokens[0]} to {tokens[-1]}", f"the token {distance:+d}"
+    silence = ", and so does silence" if track.rest == track.sustain else ""
     meanings = {
-        f"{pitches[0]} to {pitches[-1]}": "a note begins: the MIDI pitch is the token "
-        f"{track.first_pitch - pitches[0]:+d}",
-        str(track.sustain): "what is goes on",
+        which: f"a note begins: the MIDI pitch is {pitch}",
+        str(track.sustain): f"the note that sounds goes on{silence}",
         str(track.release): "nothing sounds any more",
     }
-    if track.rest not in (track.sustain, track.release):
-        meanings[str(track.rest)] = "rest"
+    if track.rest != track.sustain:
+        meanings[str(track.rest)] = "nothing sounds"
     return meanings
+
+
+def _describe(track: Vocabulary) -> dict[str, Any]:
+    kind = KINDS.get(type(track).__name__)
+    # By its module too: a class of one's own may have a name that one of this package has.
+    if kind is None or kind.__module__ != type(track).__module__:
+        return _data(track)
+    return {"vocabulary": kind.__name__, **dataclasses.asdict(track)}
+
+
+def _data(track: Vocabulary) -> dict[str, Any]:
+    """Returns what a vocabulary says of itself as JSON values."""
+    said = described.describe(track)
+    onsets = {str(token): list(pitches) for token, pitches in said.starts}
+    values = {field: getattr(said, field) for field in _FIELDS}
+    return {**values, "programs": list(said.programs), "onsets": onsets}
+
+
+def _track(values: Mapping) -> Vocabulary:
+    if not isinstance(values, Mapping):
+        raise ValueError(f"This describes no vocabulary: {values!r:.100}.")
+    vocabulary_fields.check(values, "vocabulary")
+    kind = KINDS.get(values["vocabulary"])
+    if kind is None:
+        vocabulary_fields.check(values, *_FIELDS)
+        onsets = vocabulary_fields.onsets(values)
+        said = {field: _tuples(values[field]) for field in _FIELDS}
+        track = DescribedVocabulary(starts=onsets, **said)
+    else:
+        names = [field.name for field in dataclasses.fields(kind)]
+        vocabulary_fields.check(values, *names)
+        track = kind(**{name: _tuples(values[name]) for name in names})
+    classes.check(track)
+    return track
 
 
 def _tuples(value):

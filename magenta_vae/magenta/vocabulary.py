@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from magenta_vae.music.tokens import Drums, Melody, Notes, Vocabulary
+from magenta_vae.contracts import Notes, Vocabulary
+from magenta_vae.music import classes
+from magenta_vae.music.tokens import Melody
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,13 +38,6 @@ class NoteOffMelody(Melody):
         events = np.take_along_axis(tokens, np.maximum(last_event, 0), axis=-1)
         return (last_event < 0) | (events == self.release)
 
-    def in_paper_classes(self, tokens: np.ndarray) -> tuple[np.ndarray, Melody]:
-        """Returns int [..., steps] tokens in the 130 classes, and the vocabulary of those."""
-        pitches = tokens - self.pitch_tokens.start + self.first_pitch
-        held = np.where(self.is_silent(tokens), Melody.rest, Melody.sustain)
-        is_onset = np.isin(tokens, self.pitch_tokens)
-        return np.where(is_onset, pitches, held), Melody(**dataclasses.asdict(self))
-
 
 def hit_rolls(tracks: Sequence[Vocabulary]) -> tuple[np.ndarray, ...]:
     """Returns what an encoder is fed for each class of drums: float32 [classes, kinds + 1] a track.
@@ -52,11 +47,11 @@ def hit_rolls(tracks: Sequence[Vocabulary]) -> tuple[np.ndarray, ...]:
     Raises:
         ValueError: for a track that is not drums.
     """
-    if wrong := [track.name for track in tracks if not isinstance(track, Drums)]:
+    if wrong := [track.name for track in tracks if not track.is_drum]:
         raise ValueError(f"Only drums are read as hits. Received: tracks named {wrong}.")
     return tuple(_hit_roll(track) for track in tracks)
 
 
-def _hit_roll(track: Drums) -> np.ndarray:
-    classes = np.arange(track.num_classes)
-    return np.concatenate([track.hits(classes), classes[:, None] == 0], axis=-1).astype(np.float32)
+def _hit_roll(track: Vocabulary) -> np.ndarray:
+    hits = classes.hits(track)
+    return np.concatenate([hits, ~hits.any(axis=-1, keepdims=True)], axis=-1).astype(np.float32)

@@ -46,7 +46,7 @@ def draw_histograms(described: dict[str, dict], tracks: Sequence[Vocabulary], ti
 
 
 def _draw_pitches(axes, described: dict, color: str) -> None:
-    counts = described["tokens_per_class"][:NUM_PITCHES]
+    counts = described["notes_per_pitch"]
     axes.bar(range(NUM_PITCHES), counts, width=0.9, color=color)
     low, high = described["lowest_pitch"] or 0, described["highest_pitch"] or NUM_PITCHES - 1
     axes.set_xlim(low - PITCH_MARGIN, high + PITCH_MARGIN)
@@ -58,7 +58,8 @@ def _draw_hits(axes, described: dict, color: str) -> None:
     counts = described["hits_per_kind"]
     axes.barh(range(len(counts)), counts, color=color)
     axes.invert_yaxis()
-    axes.set_yticks(range(len(counts)), DRUM_NAMES[: len(counts)])
+    numbers = [f"hit {kind + 1}" for kind in range(len(DRUM_NAMES), len(counts))]
+    axes.set_yticks(range(len(counts)), [*DRUM_NAMES[: len(counts)], *numbers])
 
 
 def _dress(axes, title: str) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from magenta_vae.contracts import Vocabulary
+from magenta_vae.music import classes
 from magenta_vae.music.songs import STEPS_PER_BAR
-from magenta_vae.music.tokens import NUM_PITCHES, Drums, Vocabulary
 
 
 def describe_track(tokens: np.ndarray, track: Vocabulary) -> dict:
@@ -18,25 +19,30 @@ def describe_track(tokens: np.ndarray, track: Vocabulary) -> dict:
     Returns:
         JSON values: `tokens_per_class`, [classes]; `classes_used`; `rest_share` and `hold_share`
         of all steps; `onsets_per_window`, the mean; `onsets_per_step`, [16], by the place in a bar;
-        for a melody `lowest_pitch` and `highest_pitch`, for drums `hits_per_kind`.
+        for a line `notes_per_pitch`, [128], `lowest_pitch` and `highest_pitch`, for drums
+        `hits_per_kind`.
     """
     counts = np.bincount(tokens.reshape(-1), minlength=track.num_classes)
-    is_onset = (tokens != track.rest) & (tokens != track.sustain)
+    is_onset = (classes.num_started(track) > 0)[tokens]
+    is_silent = track.is_silent(tokens)
     # Windows are whole bars.
     onsets = is_onset.reshape(-1, STEPS_PER_BAR).sum(axis=0)
     described = {
         "tokens_per_class": counts.tolist(),
         "classes_used": int((counts > 0).sum()),
-        "rest_share": float(counts[track.rest] / tokens.size),
-        "hold_share": float(counts[track.sustain] / tokens.size) if not track.is_drum else 0.0,
+        "rest_share": float(is_silent.sum() / tokens.size),
+        "hold_share": float((~is_onset & ~is_silent).sum() / tokens.size),
         "onsets_per_window": float(is_onset.sum() / len(tokens)),
         "onsets_per_step": onsets.tolist(),
     }
     if track.is_drum:
-        hits = track.hits(np.arange(track.num_classes))
-        described["hits_per_kind"] = (counts[:, None] * hits).sum(axis=0).tolist()
+        described["hits_per_kind"] = (counts @ classes.hits(track)).tolist()
     else:
-        pitches = np.flatnonzero(counts[:NUM_PITCHES])
+        played = classes.pitches(track)
+        starts = played != classes.NO_PITCH
+        notes = np.bincount(played[starts], counts[starts], classes.NUM_PITCHES).astype(int)
+        pitches = np.flatnonzero(notes)
+        described["notes_per_pitch"] = notes.tolist()
         described["lowest_pitch"] = int(pitches[0]) if len(pitches) else None
         described["highest_pitch"] = int(pitches[-1]) if len(pitches) else None
     return described
@@ -62,13 +68,13 @@ def format_tracks(described: dict[str, dict], tracks: Sequence[Vocabulary]) -> s
     return "\n".join("".join(f"{value:<17}" for value in row).rstrip() for row in rows)
 
 
-def format_hits(described: dict, track: Drums) -> str:
+def format_hits(described: dict, track: Vocabulary) -> str:
     """Returns which pitches of a file are each kind of hit of drums, and how many there are."""
     lines = [f"{track.name}: hits, and the pitches read as each; the first is written"]
-    for kind, (pitches, count) in enumerate(
-        zip(track.hit_pitches, described["hits_per_kind"], strict=True)
+    for kind, (onset, count) in enumerate(
+        zip(classes.onsets(track), described["hits_per_kind"], strict=True)
     ):
-        lines.append(f"  {kind + 1}: {count:>9,}  pitches {', '.join(map(str, pitches))}")
+        lines.append(f"  {kind + 1}: {count:>9,}  pitches {', '.join(map(str, onset.pitches))}")
     return "\n".join(lines)
 
 
@@ -76,14 +82,5 @@ def most_frequent(described: dict, track: Vocabulary, number: int = 8) -> str:
     """Returns the most frequent tokens of a track with their shares, as a line."""
     counts = np.array(described["tokens_per_class"])
     order = np.argsort(-counts, kind="stable")[:number]
-    shares = (f"{_name(token, track)} {counts[token] / counts.sum():.1%}" for token in order)
+    shares = (f"{classes.name(track, token)} {counts[token] / counts.sum():.1%}" for token in order)
     return f"{track.name}: " + ", ".join(shares)
-
-
-def _name(token: int, track: Vocabulary) -> str:
-    if token == track.rest:
-        return "rest"
-    if isinstance(track, Drums):
-        kinds = np.flatnonzero(track.hits(np.array(token))) + 1
-        return "hits " + "+".join(map(str, kinds))
-    return "hold" if token == track.sustain else f"pitch {token}"

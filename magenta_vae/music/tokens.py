@@ -14,24 +14,14 @@ of one drum step are different hits. The input pipeline computes the same formul
 
 import dataclasses
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from note_seq.drums_encoder_decoder import DEFAULT_DRUM_TYPE_PITCHES
 from note_seq.protobuf import music_pb2
 
-from magenta_vae.music import note_sequences
-from magenta_vae.music.songs import Instrument
-
-NUM_PITCHES = 128
-
-
-class Notes(NamedTuple):
-    """Notes on the grid, ordered by start, then pitch: int32 [notes] each, ends > starts."""
-
-    starts: np.ndarray
-    ends: np.ndarray
-    pitches: np.ndarray
+from magenta_vae.contracts import Instrument, Notes, Vocabulary
+from magenta_vae.music import classes, note_sequences
+from magenta_vae.music.classes import NUM_PITCHES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,17 +59,8 @@ class Melody:
         return not instrument.is_drum and self.min_program <= instrument.program <= self.max_program
 
     def reduce(self, notes: Notes) -> Notes:
-        """Returns the monophonic line: the highest note of each step, ended by the next onset.
-
-        Of equal notes the longest is kept, so that the order of a file's notes does not matter.
-        """
-        order = np.lexsort((notes.ends, notes.pitches, notes.starts))
-        starts = notes.starts[order]
-        highest = np.append(np.diff(starts) > 0, True)[: len(starts)]
-        kept = order[highest]
-        starts, ends = notes.starts[kept], notes.ends[kept].copy()
-        ends[:-1] = np.minimum(ends[:-1], starts[1:])
-        return Notes(starts, ends, notes.pitches[kept])
+        """Returns the monophonic line of an instrument's notes; see `monophonic`."""
+        return monophonic(notes)
 
     def detokenize(self, tokens: np.ndarray) -> Notes:
         """Returns the notes of int [steps] tokens. A hold with nothing to hold is a rest."""
@@ -92,10 +73,6 @@ class Melody:
     def is_silent(self, tokens: np.ndarray) -> np.ndarray:
         """Says at which steps of int [..., steps] tokens nothing sounds: bool [..., steps]."""
         return tokens == self.rest
-
-    def in_paper_classes(self, tokens: np.ndarray) -> "tuple[np.ndarray, Melody]":
-        """Returns int [..., steps] tokens in the 130 classes, and the vocabulary of those."""
-        return tokens, self
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,16 +133,9 @@ class Drums:
         """Says at which steps of int [..., steps] tokens nothing sounds: bool [..., steps]."""
         return tokens == self.rest
 
-    def in_paper_classes(self, tokens: np.ndarray) -> "tuple[np.ndarray, Drums]":
-        """Returns the tokens and the vocabulary as they are."""
-        return tokens, self
-
     @property
     def _first_pitches(self) -> np.ndarray:
         return np.array([pitches[0] for pitches in self.hit_pitches], np.int32)
-
-
-Vocabulary = Melody | Drums
 
 
 def num_classes(tracks: Sequence[Vocabulary]) -> tuple[int, ...]:
@@ -181,9 +151,26 @@ def names(tracks: Sequence[Vocabulary]) -> tuple[str, ...]:
 def in_paper_classes(
     tokens: np.ndarray, tracks: Sequence[Vocabulary]
 ) -> tuple[np.ndarray, tuple[Vocabulary, ...]]:
-    """Returns windows, int [windows, steps, tracks], in the paper's classes, and their tracks."""
-    columns = [track.in_paper_classes(tokens[..., index]) for index, track in enumerate(tracks)]
+    """Returns windows, int [windows, steps, tracks], in the paper's classes, and their tracks.
+
+    Those of a line are `Melody`'s, whatever its vocabulary; hits stay in their own.
+    """
+    columns = [_in_paper_classes(tokens[..., index], track) for index, track in enumerate(tracks)]
     return np.stack([each for each, _ in columns], axis=-1), tuple(track for _, track in columns)
+
+
+def monophonic(notes: Notes) -> Notes:
+    """Returns the line of the highest note of each step, each ended by the next onset.
+
+    Of equal notes the longest is kept, so that the order of a file's notes does not matter.
+    """
+    order = np.lexsort((notes.ends, notes.pitches, notes.starts))
+    starts = notes.starts[order]
+    highest = np.append(np.diff(starts) > 0, True)[: len(starts)]
+    kept = order[highest]
+    starts, ends = notes.starts[kept], notes.ends[kept].copy()
+    ends[:-1] = np.minimum(ends[:-1], starts[1:])
+    return Notes(starts, ends, notes.pitches[kept])
 
 
 def tokenize_notes(track: Vocabulary, notes: Notes, num_steps: int) -> np.ndarray:
@@ -237,3 +224,12 @@ def detokenize(
             is_drum=track.is_drum,
         )
     return sequence
+
+
+def _in_paper_classes(tokens: np.ndarray, track: Vocabulary) -> tuple[np.ndarray, Vocabulary]:
+    if track.is_drum:
+        return tokens, track
+    pitches = classes.pitches(track)[tokens]
+    held = np.where(track.is_silent(tokens), np.int16(Melody.rest), np.int16(Melody.sustain))
+    paper = Melody(name=track.name, output_program=track.output_program)
+    return np.where(pitches == classes.NO_PITCH, held, pitches), paper

@@ -116,14 +116,7 @@ def describe(
 ) -> dict:
     """Returns what a client must know of a model, as JSON values."""
     return {
-        "tracks": [
-            {
-                **described,
-                "num_classes": track.num_classes,
-                "tokens": vocabularies.describe_tokens(track),
-            }
-            for described, track in zip(vocabularies.describe(tracks), tracks, strict=True)
-        ],
+        "tracks": [vocabularies.describe_fully(track) for track in tracks],
         "num_bars": num_bars,
         "num_steps": num_bars * songs.STEPS_PER_BAR,
         "steps_per_bar": songs.STEPS_PER_BAR,

@@ -9,7 +9,7 @@ from magenta_vae.data import descriptions, input_pipeline
 from magenta_vae.data.settings import settings_of
 from magenta_vae.music import token_statistics
 from magenta_vae.music.songs import STEPS_PER_BAR
-from magenta_vae.music.tokens import detokenize, in_paper_classes
+from magenta_vae.music.tokens import detokenize
 
 BARS_OF_SHEET = 48  # Six systems of eight bars.
 
@@ -32,9 +32,7 @@ def inspect_dataset(
     for split, shards in description["shards"].items():
         if not sum(shards.values()):
             continue
-        tokens, tracks = in_paper_classes(
-            input_pipeline.load_tokens(data_dir, split, settings), settings.tracks
-        )
+        tokens, tracks = input_pipeline.load_tokens(data_dir, split, settings), settings.tracks
         described = {
             track.name: token_statistics.describe_track(tokens[:, :, index], track)
             for index, track in enumerate(tracks)
