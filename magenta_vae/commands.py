@@ -23,11 +23,12 @@ class GinFlags(NamedTuple):
 
     def configure(self):
         """Returns the configuration that they give; see `configuration.parse`."""
+        given = self.gin_file.value, self.gin_param.value
         configuration.require_gin_file(self.gin_file.value)
-        _find_own_modules()
-        return configuration.parse(
-            self.gin_file.value, self.gin_param.value, self.allow_module.value
-        )
+        # A run that lies in the working folder brings no modules along, unless they are allowed.
+        if self.allow_module.value or configuration.own_imports(*given):
+            _find_own_modules()
+        return configuration.parse(*given, self.allow_module.value)
 
 
 class RunFlags(NamedTuple):

@@ -3,6 +3,7 @@
 from magenta_vae.configuration.definition import Experiment
 from magenta_vae.configuration.parsing import (
     Configuration,
+    own_imports,
     parse,
     parse_run,
     require_gin_file,
@@ -26,6 +27,7 @@ __all__ = [
     "bundled",
     "command",
     "magenta_configurations",
+    "own_imports",
     "parse",
     "parse_run",
     "read_text",

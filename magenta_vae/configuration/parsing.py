@@ -10,7 +10,7 @@ from typing import Any
 
 import gin
 
-from magenta_vae.configuration import configurables, statements, trust
+from magenta_vae.configuration import configurables, imports, statements, trust
 from magenta_vae.configuration.definition import Experiment
 from magenta_vae.configuration.hyperparameters import find_hyperparameters
 from magenta_vae.configuration.places import bundled
@@ -63,9 +63,17 @@ def parse(
         FileNotFoundError: for a file that is neither a path nor in `gin_configs/`.
         UntrustedConfiguration: for the configuration of a run that names what it may not.
         ValueError: for a binding or a macro that does not exist, with its name, for one that is no
-            gin, and for what does not describe an experiment.
+            gin, for a module that cannot be imported, with the statement that names it, and for
+            what does not describe an experiment.
     """
-    set_by_owner = _read_files(gin_files, modules) | _read_params(gin_params, modules)
+    set_by_owner: dict[str, str] = {}
+    for path, parsed in _read(gin_files, gin_params):
+        if _is_of_a_run(path):
+            trust.check_run_text(statements.read_text(path), path, modules)
+        if path is None or not _is_bundled(path):
+            set_by_owner |= {each.macro: each.place for each in parsed if each.macro}
+    for statement in own_imports(gin_files, gin_params):
+        imports.import_module(statement)
     with configurables.gin_alone(), _explaining():
         gin.add_config_file_search_path(str(bundled("gin_configs")))
         gin.parse_config_files_and_bindings(list(gin_files), list(gin_params))
@@ -95,6 +103,21 @@ def parse_run(path: str, modules: Collection[str] = ()) -> Configuration:
         parsed = configurables.take()
     with _explaining(path):
         return _describe(parsed)
+
+
+def own_imports(
+    gin_files: Sequence[str], gin_params: Sequence[str] = ()
+) -> list[statements.Statement]:
+    """Returns the statements that import modules beside this package, those of runs aside.
+
+    Raises what `parse` does for files and bindings that cannot be read.
+    """
+    return [
+        statement
+        for path, parsed in _read(gin_files, gin_params)
+        if not _is_of_a_run(path)
+        for statement in imports.of_ones_own(parsed)
+    ]
 
 
 def require_gin_file(gin_files: Sequence[str]) -> None:
@@ -132,42 +155,42 @@ def _describe(parsed: configurables.Parsed) -> Configuration:
     )
 
 
-def _read_params(gin_params: Sequence[str], modules: Collection[str]) -> dict[str, str]:
-    """Returns the macros that single bindings set, and where."""
-    set_by_owner = {}
+def _read(
+    gin_files: Sequence[str], gin_params: Sequence[str]
+) -> Iterator[tuple[str | None, list[statements.Statement]]]:
+    """Yields the statements of each file, also of those that are included, and of each binding.
+
+    The path of a file comes before its statements, None before those of a binding.
+    """
+    for name in gin_files:
+        yield from _read_file(name)
     for param in gin_params:
-        flag = f"--gin_param={param!r}"
         try:
-            parsed = statements.read_statements(param, flag)
+            parsed = statements.read_statements(param, f"--gin_param={param!r}")
         except ValueError as error:
             raise ValueError(f"--gin_param cannot be read: {error}. {BINDING}") from error
-        set_by_owner |= dict.fromkeys(_macros(parsed), flag)
+        yield None, parsed
         # What a binding includes is a file like any other.
-        set_by_owner |= _read_files(statements.included(parsed), modules)
-    return set_by_owner
+        for name in statements.included(parsed):
+            yield from _read_file(name)
 
 
-def _read_files(gin_files: Sequence[str], modules: Collection[str]) -> dict[str, str]:
-    """Returns the macros that files set which are not bundled, and where; checks those of runs."""
+def _read_file(name: str) -> Iterator[tuple[str, list[statements.Statement]]]:
     folder = bundled("gin_configs")
-    set_by_owner = {}
-    for name in gin_files:
-        if not os.path.isfile(name) and not (folder / name).is_file():
-            known = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.gin"))
-            raise FileNotFoundError(
-                f"--gin_file={name} is neither a path nor one of: {', '.join(known)}."
-            )
-        for path, parsed in statements.walk(name, folder):
-            if trust.is_of_a_run(path):
-                trust.check_run_text(statements.read_text(path), path, modules)
-            if not Path(path).resolve().is_relative_to(folder.resolve()):
-                set_by_owner |= _macros(parsed)
-    return set_by_owner
+    if not os.path.isfile(name) and not (folder / name).is_file():
+        known = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.gin"))
+        raise FileNotFoundError(
+            f"--gin_file={name} is neither a path nor one of: {', '.join(known)}."
+        )
+    yield from statements.walk(name, folder)
 
 
-def _macros(parsed: Sequence[statements.Statement]) -> dict[str, str]:
-    """Returns the macros that statements set, and where."""
-    return {statement.macro: statement.place for statement in parsed if statement.macro}
+def _is_of_a_run(path: str | None) -> bool:
+    return path is not None and trust.is_of_a_run(path)
+
+
+def _is_bundled(path: str) -> bool:
+    return Path(path).resolve().is_relative_to(bundled("gin_configs").resolve())
 
 
 def _check_macros(set_by_owner: Mapping[str, str], text: str) -> None:

@@ -4,16 +4,16 @@ Runs are handed on, so that the `config.gin` of a run is data. A gin file that i
 code: what it imports is run.
 """
 
-import importlib
 import os
 import sys
 from collections.abc import Collection, Sequence
 
 from gin import config_parser
 
+from magenta_vae.configuration import imports
+from magenta_vae.configuration.imports import PACKAGE
 from magenta_vae.configuration.statements import Reference, Statement, read_statements
 
-PACKAGE = "magenta_vae"
 CONFIG_FILE = "config.gin"
 RUN_FILE = "run.json"
 
@@ -80,12 +80,8 @@ def check_modules(modules: Collection[str]) -> None:
 
 def own_modules(text: str) -> list[str]:
     """Returns the modules beside this package that a parsed configuration imports."""
-    imported = {
-        statement.source.module
-        for statement in read_statements(text, CONFIG_FILE)
-        if isinstance(statement.source, config_parser.ImportStatement)
-    }
-    return sorted(name for name in imported if name.split(".")[0] not in (PACKAGE, "__gin__"))
+    own = imports.of_ones_own(read_statements(text, CONFIG_FILE))
+    return sorted({statement.source.module for statement in own})
 
 
 def is_of_a_run(path: str) -> bool:
@@ -104,7 +100,7 @@ class _Checker:
         self._modules = tuple(modules)
         self._symbols: dict[str, str] = {}
         self._is_dynamic = False
-        self._own_modules: list[str] = []
+        self._own_imports: list[Statement] = []
         self._own_names: list[tuple[str, str, str]] = []
 
     def check(self, statement: Statement) -> None:
@@ -122,14 +118,8 @@ class _Checker:
 
     def check_own(self) -> None:
         """Imports the allowed modules that the file does, and checks that its names are theirs."""
-        for module in self._own_modules:
-            try:
-                importlib.import_module(module)
-            except ImportError as error:
-                raise ValueError(
-                    f"The module {module}, which --allow_module allows, cannot be imported: "
-                    f"{error}. It must lie in the working folder or be installed."
-                ) from error
+        for statement in self._own_imports:
+            imports.import_module(statement)
         for place, written, full_name in self._own_names:
             module, *names = full_name.split(".")
             named = sys.modules[module]
@@ -149,7 +139,7 @@ class _Checker:
             self._is_dynamic = source.module == "__gin__.dynamic_registration"
             return
         if _is_within(source.module, self._modules):
-            self._own_modules.append(source.module)
+            self._own_imports.append(statement)
         elif _within_package(source.module) not in {**CONFIGURABLES, **ROOTS}:
             self._refuse_module(statement, source)
         name = source.bound_name()
