@@ -20,7 +20,7 @@ from magenta_vae.music.tokens import Drums, Melody
 KINDS = {kind.__name__: kind for kind in (Melody, Drums, NoteOffMelody)}
 _FIELDS = (
     *("vocabulary", "name", "is_drum", "num_classes", "rest", "sustain", "release"),
-    *("output_program", "programs"),
+    "output_program",
 )
 
 
@@ -78,7 +78,14 @@ def _data(track: Vocabulary) -> dict[str, Any]:
     said = described.describe(track)
     onsets = {str(token): list(pitches) for token, pitches in said.starts}
     values = {field: getattr(said, field) for field in _FIELDS}
-    return {**values, "programs": list(said.programs), "onsets": onsets}
+    return {**values, "programs": _runs(said.programs), "onsets": onsets}
+
+
+def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """Returns the first and the last of each run of neighbours among ascending numbers."""
+    firsts = [number for number in numbers if number - 1 not in numbers]
+    lasts = [number for number in numbers if number + 1 not in numbers]
+    return list(zip(firsts, lasts, strict=True))
 
 
 def _track(values: Mapping) -> Vocabulary:
@@ -87,10 +94,12 @@ def _track(values: Mapping) -> Vocabulary:
     vocabulary_fields.check(values, "vocabulary")
     kind = KINDS.get(values["vocabulary"])
     if kind is None:
-        vocabulary_fields.check(values, *_FIELDS)
-        onsets = vocabulary_fields.onsets(values)
-        said = {field: _tuples(values[field]) for field in _FIELDS}
-        track = DescribedVocabulary(starts=onsets, **said)
+        vocabulary_fields.check(values, *_FIELDS, "programs", "onsets")
+        track = DescribedVocabulary(
+            **{field: values[field] for field in _FIELDS},
+            starts=vocabulary_fields.onsets(values),
+            programs=tuple(n for first, last in values["programs"] for n in range(first, last + 1)),
+        )
     else:
         names = [field.name for field in dataclasses.fields(kind)]
         vocabulary_fields.check(values, *names)

@@ -34,7 +34,7 @@ def check(values: Mapping[str, Any], *fields: str) -> None:
         elif field == "is_drum":
             _require(isinstance(value, bool), field, "true or false", value)
         elif field == "programs":
-            _require(_are_below(value, NUM_PROGRAMS), field, "a list of MIDI programs", value)
+            _require(_are_runs(value), field, "the first and last of runs of MIDI programs", value)
         elif field == "hit_pitches":
             is_right = isinstance(value, list) and 0 < len(value) <= MAX_KINDS
             is_right = is_right and all(map(_are_pitches, value))
@@ -49,9 +49,8 @@ def onsets(values: Mapping[str, Any]) -> tuple[Onset, ...]:
     """Returns what a described vocabulary says that can start at a step.
 
     Args:
-        values: JSON values by field, of which all but `onsets` were checked.
+        values: JSON values by field, which were checked.
     """
-    check(values, "onsets")
     found = tuple(_onset(*each) for each in values["onsets"].items())
     pitches = [pitch for onset in found for pitch in onset.pitches]
     _require(len(set(pitches)) == len(pitches), "onsets", "of different pitches", pitches)
@@ -78,6 +77,14 @@ def _onset(token: str, pitches: Any) -> Onset:
 
 def _are_pitches(values: Any) -> bool:
     return _are_below(values, NUM_PITCHES) and len(values) > 0
+
+
+def _are_runs(values: Any) -> bool:
+    """Says whether a JSON value is pairs of MIDI programs, ascending throughout."""
+    if not isinstance(values, list) or not all(_are_below(each, NUM_PROGRAMS) for each in values):
+        return False
+    ends = [number for pair in values for number in pair]
+    return all(len(pair) == 2 for pair in values) and ends == sorted(ends)
 
 
 def _are_below(values: Any, bound: int) -> bool:

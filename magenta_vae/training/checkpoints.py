@@ -6,7 +6,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from magenta_vae import files
-from magenta_vae.training import checkpoint_files, file_errors
+from magenta_vae.training import checkpoint_files, file_errors, tracked
 
 LOSS_KEY = "loss/.ATTRIBUTES/VARIABLE_VALUE"
 
@@ -27,7 +27,7 @@ class Checkpoints:
         self, run_dir: str, model, optimizer, is_writer: bool = True, max_to_keep: int = 3
     ):
         self._folder = checkpoint_files.folder_of(run_dir)
-        self._checkpoint = tf.train.Checkpoint(model=model, optimizer=optimizer)
+        self._checkpoint = tf.train.Checkpoint(**tracked.contents(model), optimizer=optimizer)
         self._optimizer = optimizer
         self._is_writer = is_writer
         self._max_to_keep = max_to_keep
@@ -87,7 +87,7 @@ class BestCheckpoint:
     def __init__(self, run_dir: str, model, report: Callable[[str], None] = lambda line: None):
         self._folder = checkpoint_files.folder_of(run_dir, checkpoint_files.BEST)
         self._loss = tf.Variable(float("inf"), dtype=tf.float64, trainable=False)
-        self._checkpoint = tf.train.Checkpoint(model=model, loss=self._loss)
+        self._checkpoint = tf.train.Checkpoint(**tracked.contents(model), loss=self._loss)
         try:
             step = checkpoint_files.newest_readable(self._folder, report)
         except checkpoint_files.DamagedCheckpoint:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
-from magenta_vae.training import checkpoint_files
+from magenta_vae.training import checkpoint_files, tracked
 from magenta_vae.training.checkpoint_files import BEST, LATEST
 
 GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -59,7 +59,7 @@ def load_weights(run_dir: str, model, checkpoint: str | int = LATEST) -> int:
     """
     path, step = find_checkpoint(run_dir, checkpoint)
     try:
-        status = tf.train.Checkpoint(model=model).read(path)
+        status = tf.train.Checkpoint(**tracked.contents(model)).read(path)
         status.assert_existing_objects_matched()
     except (AssertionError, ValueError, tf.errors.NotFoundError) as error:
         if not os.path.exists(f"{path}.index"):  # A run that trains has removed it meanwhile.
@@ -131,10 +131,15 @@ def _saved_variables(reader, model) -> dict:
     Those that the model has no place for stand under their own names.
     """
     graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(reader.get_tensor(GRAPH_KEY))
-    view = tf.train.TrackableView(model)
-    root = {child.local_name: child.node_id for child in graph.nodes[0].children}["model"]
+    root = tf.train.Checkpoint(**tracked.contents(model))
+    view = tf.train.TrackableView(root)
+    contents = view.children(root)
     matches = {}  # {node: our object, None where there is no such}
-    pending = [(root, model)]
+    pending = [
+        (child.node_id, contents.get(child.local_name))
+        for child in graph.nodes[0].children
+        if child.local_name in (tracked.MODEL, tracked.OTHERS)
+    ]
     while pending:
         number, ours = pending.pop()
         if number in matches and (ours is None or matches[number] is not None):
