@@ -165,11 +165,12 @@ def _read(
     for name in gin_files:
         yield from _read_file(name)
     for param in gin_params:
+        flag = f"--gin_param={param!r}"
         try:
-            parsed = statements.read_statements(param, f"--gin_param={param!r}")
+            parsed = statements.read_statements(param, flag)
         except ValueError as error:
             raise ValueError(f"--gin_param cannot be read: {error}. {BINDING}") from error
-        yield None, parsed
+        yield None, [statement._replace(place=flag) for statement in parsed]
         # What a binding includes is a file like any other.
         for name in statements.included(parsed):
             yield from _read_file(name)

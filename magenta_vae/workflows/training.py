@@ -69,11 +69,17 @@ def make_show(configured: Configuration, model, tokens) -> Callable[[], None]:
     return media.Media(trained_model, tokens, **configured.media_options)
 
 
-def describe_next_steps(run_dir: str) -> str:
-    """Returns what can be done with a trained run, as commands to type."""
+def describe_next_steps(run_dir: str, modules: Sequence[str] = ()) -> str:
+    """Returns what can be done with a trained run, as commands to type.
+
+    Args:
+        run_dir: the run's folder.
+        modules: of one's own that its configuration names.
+    """
+    run = " ".join([f"--run_dir={run_dir}", *(f"--allow_module={name}" for name in modules)])
     rows = {
-        "hear 16 samples": ("sample", f"--run_dir={run_dir} --output_dir={run_dir}/samples"),
-        "the paper's figures": ("evaluate", f"--run_dir={run_dir}"),
+        "hear 16 samples": ("sample", f"{run} --output_dir={run_dir}/samples"),
+        "the paper's figures": ("evaluate", run),
         "data of your music": (
             "build_dataset",
             "--input=MIDI_FOLDER --output_dir=data/mine --gin_file=mel_2bar.gin",

@@ -1,10 +1,12 @@
 """Models that are made to be loaded."""
 
+import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from magenta_vae import configuration
-from magenta_vae.training import weights
+from magenta_vae.training import checkpoints, tracked, weights
 
 
 def test_an_empty_model_is_the_model_with_zeros():
@@ -20,3 +22,44 @@ def test_an_empty_model_is_the_model_with_zeros():
     for variable, value in zip(empty.variables, network.variables, strict=True):
         variable.assign(value)
     np.testing.assert_array_equal(empty.sample(z), network.sample(z))
+
+
+class Listed(keras.Model):
+    """Keras keeps lists of layers to itself: TensorFlow finds those variables nowhere."""
+
+    def __init__(self, sizes=(2, 3)):
+        super().__init__()
+        self.own = keras.layers.Dense(4)
+        self.listed = [keras.layers.Dense(size) for size in sizes]
+        for layer in (self.own, *self.listed):
+            layer.build([None, 4])
+            layer.bias.assign(tf.range(1.0, 1.0 + layer.units))
+        self.built = True
+
+
+def test_layers_in_lists_are_saved_and_read(tmp_path):
+    model = Listed()
+    checkpoints.BestCheckpoint(str(tmp_path), model).offer(3, loss=1.0)
+    other = Listed()
+    for variable in other.variables:
+        variable.assign(tf.zeros_like(variable))
+    assert weights.load_weights(str(tmp_path), other, "best") == 3
+    for variable, expected in zip(other.variables, model.variables, strict=True):
+        np.testing.assert_array_equal(variable, expected, err_msg=variable.path)
+
+
+def test_layers_in_lists_start_another_run(tmp_path):
+    model, lines = Listed(), []
+    checkpoints.BestCheckpoint(str(tmp_path), model).offer(3, loss=1.0)
+    path, _ = weights.find_checkpoint(str(tmp_path), "best")
+    other = Listed()
+    weights.initialize(other, path, report=lines.append)
+    np.testing.assert_array_equal(other.listed[1].kernel, model.listed[1].kernel)
+    assert "6 of 6 weights" in lines[0]
+    with pytest.raises(ValueError, match=r"\(4, 5\) is \(4, 3\) there"):
+        weights.initialize(Listed((2, 5)), path)
+
+
+def test_the_checkpoints_of_this_packages_models_hold_the_model_alone():
+    model = configuration.parse(["hierdec_trio_16bar.gin", "scale/tiny.gin"]).experiment.make_model
+    assert list(tracked.contents(model())) == ["model"]
