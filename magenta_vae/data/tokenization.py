@@ -12,7 +12,7 @@ import tensorflow as tf
 from google.protobuf import descriptor_pb2
 from note_seq.protobuf import music_pb2
 
-from magenta_vae.music.tokens import Vocabulary
+from magenta_vae.contracts import Vocabulary
 
 
 class _Notes(NamedTuple):

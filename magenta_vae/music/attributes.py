@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from magenta_vae.contracts import Vocabulary
 from magenta_vae.music import statistics, tokens
 from magenta_vae.music.songs import STEPS_PER_QUARTER
 from magenta_vae.music.statistics import Statistic
-from magenta_vae.music.tokens import Vocabulary
 
 EIGHTH = STEPS_PER_QUARTER // 2  # steps
 

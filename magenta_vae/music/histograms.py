@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from magenta_vae.contracts import Vocabulary
 from magenta_vae.music.piano_rolls import DRUM_NAMES
 from magenta_vae.music.plots import FONT_POINTS, INK, ROW_COLOR, TITLE_POINTS, TRACK_COLORS
 from magenta_vae.music.songs import STEPS_PER_BAR, STEPS_PER_QUARTER
-from magenta_vae.music.tokens import NUM_PITCHES, Vocabulary
+from magenta_vae.music.tokens import NUM_PITCHES
 
 WIDTH, ROW_HEIGHT, TOP = 12.0, 3.4, 0.6  # Inches.
 PITCH_MARGIN = 2

@@ -1,10 +1,10 @@
 """What people measure of symbolic music, a number a window: entropy, range, density, repetition.
 
 Each statistic is a function of one track: its tokens, int [windows, steps], and its vocabulary, in
-the paper's classes. Of tokens, not of `NoteSequence`s: they are what data sets hold and models
-give, and numpy measures ten thousand windows of them at once. A hold with nothing to hold, as a
-model may sample it, is a rest, as in `tokens.detokenize`. Where a window has no such value (the
-entropy of no notes), it is NaN.
+the paper's classes, which those of any vocabulary are turned into by what it says of them. Of
+tokens, not of `NoteSequence`s: they are what data sets hold and models give, and numpy measures ten
+thousand windows of them at once. A hold with nothing to hold, as a model may sample it, is a rest,
+as in `tokens.detokenize`. Where a window has no such value (the entropy of no notes), it is NaN.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from magenta_vae.contracts import Vocabulary
 from magenta_vae.music.songs import STEPS_PER_BAR
-from magenta_vae.music.tokens import NUM_PITCHES, Vocabulary, in_paper_classes
+from magenta_vae.music.tokens import NUM_PITCHES, in_paper_classes
 
 SILENT = -1
 NUM_PITCH_CLASSES = 12

@@ -1,8 +1,8 @@
 """Notes <-> tokens: the vocabularies of a melody and of drums, one token per sixteenth note.
 
-A vocabulary is data: the token of a silent step, the token of a step that only sustains, that of a
-step at which silence begins, and the token of each pitch that starts. From these every vocabulary
-is tokenized by one formula,
+A vocabulary (`contracts.Vocabulary`, which says what none can hold) is data: the token of a silent
+step, the token of a step that only sustains, that of a step at which silence begins, and the token
+of each pitch that starts. From these every vocabulary is tokenized by one formula,
 
     token[t] = rest + sum over notes of (onset[pitch] - rest) where t = start
                                       + (sustain - rest)      where start < t < end

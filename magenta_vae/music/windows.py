@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from magenta_vae.contracts import Notes, Vocabulary
 from magenta_vae.music import metres, songs
 from magenta_vae.music.songs import STEPS_PER_BAR, Instrument, Song, SongError
-from magenta_vae.music.tokens import Notes, Vocabulary, tokenize_notes
+from magenta_vae.music.tokens import tokenize_notes
 
 # Bounds the cross product of a file's instruments before it is made: of 1,500 real songs tried none
 # gives more than 4 million, but tracks cost a hostile file nothing.
