@@ -63,7 +63,8 @@ class StackSteps:
         Returns:
             The next state of each layer, and the activated gates of each layer.
         """
-        next_states, activated = [], []
+        next_states: list[State] = []
+        activated = []
         for index, (kernel, (hidden, cell)) in enumerate(zip(self._kernels, states, strict=True)):
             if index:
                 joined = tf.concat([next_states[-1][0], hidden], axis=0)

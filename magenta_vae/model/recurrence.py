@@ -63,25 +63,26 @@ def unroll(
 
 def read_tokens(*arguments) -> tf.Tensor:
     """Returns the tokens that each step reads, int32 [steps, rows, tracks]."""
-    return _scan(*arguments, lambda tokens, states: [tokens])[1][0]
+    return _scan(lambda tokens, states: [tokens], *arguments)[1][0]
 
 
 def outputs(*arguments) -> tf.Tensor:
     """Returns the hidden states of the last layer, [steps, rows, U]."""
-    return _scan(*arguments, lambda tokens, states: [tf.transpose(states[-1][0])])[1][0]
+    return _scan(lambda tokens, states: [tf.transpose(states[-1][0])], *arguments)[1][0]
 
 
 def final_output(*arguments) -> tf.Tensor:
     """Returns the hidden state of the last layer after the last step, [rows, U]."""
-    states, _ = _scan(*arguments, lambda tokens, states: [])
+    states, _ = _scan(lambda tokens, states: [], *arguments)
     return tf.transpose(states[-1][0])
 
 
-def _scan(weights, constant, states, first, num_steps, choose, collect):
+def _scan(collect, weights, constant, states, first, num_steps, choose):
     """Takes the steps of `unroll`.
 
     Args:
         collect: (tokens that a step read, states after it) -> what is wanted of every step.
+        weights, constant, states, first, num_steps, choose: see `unroll`.
 
     Returns:
         The last states, and what was collected, [steps, ...] each.
@@ -215,7 +216,7 @@ def backward(weights, states, tokens, kept, upstream, d_states):
 
     def body(t, states, arrays):
         d_output = tf.transpose(upstream[t])
-        d_states, next_arrays = [None] * num_layers, [None] * num_layers
+        d_states, next_arrays = list(states), list(arrays)
         for index in reversed(range(num_layers)):
             layer, (d_hidden, d_cell) = kept[index], states[index]
             gates = [array.read(t) for array in layer.gates]
