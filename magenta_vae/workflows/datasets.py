@@ -5,7 +5,7 @@ import os
 import shlex
 from collections.abc import Callable, Sequence
 
-from magenta_vae import configuration, quick_start
+from magenta_vae import configuration, import_stand_ins
 from magenta_vae.configuration import Experiment
 from magenta_vae.workflows import run_files, runs
 
@@ -42,7 +42,7 @@ def build_dataset(
 
         return beam.build(files, output_dir, settings, runner, beam_flags, explain)
     return builder.build(
-        files, output_dir, settings, explain=explain, prepare=quick_start.install, **options
+        files, output_dir, settings, explain=explain, prepare=import_stand_ins.install, **options
     )
 
 
