@@ -30,6 +30,7 @@ setup(
     install_requires=[
         "absl-py>=2.1",
         "gin-config>=0.5",
+        "google-crc32c>=1.7",
         "keras>=3.15",
         "matplotlib>=3.9",
         "note-seq>=0.0.5",

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from absl import app, flags, logging
 
-from magenta_vae import configuration, quick_start
+from magenta_vae import configuration, import_stand_ins
 
 flags.disclaim_key_flags()  # The flags below are the command's own: its --help shows them.
 
@@ -209,7 +209,7 @@ def run(main: Callable[[Sequence[str]], None], takes_arguments: bool = False) ->
         warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)
-        quick_start.install()
+        import_stand_ins.install()
         try:
             main(arguments)
         except (OSError, ValueError, ArithmeticError, MemoryError) as error:

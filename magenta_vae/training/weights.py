@@ -5,12 +5,10 @@ import warnings
 from collections.abc import Callable
 
 import tensorflow as tf
-from tensorflow.core.protobuf import trackable_object_graph_pb2
 
+from magenta_vae import private_apis
 from magenta_vae.training import checkpoint_files
 from magenta_vae.training.checkpoint_files import BEST, LATEST
-
-GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 
 def find_checkpoint(run_dir: str, checkpoint: str | int = LATEST) -> tuple[str, int]:
@@ -130,7 +128,7 @@ def _saved_variables(reader, model) -> dict:
 
     Those that the model has no place for stand under their own names.
     """
-    graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(reader.get_tensor(GRAPH_KEY))
+    graph = private_apis.read_object_graph(reader)
     view = tf.train.TrackableView(model)
     root = {child.local_name: child.node_id for child in graph.nodes[0].children}["model"]
     matches = {}  # {node: our object, None where there is no such}
