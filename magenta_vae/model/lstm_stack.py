@@ -17,7 +17,7 @@ class Beginning(NamedTuple):
     """What a stack begins with.
 
     Attributes:
-        gates: the context's part of the first layer's gates at every step, [4U, rows]; or at each
+        gates: what the context adds to the first layer's gates at every step, [4U, rows]; or at each
             step, [steps, 4U, rows].
         states: the first (hidden, cell) of each layer, [U, rows] each.
     """
