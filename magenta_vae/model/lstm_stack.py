@@ -17,8 +17,8 @@ class Beginning(NamedTuple):
     """What a stack begins with.
 
     Attributes:
-        gates: what the context adds to the first layer's gates at every step, [4U, rows]; or at each
-            step, [steps, 4U, rows].
+        gates: what the context adds to the first layer's gates, the same at every step, [4U, rows],
+            or another at each, [steps, 4U, rows].
         states: the first (hidden, cell) of each layer, [U, rows] each.
     """
 
