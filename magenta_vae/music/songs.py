@@ -87,8 +87,9 @@ def read_bytes(path: str | os.PathLike) -> bytes:
             raise SongError(
                 "file too large", f"at most {MAX_FILE_BYTES:,} bytes, found {num_bytes:,}"
             )
+        # Room is made for as much as is asked for. Some files say that they have no bytes.
         with open(path, "rb") as file:
-            return file.read(MAX_FILE_BYTES)
+            return file.read(num_bytes or MAX_FILE_BYTES)
     except OSError as error:
         raise SongError("cannot be opened", error.strerror or str(error)) from error
 
