@@ -5,10 +5,11 @@ is follows from the bytes before it, so only those are told that would matter. W
 what one is, the file is no plain one.
 """
 
+import functools
 import itertools
 import re
 from bisect import bisect
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,11 +29,11 @@ MAX_TOLD = 256  # To tell more bytes of a track takes longer than to look at all
 _SYSTEM = range(SYSEX, META)
 _CONTROLLERS = [CONTROLLER | each for each in range(NUM_CHANNELS) if each != DRUM_CHANNEL]
 _SINGLE_DATA = range(PROGRAM, 0xE0)  # Statuses of events with one data byte.
-_KIT_BANKS = [bytes([0, bank]) for bank in KIT_BANKS]  # What chooses one, after its status.
-_STRIPPED = b"\xff\xff"
+END_OF_TRACK = b"\xff\x2f\x00"
+_BLANK, _BLANKS, MIN_META_BYTES = b"\xff", re.compile(b"\xff+"), 3
 # What comes after the status of an event of one data byte, if another follows in running status.
 _RUNNING_ON = re.compile(
-    rb"[\x00-\x7f](?:[\x80-\xff]{0,3}+[\x00-\x7f]\xff\xff)*+[\x80-\xff]{0,3}+[\x00-\x7f]{2}"
+    rb"[\x00-\x7f](?:[\x80-\xff]{0,3}+[\x00-\x7f]\xff{3,}+)*+[\x80-\xff]{0,3}+[\x00-\x7f]{2}"
 )
 _TIME = re.compile(rb"[\x80-\xff]{0,3}[\x00-\x7f]")
 _LOW = re.compile(rb"[\x00-\x7f]*")
@@ -50,7 +51,7 @@ class _Track(NamedTuple):
     """A track of which bytes can be told.
 
     Attributes:
-        data: its bytes up to the end of track, with `_STRIPPED` for meta events on end.
+        data: its bytes up to the end of track, those of meta events `_BLANK`.
         backwards: the same from the last to the first.
     """
 
@@ -69,18 +70,23 @@ def are_plain(tracks: Sequence[bytes]) -> bool:
     Args:
         tracks: the bytes of each, which end with an end of track.
     """
-    joined = b"".join(tracks)
-    if (system := _present(_SYSTEM, joined)) and any(
-        _may_hold(each, _present(system, each), _may_be_status) for each in tracks
-    ):
-        return False
+    tell, joined = functools.cache(_tell), b"".join(tracks)
+    if system := _present(_SYSTEM, joined):
+        for track in tracks:
+            found = _present(system, track)
+            if found and _may_be_any(tell(track), found):
+                return False
     if not any(status in joined for status in _CONTROLLERS):
         return True
     values = np.frombuffer(joined, np.uint8)
-    banks = np.flatnonzero((values[:-1] == 0) & (values[1:] | 7 == 0x7F)).tolist()
+    is_kit = (values[1:] == KIT_BANKS[0]) | (values[1:] == KIT_BANKS[1])
+    banks = np.flatnonzero(is_kit & (values[:-1] == 0)).tolist()
     ends = list(itertools.accumulate(map(len, tracks)))
-    suspects = [tracks[index] for index in {bisect(ends, at) for at in banks}]
-    return not any(_may_hold(each, _KIT_BANKS, _may_be_controller) for each in suspects)
+    for at in banks:
+        index = bisect(ends, at)
+        if _may_be_controller(tell(tracks[index]), at - ends[index]):
+            return False
+    return True
 
 
 def may_share_programs(tracks: Sequence[bytes], playing: Sequence[Collection[int]]) -> bool:
@@ -95,9 +101,7 @@ def may_share_programs(tracks: Sequence[bytes], playing: Sequence[Collection[int
         told = {index for index, track in enumerate(tracks) if PROGRAM | channel in track}
         if told and len(ours | told) > 1:
             told = {
-                index
-                for index in told
-                if _may_hold(tracks[index], [PROGRAM | channel], _may_be_status)
+                index for index in told if _may_be_any(_tell(tracks[index]), [PROGRAM | channel])
             }
             if told and len(ours | told) > 1:
                 return True
@@ -108,68 +112,79 @@ def _present(values: Iterable[int], data: bytes) -> list[int]:
     return [value for value in values if value in data]
 
 
-def _may_hold(
-    body: bytes, looked_for: Sequence[bytes | int], may_be: Callable[[_Track, int], bool]
-) -> bool:
-    """Says whether one of the places of some bytes in a track may be what is looked for."""
-    if not looked_for:
-        return False
-    track = _strip(body)
-    return track is None or any(may_be(track, at) for at in _places(looked_for, track.data))
+def _may_be_any(track: _Track | None, statuses: Iterable[int]) -> bool:
+    """Says whether one of some bytes above 127 may be a status in a track."""
+    if track is None:
+        return True
+    found = list(itertools.islice(_places(track.data, statuses), MAX_TOLD + 1))
+    return len(found) > MAX_TOLD or any(_is_status(track, at) is not False for at in found)
 
 
-def _places(looked_for: Sequence[bytes | int], data: bytes) -> Iterator[int]:
-    for each in looked_for:
-        at = data.find(each)
+def _places(data: bytes, values: Iterable[int]) -> Iterator[int]:
+    for value in values:
+        at = data.find(value)
         while at >= 0:
             yield at
-            at = data.find(each, at + 1)
+            at = data.find(value, at + 1)
 
 
-def _strip(body: bytes) -> _Track | None:
+def _tell(body: bytes) -> _Track | None:
     """Returns a track without its meta events; None where it is not sure what its bytes are."""
-    kept, start, at, end = [], 0, body.find(META), len(body) - 3
-    while 0 <= at < end and len(kept) <= MAX_TOLD:
-        if body[at + 1] in META_TYPES and body[at - 1] < 0x80:
-            if not (kept and _TIME.fullmatch(body, start, at)):
-                kept.append(body[start:at])
-            size, start = read_quantity(body, at + 2)
-            start += size
-        at = body.find(META, max(at + 1, start))
-    data = _STRIPPED.join((*kept, body[start:end]))
-    track = _Track(data, data[::-1])
-    return track if len(kept) <= MAX_TOLD and _is_known(track) else None
+    data = bytearray(body[: -len(END_OF_TRACK)])
+    at, last = data.find(META), 0
+    for _ in range(MAX_TOLD):
+        if not 0 <= at < len(data) - 2:
+            track = _Track(bytes(data), bytes(data[::-1]))
+            return track if _is_known(track) else None
+        if data[at + 1] in META_TYPES and data[at - 1] < 0x80:
+            size, end = read_quantity(data, at + 2)
+            # A time between two of them is theirs.
+            start, last = last if last and _TIME.fullmatch(data, last, at) else at, end + size
+            data[start:last] = _BLANK * (min(last, len(data)) - start)
+        at = data.find(META, max(at + 1, last))
+    return None
 
 
 def _is_known(track: _Track) -> bool:
-    """Says whether what was taken for meta events are such, and all others hold two data bytes."""
+    """Says whether what was taken for meta events are such, and all that runs on has two bytes."""
     at = track.data.find(META)
-    while at >= 0:
-        is_meta = track.data.startswith(_STRIPPED, at)
-        if _is_status(track, at) is not is_meta:
+    for _ in range(MAX_TOLD):
+        if at < 0:
+            break
+        end = _BLANKS.match(track.data, at).end()
+        if _is_status(track, at) is not (end - at >= MIN_META_BYTES):
             return False
-        at = track.data.find(META, at + 1 + is_meta)
+        at = track.data.find(META, end)
+    if at >= 0:
+        return False
     # What is before the first one is told rightly.
     return not any(
-        _RUNNING_ON.match(track.data, at + 1) and _may_be_status(track, at)
-        for at in _places(_present(_SINGLE_DATA, track.data), track.data)
+        _RUNNING_ON.match(track.data, at + 1) and _is_status(track, at) is not False
+        for at in _places(track.data, _present(_SINGLE_DATA, track.data))
     )
 
 
-def _may_be_status(track: _Track, at: int) -> bool:
-    return _is_status(track, at) is not False
+def _may_be_controller(track: _Track | None, at: int) -> bool:
+    """Says whether a byte may be the number 0 of a controller, but on channel 10.
 
-
-def _may_be_controller(track: _Track, at: int) -> bool:
-    """Says whether a byte below 128 may be the number of a controller, but on channel 10."""
+    Args:
+        track: the track.
+        at: where it is, from the end of the track: below 0.
+    """
+    if track is None:
+        return True
     size = len(track.data)
+    at += size + len(END_OF_TRACK)
+    if track.data[at : at + 1] != b"\0":
+        return False  # In a meta event.
     start, end = _LOW.match(track.backwards, size - at).span()
     after, before = (end - start) % 3, size - end - 1
     if before < 0 or after == 2:
         return before < 0
+    is_status = _is_status(track, before)
     if after == 0:
-        return track.data[before] in _CONTROLLERS and _may_be_status(track, before)
-    return not _is_status(track, before)  # In running status it comes after a time.
+        return track.data[before] in _CONTROLLERS and is_status is not False
+    return not is_status  # In running status it comes after a time.
 
 
 def _is_status(track: _Track, at: int) -> bool | None:

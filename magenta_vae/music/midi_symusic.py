@@ -12,10 +12,10 @@ import symusic
 from magenta_vae.music import midi_plain, midi_scan
 from magenta_vae.music.midi_channels import NUM_CHANNELS
 from magenta_vae.music.midi_chunks import Chunks, Notes, Part, Reading, join_chunks
+from magenta_vae.music.midi_plain import END_OF_TRACK
 from magenta_vae.music.midi_programs import own_programs
 from magenta_vae.music.midi_scan import NOTE_ON
 
-END_OF_TRACK = b"\xff\x2f\x00"
 MAX_TRACKS = 1024  # More are made to harm: the ends of their own would take gigabytes.
 MAX_SIGNATURES = 16  # symusic's order of those at one tick is the file's where there are so few.
 # Four of the longest times, behind nothings. No song that is read has a tick so far: 8,192 bars of
