@@ -102,6 +102,10 @@ def _read_parts(score) -> tuple[list[Part], Notes, list[int], list[bool]]:
     is_playing: list[bool] = []
     is_of_either = False  # What has no end of our own is of the channel before or the next one.
     for track in score.tracks:
+        if len(track.notes) == 1 and track.notes[0].time >= _FAR:
+            is_playing.append(is_of_either)
+            is_of_either = False
+            continue
         notes = track.notes.numpy()
         found = notes["time"], notes["duration"], notes["pitch"], notes["velocity"]
         end = int(found[0][-1]) - _FAR if len(found[0]) else -1
