@@ -7,6 +7,7 @@ unique a range of hashes at a time: what is held in memory is one range, whateve
 import functools
 import os
 from collections.abc import Iterable
+from typing import BinaryIO
 
 import numpy as np
 

@@ -1,7 +1,5 @@
 """The metrics of Table 1: next-step and reconstruction accuracy, KL, loss."""
 
-import collections
-
 import numpy as np
 import tensorflow as tf
 
@@ -48,13 +46,14 @@ class Evaluation:
         Args:
             step: the training step, for beta and for the record.
         """
-        sums: collections.Counter = collections.Counter()
+        sums: dict[str, np.ndarray] = {}
         for first in range(0, len(self._tokens), self._batch_size):
             batch = tf.constant(self._tokens[first : first + self._batch_size], tf.int32)
             seed = tf.constant([self._seed, first], tf.int64)
             metrics = self._measure(batch, tf.constant(step, tf.int64), seed)
             for name, values in metrics.items():
-                sums[name] += np.sum(values.numpy().astype(np.float64), axis=0)
+                total = np.sum(values.numpy().astype(np.float64), axis=0)
+                sums[name] = sums.get(name, 0.0) + total
         means = {name: total / len(self._tokens) for name, total in sums.items()}
         divergence.warn_of_nonsense(float(means["kl"]))
         return {

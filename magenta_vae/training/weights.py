@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
@@ -36,7 +37,7 @@ def find_checkpoint(run_dir: str, checkpoint: str | int = LATEST) -> tuple[str, 
                 "scripts/train."
             )
         return checkpoint_files.path_of(folder, step), step
-    steps = {}
+    steps: dict[str, tuple[str, int]] = {}
     for kind in (BEST, LATEST):
         folder = checkpoint_files.folder_of(run_dir, kind)
         steps |= {str(step): (folder, step) for step in checkpoint_files.list_steps(folder)}
@@ -133,7 +134,7 @@ def _saved_variables(reader, model) -> dict:
     graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(reader.get_tensor(GRAPH_KEY))
     view = tf.train.TrackableView(model)
     root = {child.local_name: child.node_id for child in graph.nodes[0].children}["model"]
-    matches = {}  # {node: our object, None where there is no such}
+    matches: dict[int, Any] = {}  # {node: our object, None where there is no such}
     pending = [(root, model)]
     while pending:
         number, ours = pending.pop()
