@@ -8,6 +8,7 @@ import importlib
 import os
 import sys
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from gin import config_parser
 

@@ -82,7 +82,7 @@ class ShardWriter:
         self._directory = directory
         self._split = split
         self._counts: list[int] = []
-        self._file = None
+        self._file: BinaryIO | None = None
 
     def write(self, framed: Iterable[bytes]) -> None:
         """Appends records, framed as they stand in a file."""

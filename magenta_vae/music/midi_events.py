@@ -229,7 +229,7 @@ def _parts(
         for sound in sorted({sounds[each] for each in np.unique(which).tolist()}):
             is_of_sound = np.array([each == sound for each in sounds])[which]
             notes = track.notes[rows[is_of_sound]]
-            yield channel, Part(*sound, track.name, len(notes)), notes
+            yield channel, Part(sound.program, sound.is_drum, track.name, len(notes)), notes
 
 
 def _by_tick(events: list) -> list:

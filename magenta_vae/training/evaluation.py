@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from magenta_vae.contracts import LatentModel
 from magenta_vae.training import divergence
 
 # The names that training gives the same quantities.
@@ -13,13 +14,13 @@ class Evaluation:
     """Evaluates a model on tokens; the graph is built once.
 
     Args:
-        model: a `MusicVAE`.
+        model: has `held_out_terms` and `track_names`.
         tokens: [windows, steps, tracks].
         batch_size: windows at a time.
         seed: of the draws; the same metrics for the same seed and weights.
     """
 
-    def __init__(self, model, tokens: np.ndarray, batch_size: int, seed: int = 0):
+    def __init__(self, model: LatentModel, tokens: np.ndarray, batch_size: int, seed: int = 0):
         self._model = model
         self._tokens = tokens
         self._batch_size = batch_size

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
+from magenta_vae.contracts import LatentModel
 from magenta_vae.training import checkpoint_files
 from magenta_vae.training.checkpoint_files import BEST, LATEST
 
@@ -51,7 +52,7 @@ def find_checkpoint(run_dir: str, checkpoint: str | int = LATEST) -> tuple[str, 
     return path, steps[str(checkpoint)][1]
 
 
-def load_weights(run_dir: str, model, checkpoint: str | int = LATEST) -> int:
+def load_weights(run_dir: str, model: LatentModel, checkpoint: str | int = LATEST) -> int:
     """Restores a model from one of a run's checkpoints and returns its step.
 
     Raises:
@@ -88,7 +89,10 @@ def make_empty(make_model):
 
 
 def initialize(
-    model, path: str, partial: bool = False, report: Callable[[str], None] = lambda line: None
+    model: LatentModel,
+    path: str,
+    partial: bool = False,
+    report: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Gives a new model the weights of another run's checkpoint.
 
@@ -126,7 +130,7 @@ def initialize(
     report(f"{len(values)} of {len(model.variables)} weights are those of {path}{listed}")
 
 
-def _saved_variables(reader, model) -> dict:
+def _saved_variables(reader, model: LatentModel) -> dict:
     """Returns the keys of a model's saved values, by the identity of the model's variables.
 
     Those that the model has no place for stand under their own names.
