@@ -30,13 +30,13 @@ _SYSTEM = range(SYSEX, META)
 _CONTROLLERS = [CONTROLLER | each for each in range(NUM_CHANNELS) if each != DRUM_CHANNEL]
 _SINGLE_DATA = range(PROGRAM, 0xE0)  # Statuses of events with one data byte.
 END_OF_TRACK = b"\xff\x2f\x00"
-_BLANK, _BLANKS, MIN_META_BYTES = b"\xff", re.compile(b"\xff+"), 3
+_BLANK, MIN_META_BYTES = b"\xff", 3
 # What comes after the status of an event of one data byte, if another follows in running status.
 _RUNNING_ON = re.compile(
     rb"[\x00-\x7f](?:[\x80-\xff]{0,3}+[\x00-\x7f]\xff{3,}+)*+[\x80-\xff]{0,3}+[\x00-\x7f]{2}"
 )
+_BLANKS, _LOW = re.compile(b"\xff*"), re.compile(rb"[\x00-\x7f]*")
 _TIME = re.compile(rb"[\x80-\xff]{0,3}[\x00-\x7f]")
-_LOW = re.compile(rb"[\x00-\x7f]*")
 # What is before a byte above 127, backwards: three low bytes make it what the one before them is,
 # if that may have two data bytes. The data of a status make it a time, one more byte a status.
 _BEFORE = re.compile(
@@ -151,7 +151,7 @@ def _is_known(track: _Track) -> bool:
     for _ in range(MAX_TOLD):
         if at < 0:
             break
-        end = _BLANKS.match(track.data, at).end()
+        end = _end_of_run(track.data, _BLANKS, at)
         if _is_status(track, at) is not (end - at >= MIN_META_BYTES):
             return False
         at = track.data.find(META, end)
@@ -162,6 +162,12 @@ def _is_known(track: _Track) -> bool:
         _RUNNING_ON.match(track.data, at + 1) and _is_status(track, at) is not False
         for at in _places(track.data, _present(_SINGLE_DATA, track.data))
     )
+
+
+def _end_of_run(data: bytes, pattern: re.Pattern, at: int) -> int:
+    """Returns where the bytes of a pattern end, which may be none."""
+    found = pattern.match(data, at)
+    return found.end() if found else at
 
 
 def _may_be_controller(track: _Track | None, at: int) -> bool:
@@ -177,8 +183,8 @@ def _may_be_controller(track: _Track | None, at: int) -> bool:
     at += size + len(END_OF_TRACK)
     if track.data[at : at + 1] != b"\0":
         return False  # In a meta event.
-    start, end = _LOW.match(track.backwards, size - at).span()
-    after, before = (end - start) % 3, size - end - 1
+    end = _end_of_run(track.backwards, _LOW, size - at)
+    after, before = (end - size + at) % 3, size - end - 1
     if before < 0 or after == 2:
         return before < 0
     is_status = _is_status(track, before)

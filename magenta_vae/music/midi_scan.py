@@ -112,7 +112,7 @@ def is_doubtful(scan: Scan) -> bool:
     That is running status after a sysex or a message in real time; a sysex in packets, or an
     escape; rhythm parts off channel 10, by a sysex or by a bank of drum kits.
     """
-    seen = scan.seen.any(axis=0)
+    seen = np.any(scan.seen, axis=0, keepdims=True)[0]
     seen[CONTROLLER | DRUM_CHANNEL] = False
     return bool(
         not scan.is_certain
@@ -201,7 +201,7 @@ def _find_ends(tracks: bytes, values: np.ndarray, high: np.ndarray, is_no_meta: 
     return ends
 
 
-def read_quantity(data: bytes, at: int) -> tuple[int, int]:
+def read_quantity(data: bytes | bytearray, at: int) -> tuple[int, int]:
     """Returns a variable-length quantity and where it ends; where it is none, where it begins."""
     value = 0
     for end, byte in enumerate(data[at : at + 4], at + 1):

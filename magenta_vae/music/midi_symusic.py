@@ -6,6 +6,8 @@ channels and has a note of its own: what is still sounding there was never let g
 note is missing the track was not read to its end.
 """
 
+from typing import Any
+
 import numpy as np
 import symusic
 
@@ -68,6 +70,7 @@ def _read(
         b"".join((body[:-3], _JUMP, *(_ENDS[channel] for channel in each), END_OF_TRACK))
         for body, each in zip(chunks.tracks, channels, strict=True)
     ]
+    score: Any  # Its stubs know neither time signatures nor tempos.
     try:
         score = symusic.Score.from_midi(join_chunks(chunks._replace(tracks=marked)))
     except Exception:  # symusic raises whatever its parser met, RuntimeError most of all.

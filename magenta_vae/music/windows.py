@@ -62,7 +62,7 @@ def song_windows(
         yield Windows(
             tokens=np.stack([part.tokens[kept[part.kept]] for part in combination], axis=-1),
             bars=np.flatnonzero(kept),
-            instruments=tuple(part.index for part in combination),
+            instruments=tuple(part.place for part in combination),
             num_cut=len(kept),
         )
 
@@ -71,12 +71,12 @@ class _Part(NamedTuple):
     """The windows of one instrument as one track.
 
     Attributes:
-        index: the instrument's place in the song.
+        place: of the instrument in the song.
         kept: bool [windows], whether each passes the rests rule.
         tokens: int32 [kept windows, steps].
     """
 
-    index: int
+    place: int
     kept: np.ndarray
     tokens: np.ndarray
 
@@ -122,7 +122,7 @@ def has_run(mask: np.ndarray, length: int) -> np.ndarray:
         more = min(covered, length - covered)
         mask = mask[..., :-more] & mask[..., more:]
         covered += more
-    return mask.any(axis=-1)
+    return np.any(mask, axis=-1)
 
 
 def accepted(song: Song, track: Vocabulary) -> list[int]:

@@ -1,11 +1,15 @@
 """Keras' Adam with TensorFlow's kernel for it: one operation a variable instead of some twenty."""
 
+from typing import Any
+
 import tensorflow as tf
 
 from magenta_vae import private_apis
 
+_OpenAdam: Any = private_apis.open_adam()
 
-class Adam(private_apis.open_adam()):
+
+class Adam(_OpenAdam):
     """`keras.optimizers.Adam` with a fused update; either goes on from the other's checkpoints.
 
     A step reads and writes weights, averages and gradients once, and its graph is a fifth smaller.
