@@ -67,11 +67,11 @@ def parse(
             what does not describe an experiment.
     """
     set_by_owner: dict[str, str] = {}
-    for path, parsed in _read(gin_files, gin_params):
-        if _is_of_a_run(path):
+    for path, found in _read(gin_files, gin_params):
+        if path is not None and trust.is_of_a_run(path):
             trust.check_run_text(statements.read_text(path), path, modules)
         if path is None or not _is_bundled(path):
-            set_by_owner |= {each.macro: each.place for each in parsed if each.macro}
+            set_by_owner |= {each.macro: each.place for each in found if each.macro}
     for statement in own_imports(gin_files, gin_params):
         imports.import_module(statement)
     with configurables.gin_alone(), _explaining():
@@ -115,7 +115,7 @@ def own_imports(
     return [
         statement
         for path, parsed in _read(gin_files, gin_params)
-        if not _is_of_a_run(path)
+        if path is None or not trust.is_of_a_run(path)
         for statement in imports.of_ones_own(parsed)
     ]
 
@@ -184,10 +184,6 @@ def _read_file(name: str) -> Iterator[tuple[str, list[statements.Statement]]]:
             f"--gin_file={name} is neither a path nor one of: {', '.join(known)}."
         )
     yield from statements.walk(name, folder)
-
-
-def _is_of_a_run(path: str | None) -> bool:
-    return path is not None and trust.is_of_a_run(path)
 
 
 def _is_bundled(path: str) -> bool:

@@ -70,7 +70,8 @@ def _describe(track: Vocabulary) -> dict[str, Any]:
     # By its module too: a class of one's own may have a name that one of this package has.
     if kind is None or kind.__module__ != type(track).__module__:
         return _data(track)
-    return {"vocabulary": kind.__name__, **dataclasses.asdict(track)}
+    fields = [field.name for field in dataclasses.fields(kind)]
+    return {"vocabulary": kind.__name__, **{field: getattr(track, field) for field in fields}}
 
 
 def _data(track: Vocabulary) -> dict[str, Any]:
@@ -92,6 +93,7 @@ def _track(values: Mapping) -> Vocabulary:
     if not isinstance(values, Mapping):
         raise ValueError(f"This describes no vocabulary: {values!r:.100}.")
     vocabulary_fields.check(values, "vocabulary")
+    track: Vocabulary
     kind = KINDS.get(values["vocabulary"])
     if kind is None:
         vocabulary_fields.check(values, *_FIELDS, "programs", "onsets")

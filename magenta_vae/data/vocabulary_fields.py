@@ -36,8 +36,8 @@ def check(values: Mapping[str, Any], *fields: str) -> None:
         elif field == "programs":
             _require(_are_runs(value), field, "the first and last of runs of MIDI programs", value)
         elif field == "hit_pitches":
-            is_right = isinstance(value, list) and 0 < len(value) <= MAX_KINDS
-            is_right = is_right and all(map(_are_pitches, value))
+            kinds = value if isinstance(value, list) else []
+            is_right = 0 < len(kinds) <= MAX_KINDS and all(map(_are_pitches, kinds))
             _require(is_right, field, f"1 to {MAX_KINDS} lists of MIDI pitches", value)
         elif field == "onsets":
             _require(isinstance(value, Mapping), field, "lists of pitches by token", value)

@@ -106,8 +106,9 @@ def check(track: Vocabulary) -> None:
             f"Received: {read.dtype} {list(read.shape)}."
         )
     tokens = {each: int(getattr(track, each)) for each in ("rest", "sustain", "release")}
-    for field, found in {**tokens, "onsets": read}.items():
-        lowest, highest = int(np.min(found)), int(np.max(found))
+    ranges = {field: (token, token) for field, token in tokens.items()}
+    ranges["onsets"] = int(read.min()), int(read.max())
+    for field, (lowest, highest) in ranges.items():
         if lowest < 0 or highest >= track.num_classes:
             raise ValueError(
                 f"{what} {field} must be below num_classes={track.num_classes}. "

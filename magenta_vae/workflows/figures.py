@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from magenta_vae.data.settings import Settings
 from magenta_vae.inference import outputs
 from magenta_vae.music import note_sequences, plots
 from magenta_vae.music import tokens as music_tokens
@@ -97,7 +98,7 @@ def write_figure(
     return paths
 
 
-def choose_figure(run_dir: str, settings, figure: int | None = None) -> int:
+def choose_figure(run_dir: str, settings: Settings, figure: int | None = None) -> int:
     """Returns the figure that shows a run's windows, or checks that the given one does.
 
     Raises:
