@@ -18,6 +18,7 @@ from magenta_vae.music.described import DescribedVocabulary
 from magenta_vae.music.tokens import Drums, Melody
 
 KINDS = {kind.__name__: kind for kind in (Melody, Drums, NoteOffMelody)}
+MAX_TRACKS = 64
 _FIELDS = (
     *("vocabulary", "name", "is_drum", "num_classes", "rest", "sustain", "release"),
     "output_program",
@@ -31,9 +32,8 @@ def describe(tracks: Sequence[Vocabulary]) -> list[dict]:
 
 def describe_fully(track: Vocabulary) -> dict:
     """Returns a track as JSON values with all that its tokens mean, for readers of any make."""
-    meanings = {"tokens": describe_tokens(track)}
-    # What both say is said the same, but for the name of a class of this package.
-    return {**_data(track), **describe([track])[0], **meanings}
+    # A class of this package keeps its short name and its arguments.
+    return {**_data(track), **describe([track])[0], "tokens": describe_tokens(track)}
 
 
 def from_description(tracks: Sequence[Mapping]) -> tuple[Vocabulary, ...]:
@@ -42,6 +42,11 @@ def from_description(tracks: Sequence[Mapping]) -> tuple[Vocabulary, ...]:
     Raises:
         ValueError: for what describes no vocabulary, with the field that is wrong.
     """
+    if not isinstance(tracks, list | tuple) or len(tracks) > MAX_TRACKS:
+        raise ValueError(
+            f"tracks must be a list of at most {MAX_TRACKS} vocabularies. "
+            f"Received: {tracks!r:.100}."
+        )
     return tuple(map(_track, tracks))
 
 

@@ -233,6 +233,12 @@ def test_descriptions_may_come_from_anywhere(field, value, message):
         vocabularies.from_description([values])
 
 
+@pytest.mark.parametrize("tracks", [None, "Melody", {}, [None] * 65, 3])
+def test_tracks_are_a_list(tracks):
+    with pytest.raises(ValueError, match="tracks must be a list of at most 64 vocabularies"):
+        vocabularies.from_description(tracks)
+
+
 @pytest.mark.parametrize("token", ["3", "16", "0"])
 def test_hits_are_powers_of_two(token):
     values = {**vocabularies.describe([Hands()])[0], "onsets": {token: [60]}}
