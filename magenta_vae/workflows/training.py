@@ -64,8 +64,8 @@ def train(
 
 def make_show(configured: Configuration, model, tokens) -> Callable[[], None]:
     """Returns what writes pictures and sound of held-out windows; see `media.Media`."""
-    settings = configured.experiment.settings
-    trained_model = generation.TrainedModel(model, settings.tracks, settings.num_bars)
+    window_format = configured.experiment.settings.window_format
+    trained_model = generation.TrainedModel(model, window_format)
     return media.Media(trained_model, tokens, **configured.media_options)
 
 
