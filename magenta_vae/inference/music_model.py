@@ -142,8 +142,8 @@ class MusicModel(abc.ABC):
             temperature, seed: as of `sample`.
         """
         validation.check_share("similarity", similarity)
-        mean = self._encode_first(music)
         points = self.sample_z(num_samples, seed)
+        mean = self._encode_first(music)
         mixed = interpolation.slerp(points, mean, np.full(num_samples, similarity))
         return self.decode(mixed, temperature, seed)
 
