@@ -138,9 +138,7 @@ def test_wrong_arguments_are_refused_before_anything_is_sent(client, windows):
         client.decode(np.float32([[np.nan, *[0] * 7]]))
     with pytest.raises(ValueError, match="similarity must be in 0-1. Received: similarity=2"):
         client.similar(windows[0], 1, 2)
-    with pytest.raises(
-        ValueError, match="seed must be in 0 to 2.32 - 1. Received: seed=42"
-    ):
+    with pytest.raises(ValueError, match="seed must be in 0 to 2.32 - 1. Received: seed=42"):
         client.similar(windows[0], 1, 0.5, seed=2**32)
     with pytest.raises(ValueError, match="four corners. Received: 2"):
         client.interpolate_grid(windows, 3, 3)
