@@ -25,11 +25,15 @@ setup(
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["magenta_vae*"]) + [f"magenta_vae.{name}" for name in BESIDE],
     package_dir={f"magenta_vae.{name}": name for name in BESIDE},
-    package_data={f"magenta_vae.{name}": ["*", "*/*"] for name in BESIDE},
+    package_data={
+        "magenta_vae": ["py.typed"],
+        **{f"magenta_vae.{name}": ["*", "*/*"] for name in BESIDE},
+    },
     entry_points={"console_scripts": ["magenta_vae = magenta_vae.__main__:main"]},
     install_requires=[
         "absl-py>=2.1",
         "gin-config>=0.5",
+        "google-crc32c>=1.7",
         "keras>=3.15",
         "matplotlib>=3.9",
         "note-seq>=0.0.5",
@@ -52,6 +56,7 @@ setup(
         "test": [
             "ipykernel>=6.29",
             "mido>=1.3",  # finds the same notes
+            "mypy>=2.4",
             "muspy>=0.5",  # measures the same statistics
             "music21>=9.3",  # reads the same scores and tunes
             "nbclient>=0.10",
@@ -60,6 +65,8 @@ setup(
             "pytest-xdist>=3.6",
             "ruff>=0.17",
             "tensorflow-serving-api>=2.21",
+            "types-protobuf>=7.35",
+            "types-tqdm>=4.70",
         ],
     },
 )

@@ -28,10 +28,10 @@ GIN_FILE = flags.DEFINE_string("gin_file", "mel_2bar.gin", "What is built.")
 # Runs a build and prints its peak and its children's.
 PROGRAM = """
 import resource, sys
-from magenta_vae import configuration, quick_start
+from magenta_vae import configuration, import_stand_ins
 from magenta_vae.workflows import datasets
 if __name__ == "__main__":
-    quick_start.install()  # As commands do.
+    import_stand_ins.install()  # As commands do.
     experiment = configuration.parse([sys.argv[3]]).experiment
     number = int(sys.argv[4])
     built = datasets.build_dataset(experiment, [sys.argv[1]], sys.argv[2], num_workers=number)

@@ -78,11 +78,12 @@ def write_large(data_dir):
     description = descriptions.read(DATA_DIR.value)
     train = description["shards"]["train"]
     times = max(shards.WINDOWS_PER_SHARD // sum(train.values()), 1)
-    with open(os.path.join(data_dir, "train.tfrecord"), "wb") as file:
+    shard_name = "train-00000-of-00001.tfrecord"
+    with open(os.path.join(data_dir, shard_name), "wb") as file:
         for name in sorted(train) * times:
             with open(os.path.join(DATA_DIR.value, name), "rb") as shard:
                 file.write(shard.read())
-    description["shards"]["train"] = {"train.tfrecord": times * sum(train.values())}
+    description["shards"]["train"] = {shard_name: times * sum(train.values())}
     descriptions.write(data_dir, description)
 
 

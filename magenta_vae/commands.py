@@ -5,11 +5,14 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from absl import app, flags, logging
 
-from magenta_vae import configuration, quick_start
+from magenta_vae import configuration, import_stand_ins
+
+if TYPE_CHECKING:  # A command loads TensorFlow once its flags are read.
+    from magenta_vae.workflows.runs import Run
 
 flags.disclaim_key_flags()  # The flags below are the command's own: its --help shows them.
 
@@ -174,7 +177,9 @@ def describe_call(step: int, *holders: flags.FlagHolder) -> dict:
     }
 
 
-def writing_options(run, output: Mapping[str, flags.FlagHolder], *holders) -> dict:
+def writing_options(
+    run: "Run", output: Mapping[str, flags.FlagHolder], *holders: flags.FlagHolder
+) -> dict:
     """Returns what the functions of `workflows.music` take beside what is made.
 
     Args:
@@ -209,7 +214,7 @@ def run(main: Callable[[Sequence[str]], None], takes_arguments: bool = False) ->
         warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)
-        quick_start.install()
+        import_stand_ins.install()
         try:
             main(arguments)
         except (OSError, ValueError, ArithmeticError, MemoryError) as error:

@@ -35,6 +35,13 @@ class Choice(Protocol):
         """
 
 
+class Schedule(Protocol):
+    """A value at each training step, as a learning rate schedule of Keras is one."""
+
+    def __call__(self, step: Any) -> tf.Tensor:
+        """Returns a float32 scalar, at an integer step."""
+
+
 class Encoder(Protocol):
     """Tokens -> the posterior of z.
 

@@ -27,9 +27,9 @@ def find_hyperparameters(wide_text: str) -> dict[str, bool | int | float | str]:
     """
     bindings = _BINDING.findall(wide_text)
     texts = {name: text for _, name, text in bindings}
-    hyperparameters = {}
+    hyperparameters: dict[str, bool | int | float | str] = {}
     for scope, name, text in bindings:
-        *modules, configurable, parameter = ["", *name.split(".")]
+        *modules, configurable, parameter = f".{name}".split(".")
         if _NO_HYPERPARAMETERS.intersection([*modules, parameter]) or (
             configurable == "Experiment" and parameter not in _HYPERPARAMETERS_OF_EXPERIMENT
         ):

@@ -134,7 +134,7 @@ def _describe(parsed: configurables.Parsed) -> Configuration:
 
 def _read_params(gin_params: Sequence[str], modules: Collection[str]) -> dict[str, str]:
     """Returns the macros that single bindings set, and where."""
-    set_by_owner = {}
+    set_by_owner: dict[str, str] = {}
     for param in gin_params:
         flag = f"--gin_param={param!r}"
         try:
@@ -150,7 +150,7 @@ def _read_params(gin_params: Sequence[str], modules: Collection[str]) -> dict[st
 def _read_files(gin_files: Sequence[str], modules: Collection[str]) -> dict[str, str]:
     """Returns the macros that files set which are not bundled, and where; checks those of runs."""
     folder = bundled("gin_configs")
-    set_by_owner = {}
+    set_by_owner: dict[str, str] = {}
     for name in gin_files:
         if not os.path.isfile(name) and not (folder / name).is_file():
             known = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.gin"))

@@ -127,7 +127,7 @@ def walk(path: str, folder: Path) -> Iterator[tuple[str, list[Statement]]]:
         FileNotFoundError: where an included file is missing.
         ValueError: where files include themselves, or are no gin.
     """
-    pending = [(path, ())]
+    pending: list[tuple[str, tuple[str, ...]]] = [(path, ())]
     while pending:
         path, above = pending.pop()
         file = path if os.path.isfile(path) else str(folder / path)

@@ -8,6 +8,7 @@ import importlib
 import os
 import sys
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from gin import config_parser
 
@@ -132,12 +133,12 @@ class _Checker:
                 ) from error
         for place, written, full_name in self._own_names:
             module, *names = full_name.split(".")
-            named = sys.modules[module]
+            named: Any = sys.modules[module]
             for name in names:
                 named = getattr(named, name, None)
             home = getattr(named, "__module__", None) or ""
             is_configurable = getattr(named, "__qualname__", "") in CONFIGURABLES.get(
-                _within_package(home), ()
+                _within_package(home) or "", ()
             )
             if not callable(named) or not (is_configurable or _is_within(home, self._modules)):
                 raise UntrustedConfiguration(

@@ -132,14 +132,13 @@ def _read_zip(file: BinaryIO, path: str, budget: _Budget, depth: int) -> Iterato
 
 def _read_tar(file: BinaryIO, path: str, budget: _Budget, depth: int) -> Iterator[Member]:
     bounded = _Bounded(packing.open_packed(file), budget)
-    with tarfile.open(fileobj=bounded, mode="r:") as archive:
-        while (member := archive.next()) is not None:
-            archive.members = []  # It would keep them all.
+    with packing.Tar.open(fileobj=bounded, mode="r:") as archive:
+        for member in archive.walk():
             name = f"{path}/{member.name}"
             if member.isdir() or not (is_music(name) or is_archive(name)):
                 continue
             if member.isreg():
-                data = archive.extractfile(member).read(MAX_FILE_BYTES + 1)
+                data = archive.open_file(member).read(MAX_FILE_BYTES + 1)
                 yield from _read_member(name, data, budget, depth)
             else:
                 yield name, SongError("not a file", "a link or a device within an archive")
@@ -156,14 +155,17 @@ def _read_member(name: str, data: bytes, budget: _Budget, depth: int) -> Iterato
         yield from _guarded(name, lambda: _read(io.BytesIO(data), name, budget, depth + 1))
 
 
-class _Bounded:
+class _Bounded(io.RawIOBase):
     """A file that is not read beyond what is left of a budget, nor too much at once."""
 
-    def __init__(self, file: BinaryIO, budget: _Budget):
+    def __init__(self, file: packing.Unpacked, budget: _Budget):
         self._file, self._budget = file, budget
         self._furthest = 0
 
-    def read(self, size: int) -> bytes:
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= MAX_FILE_BYTES + 1:
             raise SongError("damaged archive", f"it claims a header of {size:,} bytes")
         data = self._file.read(size)
@@ -174,7 +176,7 @@ class _Bounded:
         # In steps, so that the clock is looked at while what is compressed is passed over.
         while whence == os.SEEK_SET and position - self.tell() > MAX_FILE_BYTES:
             following = self.tell() + MAX_FILE_BYTES
-            self._file.seek(following)
+            self._file.seek(following, os.SEEK_SET)
             self._count()
             if self.tell() < following:
                 break  # Its end.

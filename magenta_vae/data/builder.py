@@ -172,7 +172,7 @@ def _merge_range(described: list, settings: Settings) -> dict[str, list[bytes]]:
     rows = read_range(described, settings.token_dtype, settings.row_size)
     serializer = records.WindowSerializer(settings.tracks, settings.num_steps)
     shape = settings.num_steps, len(settings.tracks)
-    merged = shards.merge_rows(*(rows[split] for split in SPLITS), serializer, shape)
+    merged = shards.merge_rows(rows["train"], rows["eval"], serializer, shape)
     return {split: list(map(records.frame, each)) for split, each in merged.items()}
 
 

@@ -2,6 +2,11 @@
 
 A record is its length (64 bits), a checksum of the length, its bytes, and a checksum of those; the
 checksums are CRC-32C, rotated and shifted by a constant (TensorFlow, record_writer.h).
+
+The records of a data set are NoteSequences: whoever reads those with note-seq reads our windows,
+and that stays so. Every window is one, quantized, of the length that `dataset.json` says; each
+track is an instrument, whose number is its place among the tracks, with the track's name in
+`instrument_infos`. A data set written by other means is read as well, if it keeps to this.
 """
 
 import functools
@@ -10,31 +15,13 @@ import struct
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from google_crc32c import value as crc32c
 
 from magenta_vae.music import note_sequences, tokens
 from magenta_vae.music.songs import MAX_FILE_BYTES, SongError
 
-POLYNOMIAL = 0x82F63B78  # Castagnoli's, its bits reversed.
-BLOCK = 1024  # Bytes that one lookup covers: its table, a megabyte, stays in a cache.
 MASK = 0xA282EAD8
 HEADER_BYTES, FOOTER_BYTES = 12, 4
-
-
-def crc32c(data: bytes) -> int:
-    """Returns the CRC-32C of bytes.
-
-    A CRC is linear: that of a block is the exclusive or of what each of its bytes gives alone,
-    which a table holds for every place from the end of the block.
-    """
-    values, state = np.frombuffer(data, np.uint8), 0xFFFFFFFF
-    for start in range(0, len(values), BLOCK):
-        block = values[start : start + BLOCK].astype(np.int64)
-        # What came before enters with the next four bytes.
-        num_mixed = min(len(block), 4)
-        block[:num_mixed] ^= np.frombuffer(struct.pack("<I", state), np.uint8)[:num_mixed]
-        lookups = _table().take(block + _rows()[-len(block) :])
-        state = int(np.bitwise_xor.reduce(lookups)) ^ (state >> 8 * num_mixed)
-    return state ^ 0xFFFFFFFF
 
 
 def frame(record: bytes) -> bytes:
@@ -115,23 +102,15 @@ class WindowSerializer:
 
     def __call__(self, windows: np.ndarray) -> list[bytes]:
         """Returns the serialized NoteSequences of int [windows, steps, tracks] tokens."""
-        owners, codes = [], []
-        for index, track in enumerate(self._tracks):
-            # One long line, whose notes are cut where the next window begins: some vocabularies
-            # have one token for silence that goes on and for a note that does.
-            notes = track.detokenize(windows[:, :, index].reshape(-1).astype(np.int32))
-            owner, start = np.divmod(notes.starts.astype(np.int64), self._num_steps)
-            steps = np.minimum(notes.ends - notes.starts, self._num_steps - start)
-            code = (index * (self._num_steps + 1) + start) * (self._num_steps + 1) + steps
-            owners.append(owner)
-            codes.append(code * tokens.NUM_PITCHES + notes.pitches)
-        owner, code = np.concatenate(owners), np.concatenate(codes)
-        code = code[np.argsort(owner, kind="stable")]
+        notes = tokens.detokenize_windows(windows, self._tracks)
+        code = notes.tracks * (self._num_steps + 1) + notes.starts
+        code = code * (self._num_steps + 1) + notes.ends - notes.starts
+        code = (code * tokens.NUM_PITCHES + notes.pitches)[np.argsort(notes.windows, kind="stable")]
         distinct, places = np.unique(code, return_inverse=True)
         self._make(distinct[[each not in self._notes for each in distinct.tolist()]])
         fields = [self._notes[each] for each in distinct.tolist()]
         fields = [fields[place] for place in places.tolist()]
-        ends = np.cumsum(np.bincount(owner, minlength=len(windows))).tolist()
+        ends = np.cumsum(np.bincount(notes.windows, minlength=len(windows))).tolist()
         return [
             b"".join((self._before, *fields[start:end], self._after))
             for start, end in zip([0, *ends], ends, strict=False)
@@ -142,18 +121,11 @@ class WindowSerializer:
         rest, pitches = np.divmod(codes, tokens.NUM_PITCHES)
         rest, steps = np.divmod(rest, self._num_steps + 1)
         indices, starts = np.divmod(rest, self._num_steps + 1)
-        for index, track in enumerate(self._tracks):
+        for index in range(len(self._tracks)):
             rows = indices == index
             sequence = note_sequences.empty_note_sequence(num_steps=self._num_steps)
-            note_sequences.add_notes(
-                sequence,
-                starts[rows],
-                (starts + steps)[rows],
-                pitches[rows],
-                instrument=index,
-                program=track.output_program,
-                is_drum=track.is_drum,
-            )
+            ends = starts[rows] + steps[rows]
+            tokens.add_track(sequence, self._tracks, index, starts[rows], ends, pitches[rows])
             for code, note in zip(codes[rows].tolist(), sequence.notes, strict=True):
                 self._notes[code] = _note_field(note)
 
@@ -163,24 +135,6 @@ def _note_field(note) -> bytes:
     alone = note_sequences.music_pb2.NoteSequence()
     alone.notes.add().CopyFrom(note)
     return alone.SerializeToString(deterministic=True)
-
-
-@functools.cache
-def _table() -> np.ndarray:
-    """Returns what byte v gives at place p from the end of a block, at 256 p + v: uint32."""
-    first = np.arange(256, dtype=np.uint32)
-    for _ in range(8):
-        first = np.where(first & 1, (first >> 1) ^ np.uint32(POLYNOMIAL), first >> 1)
-    table = [first]
-    for _ in range(1, BLOCK):
-        table.append((table[-1] >> 8) ^ first[table[-1] & 0xFF])
-    return np.concatenate(table)
-
-
-@functools.cache
-def _rows() -> np.ndarray:
-    """Returns where each place of a block begins in the table, the first byte's place first."""
-    return np.arange(BLOCK - 1, -1, -1) * 256
 
 
 @functools.lru_cache(4096)

@@ -7,6 +7,7 @@ unique a range of hashes at a time: what is held in memory is one range, whateve
 import functools
 import os
 from collections.abc import Iterable
+from typing import BinaryIO
 
 import numpy as np
 
@@ -81,7 +82,7 @@ class ShardWriter:
         self._directory = directory
         self._split = split
         self._counts: list[int] = []
-        self._file = None
+        self._file: BinaryIO | None = None
 
     def write(self, framed: Iterable[bytes]) -> None:
         """Appends records, framed as they stand in a file."""

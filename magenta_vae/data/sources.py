@@ -102,7 +102,8 @@ def _walk(folder: str) -> Iterator[str]:
     Links to folders are followed after the folders that are there, and only to new ones.
     """
     seen: set[tuple[int, int]] = set()
-    real, links = [folder], []
+    real: list[str] = [folder]
+    links: list[str] = []
     while real or links:
         path = real.pop() if real else links.pop(0)
         try:

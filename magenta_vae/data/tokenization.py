@@ -1,4 +1,4 @@
-"""Serialized windows -> tokens, within TensorFlow: a hundred thousand a second on a core.
+"""Serialized windows -> tokens, a batch at a time: a hundred thousand a second on a core.
 
 Of different notes a data set has few, each many times: a note's bytes are parsed once a batch.
 """
@@ -7,27 +7,24 @@ import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 from google.protobuf import descriptor_pb2
 from note_seq.protobuf import music_pb2
 
-from magenta_vae.music.tokens import Vocabulary
+from magenta_vae.music.tokens import NUM_PITCHES, Vocabulary, WindowNotes, tokenize_windows
 
 
 class _Notes(NamedTuple):
-    """Notes as int32 [notes] tensors; the rows of steps and tracks are counted within a window."""
+    """Notes as int32 [notes] tensors, in the order of `WindowNotes`."""
 
-    pitch: tf.Tensor
+    track: tf.Tensor
     start: tf.Tensor
     end: tf.Tensor
-    track: tf.Tensor
+    pitch: tf.Tensor
 
 
 def tokenize_records(records: tf.Tensor, tracks: Sequence[Vocabulary], num_steps: int) -> tf.Tensor:
     """Returns int32 [batch, num_steps, tracks] tokens of serialized windows, string [batch].
-
-    The formula of `magenta_vae.music.tokens`, for all windows of the batch at once.
 
     Raises:
         tf.errors.InvalidArgumentError: for bytes that are no NoteSequence, or one with notes of
@@ -35,33 +32,15 @@ def tokenize_records(records: tf.Tensor, tracks: Sequence[Vocabulary], num_steps
     """
     windows, distinct, which = _parse(records)
     notes = _parse_notes(distinct, len(tracks), num_steps)
-    rest = tf.constant([t.rest for t in tracks])  # [K]
-    sustain = tf.constant([t.sustain for t in tracks])
-    release = tf.constant([t.release for t in tracks])
-    onsets = tf.constant(np.stack([t.onsets for t in tracks]))  # [K, 128]
-    onset = tf.gather_nd(onsets, tf.stack([notes.track, notes.pitch], axis=-1))
-    onset -= tf.gather(rest, notes.track)
 
-    # Places in tokens laid end to end, with a step more than a window has: notes end there.
-    shape = [tf.shape(records)[0], num_steps + 1, len(tracks)]
-    first = windows * ((num_steps + 1) * len(tracks))
-    start = first + tf.gather(notes.start * len(tracks) + notes.track, which)
-    end = first + tf.gather(notes.end * len(tracks) + notes.track, which)
+    def tokenize(num_windows, windows, which, *notes):
+        columns = (column[which] for column in notes)
+        return tokenize_windows(WindowNotes(windows, *columns), tracks, num_windows, num_steps)
 
-    def scatter(place, value):  # -> [B, T + 1, K]
-        flat = tf.math.unsorted_segment_sum(value, place, tf.reduce_prod(shape))
-        return tf.reshape(flat, shape)
-
-    ones = tf.ones_like(start)
-    changes = scatter(
-        tf.concat([start + len(tracks), end], axis=0), tf.concat([ones, -ones], axis=0)
+    tokens = tf.numpy_function(
+        tokenize, [tf.shape(records)[0], windows, which, *notes], tf.int32, stateful=False
     )
-    sustained = tf.cumsum(changes, axis=1)
-    tokens = rest + scatter(start, tf.gather(onset, which)) + sustained * (sustain - rest)
-    if any(t.release != t.rest for t in tracks):
-        released = scatter(end, ones) * (1 - tf.minimum(scatter(start, ones), 1))
-        tokens += released * (release - rest)
-    return tokens[:, :num_steps]
+    return tf.ensure_shape(tokens, [None, num_steps, len(tracks)])
 
 
 def _parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -86,12 +65,12 @@ def _parse_notes(notes: tf.Tensor, num_tracks: int, num_steps: int) -> _Notes:
     _, values = tf.io.decode_proto(
         notes,
         music_pb2.NoteSequence.Note.DESCRIPTOR.full_name,
-        ["pitch", "quantized_start_step", "quantized_end_step", "instrument"],
+        ["instrument", "quantized_start_step", "quantized_end_step", "pitch"],
         [tf.int32, tf.int64, tf.int64, tf.int32],
         descriptor_source=_descriptor_source(),
     )
     found = _Notes(*(tf.cast(value[:, 0], tf.int32) for value in values))
-    bounds = {"pitch": 128, "start": num_steps, "end": num_steps + 1, "track": num_tracks}
+    bounds = {"pitch": NUM_PITCHES, "start": num_steps, "end": num_steps + 1, "track": num_tracks}
     checks = [
         tf.debugging.Assert(
             tf.reduce_all((value >= 0) & (value < bounds[name])),

@@ -148,7 +148,8 @@ class _Queue:
 
     def next_chunk(self) -> list[tuple[int, tuple, bytes]]:
         """Returns the numbers, tasks and messages of the next tasks, none if it is too early."""
-        chunk, num_bytes = [], 0
+        chunk: list[tuple[int, tuple, bytes]] = []
+        num_bytes = 0
         while len(chunk) < self._chunk and num_bytes < CHUNK_BYTES:
             if self.again:
                 chunk.append(self.again.popleft())
@@ -244,7 +245,7 @@ def _serve(pipe, prepare: Callable[[], None] | None) -> None:
     if prepare is not None:
         prepare()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent's to answer.
-    function = None
+    function: Callable  # The first message says which.
     with contextlib.suppress(EOFError, OSError):
         while True:
             messages = pipe.recv()

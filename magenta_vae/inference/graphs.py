@@ -5,19 +5,25 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from magenta_vae.contracts import LatentModel
 from magenta_vae.model import autoregressor
 from magenta_vae.model.noise import LATENT, RowNoise
 
 _ROWS = tf.TensorSpec([None, 2], tf.int64)
 _TEMPERATURE = tf.TensorSpec([])
 
+# (z, temperature, seeds) -> tokens, of rows; see `decode_rows`.
+RowDecoder = Callable[[tf.Tensor, float, tf.Tensor], tf.Tensor]
 
-def prior_rows(model, seeds: tf.Tensor) -> tf.Tensor:
+
+def prior_rows(model: LatentModel, seeds: tf.Tensor) -> tf.Tensor:
     """Returns a point of the prior for each seed: int [rows, 2] -> float32 [rows, z_size]."""
     return RowNoise(seeds).normal(LATENT, model.z_size)
 
 
-def decode_rows(model, z: tf.Tensor, temperature: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+def decode_rows(
+    model: LatentModel, z: tf.Tensor, temperature: tf.Tensor, seeds: tf.Tensor
+) -> tf.Tensor:
     """Returns int32 [rows, steps, tracks] tokens of points, each drawn with a seed of its own.
 
     Args:
@@ -29,14 +35,12 @@ def decode_rows(model, z: tf.Tensor, temperature: tf.Tensor, seeds: tf.Tensor) -
     return model.sample(z, model.sampler(temperature, RowNoise(seeds)))
 
 
-def make_prior(model) -> Callable[[tf.Tensor], tf.Tensor]:
+def make_prior(model: LatentModel) -> Callable[[tf.Tensor], tf.Tensor]:
     """Returns `prior_rows` of a model as one graph."""
     return tf.function(functools.partial(prior_rows, model), [_ROWS], autograph=False)
 
 
-def make_decoder(
-    model, jit_compile: bool = False
-) -> Callable[[tf.Tensor, float, tf.Tensor], tf.Tensor]:
+def make_decoder(model: LatentModel, jit_compile: bool = False) -> RowDecoder:
     """Returns `decode_rows` of a model as one graph.
 
     Args:
@@ -50,7 +54,7 @@ def make_decoder(
     return tf.function(functools.partial(decode_rows, model), signature, autograph=False)
 
 
-def _compiled_decoder(model, z: tf.TensorSpec):
+def _compiled_decoder(model: LatentModel, z: tf.TensorSpec) -> RowDecoder:
     """Returns `decode_rows` of a model, compiled but for its draws: XLA would draw others."""
 
     def draw(seeds):
@@ -59,13 +63,13 @@ def _compiled_decoder(model, z: tf.TensorSpec):
     def decode(z, temperature, draws):
         return model.sample(z, autoregressor.sampler(temperature, draws))
 
-    draw = tf.function(draw, [_ROWS], autograph=False)
-    draws = tf.TensorSpec(draw.get_concrete_function().output_shapes)
-    decode = tf.function(decode, [z, _TEMPERATURE, draws], autograph=False, jit_compile=True)
-    return lambda z, temperature, seeds: decode(z, temperature, draw(seeds))
+    draw_graph = tf.function(draw, [_ROWS], autograph=False)
+    signature = [z, _TEMPERATURE, tf.TensorSpec(draw_graph.get_concrete_function().output_shapes)]
+    decode_graph = tf.function(decode, signature, autograph=False, jit_compile=True)
+    return lambda z, temperature, seeds: decode_graph(z, temperature, draw_graph(seeds))
 
 
-def _in_powers_of_two(decode):
+def _in_powers_of_two(decode: RowDecoder) -> RowDecoder:
     """Returns a decoder of rows that meets few numbers of them: XLA compiles for each."""
 
     def decode_padded(z, temperature, seeds):

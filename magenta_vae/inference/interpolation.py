@@ -8,7 +8,7 @@ FLAT = 1e-4  # The sine of an angle below which a sphere is taken as flat.
 SMALLEST = np.float32(1e-12)  # A squared length below it is none.
 
 
-def slerp(start: np.ndarray, end: np.ndarray, positions: Sequence[float]) -> np.ndarray:
+def slerp(start: np.ndarray, end: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """Returns points on the spherical way between two, as `model.latent.slerp` does.
 
     Args:

@@ -161,7 +161,8 @@ class MusicModel(abc.ABC):
         included. Of longer music the first window is taken.
         """
         positions = validation.positions(num_steps)
-        points = interpolation.slerp(*map(self._encode_first, (start, end)), positions)
+        ends = self._encode_first(start), self._encode_first(end)
+        points = interpolation.slerp(*ends, positions)
         return self.decode(points, temperature, seed)
 
     def interpolate_grid(

@@ -115,7 +115,7 @@ def _open_tar(path: str) -> Iterator[Checkpoint]:
                 _check_space(folder, sum(members[name].size for name in names))
                 for name in names:
                     target = os.path.join(folder, NAME + name.removeprefix(prefix))
-                    with tar.extractfile(members[name]) as packed, open(target, "wb") as file:
+                    with tar.open_file(members[name]) as packed, open(target, "wb") as file:
                         shutil.copyfileobj(packed, file, 2**20)
 
             unpack([prefix + INDEX])
@@ -135,20 +135,18 @@ def _none_there(path: str) -> FileNotFoundError:
     )
 
 
-def _read_first_header(path: str, file: BinaryIO) -> tarfile.TarFile:
+def _read_first_header(path: str, file: BinaryIO) -> packing.Tar:
     bounded = packing.BoundedFile(file, os.path.getsize(path))
     try:
-        return tarfile.open(fileobj=bounded, mode="r:")
+        return packing.Tar.open(fileobj=bounded, mode="r:")
     except tarfile.ReadError as error:  # Not a tar at all.
         raise _none_there(path) from error
 
 
-def _members(path: str, tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
+def _members(path: str, tar: packing.Tar) -> dict[str, tarfile.TarInfo]:
     """Returns the files of a tar by their names, once nothing in it can leave its folder."""
-    members, count = {}, 0
-    while (member := tar.next()) is not None:
-        tar.members = []  # It would keep them all, whatever they are.
-        count += 1
+    members = {}
+    for count, member in enumerate(tar.walk(), 1):
         if count > MAX_MEMBERS:
             raise ValueError(f"{path} is refused: it holds more than {MAX_MEMBERS:,} files.")
         name = posixpath.normpath(member.name)

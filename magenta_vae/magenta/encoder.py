@@ -43,20 +43,19 @@ class StackedBidirectionalLSTM(keras.layers.Layer):
         super().__init__(name=name, **kwargs)
         self.z_size = z_size
         self._units = units_of_layers(num_units, num_layers)
-        options = {"recompute": recompute, "cudnn": cudnn, "dtype": self.dtype_policy}
         with keras.name_scope(self.name):
             for index, units in enumerate(self._units):
                 for direction in ("forward", "backward"):
-                    if index:
-                        inputs = {"num_classes": (), "context_size": 2 * self._units[index - 1]}
-                    else:
-                        inputs = {"num_classes": num_classes, "features": features}
                     stack = LSTMStack(
+                        num_classes=() if index else num_classes,
                         num_units=units,
+                        context_size=2 * self._units[index - 1] if index else 0,
                         state_from_context=False,
+                        features=None if index else features,
+                        recompute=recompute,
+                        cudnn=cudnn,
                         layer_names=[f"{direction}_{index}"],
-                        **inputs,
-                        **options,
+                        dtype=self.dtype_policy,
                     )
                     setattr(self, f"{direction}_stack_{index}", stack)
             self._mu = keras.layers.Dense(z_size, name="mu", dtype=self.dtype_policy)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from magenta_vae.contracts import LatentModel
 from magenta_vae.magenta.checkpoint import Checkpoint
 
 # The scope of each layer's variables, by our path of the layer.
@@ -87,7 +88,7 @@ class Layer(NamedTuple):
         return {"kernel": kernel, "bias": bias}
 
 
-def model_layers(model) -> list[Layer]:
+def model_layers(model: LatentModel) -> list[Layer]:
     """Returns the layers of a model of `gin_configs/magenta`.
 
     Raises:

@@ -215,7 +215,7 @@ def run(
     # Of all segments at once: the weights are read once.
     beginnings = [_by_segment(tuple(one.stack.begin(flat)), num_segments) for one in autoregressors]
 
-    def step_body(t, token, states, chosen, first_step, gates):
+    def step_body(first_step, gates, t, token, states, chosen):
         logits, next_states = [], []
         by_track = gates, _split_tracks(autoregressors, token), states
         for one, take_step, *inputs in zip(autoregressors, steppers, *by_track, strict=True):
@@ -233,7 +233,7 @@ def run(
         tokens = tf.TensorArray(tf.int32, segment_steps, element_shape=first.shape)
         _, token, _, tokens = tf.while_loop(
             lambda t, *_: t < segment_steps,
-            lambda *loop: step_body(*loop, segment * segment_steps, gates),
+            lambda *loop: step_body(segment * segment_steps, gates, *loop),
             (0, token, list(states), tokens),
             parallel_iterations=1,
         )

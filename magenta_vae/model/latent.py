@@ -6,30 +6,31 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-if TYPE_CHECKING:
-    import tensorflow_probability.python.distributions as tfd
+from magenta_vae import private_apis
 
-# The distributions are imported where they are asked for, and by their full name: making music
-# needs none, and `tensorflow_probability.distributions` imports all of Keras 2 first.
+if TYPE_CHECKING:
+    from tensorflow_probability import distributions as tfd
+
+# The distributions are imported where they are asked for: making music needs none.
 
 
 def posterior(mu: tf.Tensor, sigma: tf.Tensor) -> tfd.MultivariateNormalDiag:
     """Returns q(z given x) of float [batch, z_size] means and standard deviations."""
-    import tensorflow_probability.python.distributions as tfd
+    tfd = private_apis.distributions()
 
     return tfd.MultivariateNormalDiag(loc=mu, scale_diag=sigma)
 
 
 def prior(z_size: int) -> tfd.MultivariateNormalDiag:
     """Returns p(z), the standard normal distribution of `z_size` dimensions."""
-    import tensorflow_probability.python.distributions as tfd
+    tfd = private_apis.distributions()
 
     return tfd.MultivariateNormalDiag(loc=tf.zeros(z_size), scale_diag=tf.ones(z_size))
 
 
 def kl_to_prior(distribution: tfd.MultivariateNormalDiag) -> tf.Tensor:
     """Returns KL(q, p) in nats, analytically: float [batch]."""
-    import tensorflow_probability.python.distributions as tfd
+    tfd = private_apis.distributions()
 
     return tfd.kl_divergence(distribution, prior(distribution.event_shape[-1]))
 

@@ -17,8 +17,8 @@ class Beginning(NamedTuple):
     """What a stack begins with.
 
     Attributes:
-        gates: the context's part of the first layer's gates at every step, [4U, rows]; or at each
-            step, [steps, 4U, rows].
+        gates: what the context adds to the first layer's gates, the same at every step, [4U, rows],
+            or another at each, [steps, 4U, rows].
         states: the first (hidden, cell) of each layer, [U, rows] each.
     """
 
@@ -78,7 +78,9 @@ class LSTMStack(keras.layers.Layer):
         self.cudnn = cudnn
         self.layer_names = tuple(layer_names or (f"lstm_{n}" for n in range(num_layers)))
         self._state_activation = state_activation
-        self._features = None if features is None else tuple(np.float32(rows) for rows in features)
+        self._features = (
+            None if features is None else [np.asarray(rows, np.float32) for rows in features]
+        )
         self._widths = lstm.widths_of(self.num_classes, self._features)
         # No scope of names: variables have the path of the layer that holds the stack.
         self._initial_state = None
@@ -239,12 +241,7 @@ class LSTMStack(keras.layers.Layer):
     def _run_keras(self, context: tf.Tensor | None, tokens: tf.Tensor) -> tf.Tensor:
         """Does what `follow` does by Keras' LSTM, which takes cuDNN's kernel on a GPU."""
         tokens = tf.transpose(tokens, [1, 0, 2])  # [T, R, K] -> [R, T, K]
-        inputs = [
-            _read(tokens[..., track], classes, features, self.compute_dtype)
-            for track, (classes, features) in enumerate(
-                zip(self.num_classes, self._features or [None] * tokens.shape[-1], strict=True)
-            )
-        ]
+        inputs = [self._read(tokens[..., track], track) for track in range(len(self.num_classes))]
         if context is None:
             context = tf.zeros([tf.shape(tokens)[0], 0])
         if self.context_size and self.joins_context:
@@ -260,6 +257,13 @@ class LSTMStack(keras.layers.Layer):
             initial = [tf.transpose(half) for half in state]
             outputs = layer.as_keras()(outputs, initial_state=initial)
         return tf.transpose(outputs, [1, 0, 2])
+
+    def _read(self, tokens: tf.Tensor, track: int) -> tf.Tensor:
+        """Returns what is read for the tokens of a track: int32 [...] -> [..., width]."""
+        if self._features is None:
+            return tf.one_hot(tokens, self.num_classes[track], dtype=self.compute_dtype)
+        rows = np.pad(self._features[track], [[0, 1], [0, 0]])  # What is read for no token: zeros.
+        return tf.gather(tf.constant(rows, self.compute_dtype), tokens)
 
 
 def units_of_layers(num_units: int | Sequence[int], num_layers: int) -> list[int]:
@@ -292,10 +296,3 @@ def _following(tokens: tf.Tensor) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     """Returns a choice of what given tokens, int32 [steps, rows, tracks], say at each step."""
     last = tf.shape(tokens)[0] - 1
     return lambda step, _: tokens[tf.minimum(step + 1, last)]
-
-
-def _read(tokens: tf.Tensor, num_classes: int, features: np.ndarray | None, dtype) -> tf.Tensor:
-    """Returns what is read for the tokens of a track: int32 [...] -> [..., width]."""
-    if features is None:
-        return tf.one_hot(tokens, num_classes, dtype=dtype)
-    return tf.gather(tf.constant(np.pad(features, [[0, 1], [0, 0]]), dtype), tokens)

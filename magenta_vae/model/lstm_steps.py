@@ -56,27 +56,28 @@ class StackSteps:
         """Takes a step.
 
         Args:
-            constant: the context's part of the first gates, [4U, rows].
+            constant: what the context adds to the first gates, [4U, rows].
             tokens: int32 [rows, tracks]; the class `num_classes[k]` stands for a zero vector.
             states: of each layer.
 
         Returns:
             The next state of each layer, and the activated gates of each layer.
         """
-        next_states, activated = [], []
+        next_states: list[State] = []
+        activated = []
         for index, (kernel, (hidden, cell)) in enumerate(zip(self._kernels, states, strict=True)):
             if index:
                 joined = tf.concat([next_states[-1][0], hidden], axis=0)
                 gates = tf.matmul(kernel, joined) + self._weights.biases[index - 1]
             else:
                 gates = tf.matmul(kernel, hidden) + constant - self._look_up_minus(tokens)
-            *state, parts = _cell(gates, cell)
+            *state, gates = _cell(gates, cell)
             next_states.append(tuple(state))
-            activated.append(parts)
+            activated.append(gates)
         return next_states, activated
 
     def _look_up_minus(self, tokens: tf.Tensor):
-        """Returns minus the tokens' part of the first gates: [4U, rows]."""
+        """Returns minus what the tokens add to the first gates: [4U, rows]."""
         rows = [
             tf.gather(self._minus_table, tokens[:, track] + offset)
             for track, offset in enumerate(self._weights.offsets)

@@ -5,12 +5,10 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from magenta_vae.contracts import Choice, Decoder, Encoder, Noise
+from magenta_vae.contracts import Choice, Decoder, Encoder, Noise, Schedule
 from magenta_vae.model import autoregressor, latent, losses
 from magenta_vae.model.noise import LATENT, TOKEN, BatchNoise
 from magenta_vae.model.registration import register
-
-Schedule = keras.optimizers.schedules.LearningRateSchedule
 
 
 @register

@@ -1,8 +1,9 @@
-"""A stack of LSTM layers over all steps that keeps few activations and computes the others again.
+"""Gradient checkpointing of a stack of LSTM layers: few activations kept, the others recomputed.
 
-Forward, a sequence of T steps keeps the states at the beginning of each of some sqrt(T) parts. The
-gradient runs each part again from there, and keeps the activations of one part at a time (Chen et
-al., 2016, "Training Deep Nets with Sublinear Memory Cost"). It costs one more forward pass.
+Forward, a sequence of T steps keeps the states at the beginning of each of some sqrt(T) blocks of
+steps. The gradient runs each block again from there, and keeps the activations of one block at a
+time (Chen et al., 2016, "Training Deep Nets with Sublinear Memory Cost"). That costs one more
+forward pass.
 """
 
 import math
@@ -31,18 +32,18 @@ def unroll(
         The hidden states of the last layer, [steps, rows, U], and the tokens that each step read,
         int32 [steps, rows, tracks].
     """
-    part_steps = _steps_of_a_part(num_steps)
-    num_parts = num_steps // part_steps
+    block_steps = _steps_of_a_block(num_steps)
+    num_blocks = num_steps // block_steps
 
     @tf.custom_gradient
     def run(*tensors):
         own, constant, states = recurrence.restore_arguments(tensors, weights)
         outputs, tokens, starts = _forward(
-            own, constant, states, first, num_parts, part_steps, choose
+            own, constant, states, first, num_blocks, block_steps, choose
         )
 
         def gradient(upstream, _):
-            upstream = tf.reshape(upstream, [num_parts, part_steps, *upstream.shape[1:]])
+            upstream = tf.reshape(upstream, [num_blocks, block_steps, *upstream.shape[1:]])
             return _backward(own, constant, starts, tokens, upstream)
 
         joined = (tf.concat(tf.unstack(each), axis=0) for each in (outputs, tokens))
@@ -51,79 +52,79 @@ def unroll(
     return run(*recurrence.flatten_arguments(weights, constant, states))
 
 
-def _steps_of_a_part(num_steps: int) -> int:
+def _steps_of_a_block(num_steps: int) -> int:
     """Returns the largest divisor that is not above the square root."""
     return max(n for n in range(1, math.isqrt(num_steps) + 1) if num_steps % n == 0)
 
 
-def _forward(weights, constant, states, first, num_parts, part_steps, choose):
-    """Returns outputs, tokens read and states at the start of each part, [parts, ...] each."""
+def _forward(weights, constant, states, first, num_blocks, block_steps, choose):
+    """Returns outputs, tokens read and states at the start of each block, [blocks, ...] each."""
 
-    def body(part, token, states, outputs, tokens, starts):
-        starts = tf.nest.map_structure(lambda array, x: array.write(part, x), starts, states)
+    def body(block, token, states, outputs, tokens, starts):
+        starts = tf.nest.map_structure(lambda array, x: array.write(block, x), starts, states)
         kept, read, states, token = recurrence.forward(
             weights,
-            _of_part(constant, part, part_steps),
+            _of_block(constant, block, block_steps),
             states,
             token,
-            part_steps,
-            lambda t, hidden: choose(part * part_steps + t, hidden),
+            block_steps,
+            lambda t, hidden: choose(block * block_steps + t, hidden),
         )
-        outputs = outputs.write(part, kept[-1].outputs)
-        return part + 1, token, states, outputs, tokens.write(part, read), starts
+        outputs = outputs.write(block, kept[-1].outputs)
+        return block + 1, token, states, outputs, tokens.write(block, read), starts
 
     def array(dtype, shape):
-        return tf.TensorArray(dtype, num_parts, element_shape=shape)
+        return tf.TensorArray(dtype, num_blocks, element_shape=shape)
 
     rows, units = constant.shape[-1], states[-1][0].shape[0]
     loop = (
         0,
         first,
         list(states),
-        array(constant.dtype, [part_steps, rows, units]),
-        array(tf.int32, [part_steps, *first.shape]),
+        array(constant.dtype, [block_steps, rows, units]),
+        array(tf.int32, [block_steps, *first.shape]),
         tf.nest.map_structure(lambda x: array(x.dtype, x.shape), list(states)),
     )
     *_, outputs, tokens, starts = tf.while_loop(
-        lambda part, *_: part < num_parts, body, loop, parallel_iterations=1
+        lambda block, *_: block < num_blocks, body, loop, parallel_iterations=1
     )
     return outputs.stack(), tokens.stack(), tf.nest.map_structure(lambda x: x.stack(), starts)
 
 
-def _of_part(constant: tf.Tensor, part, part_steps: int) -> tf.Tensor:
-    """Returns what is added to the first gates in a part; see `recurrence.unroll`."""
+def _of_block(constant: tf.Tensor, block, block_steps: int) -> tf.Tensor:
+    """Returns what is added to the first gates in a block; see `recurrence.unroll`."""
     if constant.shape.rank == 2:
         return constant
-    return tf.slice(constant, [part * part_steps, 0, 0], [part_steps, -1, -1])
+    return tf.slice(constant, [block * block_steps, 0, 0], [block_steps, -1, -1])
 
 
 def _backward(weights, constant, starts, tokens, upstream):
     """Returns the gradients of `recurrence.flatten_arguments`."""
-    num_parts, part_steps = upstream.shape[:2]
-    last = part_steps - 1
+    num_blocks, block_steps = upstream.shape[:2]
+    last = block_steps - 1
     is_constant = constant.shape.rank == 2
 
-    def body(part, d_states, sums, d_constants):
-        states = tf.nest.map_structure(lambda x: x[part], starts)
-        read = tokens[part]
+    def body(block, d_states, sums, d_constants):
+        states = tf.nest.map_structure(lambda x: x[block], starts)
+        read = tokens[block]
         kept, *_ = recurrence.forward(
             weights,
-            _of_part(constant, part, part_steps),
+            _of_block(constant, block, block_steps),
             states,
             read[0],
-            part_steps,
+            block_steps,
             lambda t, _: read[tf.minimum(t + 1, last)],
         )
         d_weights, d_gates, d_states = recurrence.backward(
-            weights, states, read, kept, upstream[part], d_states
+            weights, states, read, kept, upstream[block], d_states
         )
         # In float32 whatever the gradients are in: what a small one adds must not be lost.
         sums = [total + tf.cast(d, tf.float32) for total, d in zip(sums, d_weights, strict=True)]
         if is_constant:
             d_constants += tf.cast(recurrence.constant_gradient(d_gates), tf.float32)
         else:
-            d_constants = d_constants.write(part, tf.transpose(d_gates, [0, 2, 1]))
-        return part - 1, d_states, sums, d_constants
+            d_constants = d_constants.write(block, tf.transpose(d_gates, [0, 2, 1]))
+        return block - 1, d_states, sums, d_constants
 
     zeros = tf.nest.map_structure(lambda x: tf.zeros_like(x[0]), starts)
     summed = [weights.table, *weights.kernels, *weights.biases]
@@ -131,12 +132,12 @@ def _backward(weights, constant, starts, tokens, upstream):
     if is_constant:
         d_constants = tf.zeros_like(constant, tf.float32)
     else:
-        shape = [part_steps, *constant.shape[1:]]
-        d_constants = tf.TensorArray(constant.dtype, num_parts, element_shape=shape)
+        shape = [block_steps, *constant.shape[1:]]
+        d_constants = tf.TensorArray(constant.dtype, num_blocks, element_shape=shape)
     _, d_states, sums, d_constants = tf.while_loop(
-        lambda part, *_: part >= 0,
+        lambda block, *_: block >= 0,
         body,
-        (num_parts - 1, zeros, sums, d_constants),
+        (num_blocks - 1, zeros, sums, d_constants),
         parallel_iterations=1,
     )
     d_weights = [tf.cast(total, constant.dtype) for total in sums]

@@ -26,8 +26,8 @@ def unroll(
 
     Args:
         weights: of the stack.
-        constant: the context's part of the first gates, [4U, rows]; or the input's part at each
-            step, [steps, 4U, rows].
+        constant: what the context adds to the first gates, [4U, rows]; or what the input adds at
+            each step, [steps, 4U, rows].
         states: of each layer at the start.
         first: int32 [rows, tracks], the tokens that the first step reads.
         num_steps: how many steps.
@@ -45,7 +45,7 @@ def unroll(
         kept, tokens, _, _ = forward(own, constant, states, first, num_steps, choose)
 
         def gradient(upstream, _):
-            zeros = [tuple(tf.zeros_like(part) for part in state) for state in states]
+            zeros = [tuple(map(tf.zeros_like, state)) for state in states]
             d_weights, d_gates, d_states = backward(own, states, tokens, kept, upstream, zeros)
             if constant.shape.rank == 2:
                 d_constant = constant_gradient(d_gates)
@@ -63,25 +63,26 @@ def unroll(
 
 def read_tokens(*arguments) -> tf.Tensor:
     """Returns the tokens that each step reads, int32 [steps, rows, tracks]."""
-    return _scan(*arguments, lambda tokens, states: [tokens])[1][0]
+    return _scan(lambda tokens, states: [tokens], *arguments)[1][0]
 
 
 def outputs(*arguments) -> tf.Tensor:
     """Returns the hidden states of the last layer, [steps, rows, U]."""
-    return _scan(*arguments, lambda tokens, states: [tf.transpose(states[-1][0])])[1][0]
+    return _scan(lambda tokens, states: [tf.transpose(states[-1][0])], *arguments)[1][0]
 
 
 def final_output(*arguments) -> tf.Tensor:
     """Returns the hidden state of the last layer after the last step, [rows, U]."""
-    states, _ = _scan(*arguments, lambda tokens, states: [])
+    states, _ = _scan(lambda tokens, states: [], *arguments)
     return tf.transpose(states[-1][0])
 
 
-def _scan(weights, constant, states, first, num_steps, choose, collect):
+def _scan(collect, weights, constant, states, first, num_steps, choose):
     """Takes the steps of `unroll`.
 
     Args:
         collect: (tokens that a step read, states after it) -> what is wanted of every step.
+        weights, constant, states, first, num_steps, choose: see `unroll`.
 
     Returns:
         The last states, and what was collected, [steps, ...] each.
@@ -166,7 +167,7 @@ def forward(weights, constant, states, first, num_steps, choose):
 
     def arrays(num_units):
         return Kept(
-            tuple(array(num_steps, parts * num_units, num_rows) for parts in (2, 1, 1)),
+            tuple(array(num_steps, gates * num_units, num_rows) for gates in (2, 1, 1)),
             array(num_steps, num_units, num_rows),
             array(num_steps, num_rows, num_units),
         )
@@ -180,11 +181,11 @@ def forward(weights, constant, states, first, num_steps, choose):
         outputs = [tf.transpose(hidden) for hidden, _ in states]
         kept = [
             Kept(
-                tuple(array.write(t, part) for array, part in zip(layer.gates, parts, strict=True)),
+                tuple(array.write(t, gate) for array, gate in zip(layer.gates, gates, strict=True)),
                 layer.cells.write(t, cell),
                 layer.outputs.write(t, output),
             )
-            for layer, parts, cell, output in zip(kept, activated, cells, outputs, strict=True)
+            for layer, gates, cell, output in zip(kept, activated, cells, outputs, strict=True)
         ]
         chosen = tf.ensure_shape(choose(t, outputs[-1]), tokens.shape)
         return t + 1, chosen, states, kept, read.write(t, tokens)
@@ -215,7 +216,7 @@ def backward(weights, states, tokens, kept, upstream, d_states):
 
     def body(t, states, arrays):
         d_output = tf.transpose(upstream[t])
-        d_states, next_arrays = [None] * num_layers, [None] * num_layers
+        d_states, next_arrays = list(states), list(arrays)
         for index in reversed(range(num_layers)):
             layer, (d_hidden, d_cell) = kept[index], states[index]
             gates = [array.read(t) for array in layer.gates]

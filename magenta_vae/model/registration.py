@@ -16,7 +16,7 @@ def register(cls: _Class) -> _Class:
     reads it too: it would take any binding of a function with `**kwargs`, misspelt ones as well.
     """
     if "__init__" in vars(cls):
-        _name_options(cls.__init__)
+        _name_options(vars(cls)["__init__"])
     return keras.saving.register_keras_serializable(_PACKAGE)(cls)
 
 

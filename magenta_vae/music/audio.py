@@ -140,9 +140,9 @@ def write_wav(samples: np.ndarray, path: str | os.PathLike, sample_rate_hz: int 
         file.writeframes(np.rint(np.clip(samples, -1, 1) * 32_767).astype("<i2").tobytes())
 
 
-def _num_seconds(sequence) -> float:
-    times = [time for note in sequence.notes for time in (note.start_time, note.end_time)]
-    times = np.array([0.0, sequence.total_time, *times])
+def _num_seconds(sequence: music_pb2.NoteSequence) -> float:
+    of_notes = [time for note in sequence.notes for time in (note.start_time, note.end_time)]
+    times = np.array([0.0, sequence.total_time, *of_notes])
     if not (times.min() >= 0 and times.max() <= MAX_SECONDS):  # NaN fails too.
         found = f"{times.min():,.1f} to {times.max():,.1f}"
         raise ValueError(f"Music must be within 0 to {MAX_SECONDS:,} seconds. Received: {found}.")
@@ -157,12 +157,12 @@ def _import_fluidsynth():
         return None
 
 
-def _choose_soundfont(soundfont) -> str | None:
+def _choose_soundfont(soundfont: str | os.PathLike | None) -> str | None:
     """Returns the path of the SoundFont to play, None for the built-in synthesizer."""
     fluidsynth = _import_fluidsynth()
     if soundfont is None:
-        found = [path for at in SOUNDFONT_FOLDERS for path in sorted(Path(at).glob("*.sf[23]"))]
-        found = [str(path) for path in found if fluidsynth and _is_soundfont(path)]
+        paths = [path for at in SOUNDFONT_FOLDERS for path in sorted(Path(at).glob("*.sf[23]"))]
+        found = [str(path) for path in paths if fluidsynth and _is_soundfont(path)]
         return found[0] if found else None
     received = f"Received: soundfont={os.fspath(soundfont)!r}"
     if not _is_soundfont(soundfont):
@@ -173,7 +173,7 @@ def _choose_soundfont(soundfont) -> str | None:
     return os.fspath(soundfont)
 
 
-def _is_soundfont(path) -> bool:
+def _is_soundfont(path: str | os.PathLike) -> bool:
     if not os.path.isfile(path):
         return False
     with open(path, "rb") as file:
@@ -213,7 +213,9 @@ def _play_soundfont(notes, num_samples, sample_rate_hz, soundfont, gain=FLUIDSYN
     return samples / 32_768 * (np.abs(samples).max() > 1)
 
 
-def _play_built_in(notes, num_samples, sample_rate_hz) -> np.ndarray:
+def _play_built_in(
+    notes: list[music_pb2.NoteSequence.Note], num_samples: int, sample_rate_hz: int
+) -> np.ndarray:
     """Returns float64 [samples]. What sounds twice is rendered once."""
     events = []
     for note in notes:
@@ -224,14 +226,16 @@ def _play_built_in(notes, num_samples, sample_rate_hz) -> np.ndarray:
         elif note.pitch in DRUM_KINDS:  # A hit rings as long as it will.
             events.append((True, DRUM_KINDS[note.pitch], 0, 0, start, gain))
     mix = np.zeros(num_samples)
-    for (is_drum, *sound), same in itertools.groupby(sorted(events), key=lambda event: event[:4]):
-        rendered = (_render_drum if is_drum else _render_tone)(*sound, sample_rate_hz)
+    for sound, same in itertools.groupby(sorted(events), key=lambda event: event[:4]):
+        is_drum, kind, pitch, num_held = sound
+        render = _render_drum if is_drum else _render_tone
+        rendered = render(kind, pitch, num_held, sample_rate_hz)
         for *_, start, gain in same:
             mix[start : start + len(rendered)] += gain * rendered[: num_samples - start]
     return mix
 
 
-def _render_tone(family, pitch, num_held, sample_rate_hz) -> np.ndarray:
+def _render_tone(family: int, pitch: int, num_held: int, sample_rate_hz: int) -> np.ndarray:
     """Returns the harmonics below 0.45 of the sample rate in their envelope: float64 [samples]."""
     timbre, f0_hz = FAMILIES[family], 440 * 2 ** ((pitch - 69) / 12)
     decay_seconds = timbre.decay_seconds * np.sqrt(MIDDLE_C_HZ / f0_hz)
@@ -253,7 +257,7 @@ def _render_tone(family, pitch, num_held, sample_rate_hz) -> np.ndarray:
     return timbre.level / np.linalg.norm(timbre.harmonics) * envelope * tone.imag
 
 
-def _render_drum(kind, pitch, num_held, sample_rate_hz) -> np.ndarray:
+def _render_drum(kind: int, pitch: int, num_held: int, sample_rate_hz: int) -> np.ndarray:
     """Returns one hit of a kind, float64 [samples]."""
     drum = DRUMS[kind]
     num_samples = SILENT_AFTER * max(drum.tone_seconds, drum.noise_seconds) * sample_rate_hz
@@ -275,7 +279,7 @@ def _render_drum(kind, pitch, num_held, sample_rate_hz) -> np.ndarray:
     return hit * (drum.level / np.abs(hit).max())
 
 
-def _ramp(seconds, sample_rate_hz) -> np.ndarray:
+def _ramp(seconds: float, sample_rate_hz: int) -> np.ndarray:
     """Returns half a cosine from above 0 to below 1: no corners, hence no clicks."""
     num_samples = max(1, round(seconds * sample_rate_hz))
     return 0.5 - 0.5 * np.cos(np.pi * (np.arange(num_samples) + 0.5) / num_samples)

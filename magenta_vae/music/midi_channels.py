@@ -4,6 +4,7 @@ Channel 10 plays drums. Others do where a sysex of Roland's GS or Yamaha's XG ma
 part, or where a drum kit is chosen by its bank (127 in XG, 120 in General MIDI 2).
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -71,7 +72,7 @@ class Channel:
             which = which - is_after
 
 
-def follow_channels(changes) -> dict[int, Channel]:
+def follow_channels(changes: Iterable[tuple[Place, int, bytes]]) -> dict[int, Channel]:
     """Returns the channels of one port of a file.
 
     Args:
@@ -82,8 +83,9 @@ def follow_channels(changes) -> dict[int, Channel]:
     mode = ""
     for place, status, data in sorted(changes, key=lambda change: change[0]):
         if status != 0xF0:
-            affected = [status & 0x0F]
-            states[affected[0]].change(status, data)
+            channel = status & 0x0F
+            affected: Iterable[int] = [channel]
+            states[channel].change(status, data)
         elif (reset := _mode(data)) is not None:
             mode, affected = reset, range(NUM_CHANNELS)
             for number in affected:

@@ -117,8 +117,9 @@ def walk(body: bytes) -> Iterator[tuple[int, int, int, bytes]]:
                 yield at, tick, running, body[start:at]
             continue
         packets, at, data = _read_system_event(body, at, packets)
-        if data is not None:
-            yield at, tick, status if status == META else SYSEX, data
+        if data is None:
+            continue
+        yield at, tick, status if status == META else SYSEX, data
         if status == META and data[0] == END_OF_TRACK:
             return
 
@@ -161,7 +162,9 @@ class _Notes:
     def __init__(self, max_notes: int, max_ticks: int):
         self._max_notes, self._max_ticks = max_notes, max_ticks
         self._rows: list[int] = []  # Six numbers a note.
-        self._sounding = collections.defaultdict(collections.deque)
+        self._sounding: dict[int, collections.deque[int]] = collections.defaultdict(
+            collections.deque
+        )
         self._released: dict[int, int] = {}
         self._last = 0
 
@@ -215,7 +218,9 @@ def _read_meta(track: _Track, tick: int, kind: int, data: bytes) -> None:
         track.tempos.append((tick, 60e6 / int.from_bytes(data[:3], "big")))
 
 
-def _parts(track: _Track, index: int, channels: dict) -> Iterator[tuple[int, Part, np.ndarray]]:
+def _parts(
+    track: _Track, index: int, channels: dict[int, midi_channels.Channel]
+) -> Iterator[tuple[int, Part, np.ndarray]]:
     """Yields a channel, a part that it plays with one sound, and the rows of its notes."""
     numbers, starts, _, in_channels, *_ = track.notes.T
     for channel in np.unique(in_channels).tolist():
@@ -224,7 +229,7 @@ def _parts(track: _Track, index: int, channels: dict) -> Iterator[tuple[int, Par
         for sound in sorted({sounds[each] for each in np.unique(which).tolist()}):
             is_of_sound = np.array([each == sound for each in sounds])[which]
             notes = track.notes[rows[is_of_sound]]
-            yield channel, Part(*sound, track.name, len(notes)), notes
+            yield channel, Part(sound.program, sound.is_drum, track.name, len(notes)), notes
 
 
 def _by_tick(events: list) -> list:

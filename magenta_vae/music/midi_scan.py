@@ -12,13 +12,10 @@ import numpy as np
 from magenta_vae.music.midi_channels import DRUM_CHANNEL, KIT_BANKS, NUM_CHANNELS, is_unusual
 
 NOTE_ON, CONTROLLER, PROGRAM, SYSEX, ESCAPE, META = 0x90, 0xB0, 0xC0, 0xF0, 0xF7, 0xFF
-MAX_PLAIN_BYTES = 2**13  # Longer files hold too many times by chance.
 # Controllers that go on in running status, until one of them chooses a bank of drum kits.
 _RUNNING_BANK = re.compile(
     rb"[\xb0-\xbf](?:[\x00-\x7f]{2}[\x80-\xff]{0,3}[\x00-\x7f])*?\x00[\x78\x7f]"
 )
-# A note that begins has two data bytes; a time that looks so far alike has one, before a status.
-_NOTE_STATUS = re.compile(rb"[\x90-\x9f](?=[\x00-\x7f]{2})")
 # What a high byte is, by the one before it and the number of low bytes between the two: a part of
 # a time, a status, or the same as the one before, or the other.
 _TIME, _STATUS, _SAME, _OTHER = range(4)
@@ -45,15 +42,8 @@ _TOLD = _tell_high_bytes().ravel()
 _NUM_DATA_BYTES = np.array([2] * 0xC0 + [1] * 0x20 + [2] * 0x10 + [0] * 0x10, np.int32)
 _ROW = np.array([0] * 0xC0 + [1] * 0x20 + [0] * 0x10 + [2] * 0x10, np.int32) * (_MANY + 6)
 # The types of meta events that are written. Before another byte 0xFF begins a time.
-_META_TYPES = (*range(0x10), 0x20, 0x21, 0x2E, 0x2F, 0x4B, 0x51, 0x54, 0x58, 0x59, 0x7F)
-_IS_META = np.isin(np.arange(256), _META_TYPES)
-
-
-_LOW = bytes(range(0x80))
-_NOTES = frozenset(range(NOTE_ON, NOTE_ON + NUM_CHANNELS))
-_PROGRAMS = frozenset(range(PROGRAM, PROGRAM + NUM_CHANNELS))
-_CONTROLLERS = frozenset(range(CONTROLLER, CONTROLLER + NUM_CHANNELS)) - {CONTROLLER | DRUM_CHANNEL}
-_SYSTEM = frozenset(range(SYSEX, META))
+META_TYPES = (*range(0x10), 0x20, 0x21, 0x2E, 0x2F, 0x4B, 0x51, 0x54, 0x58, 0x59, 0x7F)
+_IS_META = np.isin(np.arange(256), META_TYPES)
 
 
 class Scan(NamedTuple):
@@ -116,43 +106,13 @@ def scan_tracks(tracks: list[bytes], times: Sequence[int] = ()) -> Scan:
     return Scan(joined, at, statuses, track, seen.reshape(-1, 256), not is_odd)
 
 
-def find_plain_channels(tracks: list[bytes]) -> list[list[int]] | None:
-    """Returns the channels that each track may have notes on, if nothing else need be known.
-
-    That is where no byte of a short file could be what makes it doubtful, nor set the program of a
-    channel that another track plays on. It costs less than a scan.
-    """
-    if sum(map(len, tracks)) > MAX_PLAIN_BYTES:
-        return None
-    found = [set(track.translate(None, _LOW)) for track in tracks]
-    seen = set().union(*found)
-    if not seen.isdisjoint(_SYSTEM) or (
-        not seen.isdisjoint(_CONTROLLERS) and any(map(_RUNNING_BANK.search, tracks))
-    ):
-        return None
-    playing = [
-        {status[0] & 0x0F for status in set(_NOTE_STATUS.findall(track))}
-        if each & _NOTES
-        else set()
-        for track, each in zip(tracks, found, strict=True)
-    ]
-    used = [
-        notes | {status & 0x0F for status in each & _PROGRAMS}
-        for notes, each in zip(playing, found, strict=True)
-    ]
-    for status in seen & _PROGRAMS:
-        if sum(status & 0x0F in each for each in used) > 1:
-            return None
-    return [sorted(notes) for notes in playing]
-
-
 def is_doubtful(scan: Scan) -> bool:
     """Says whether tracks may hold what symusic reads wrongly or does not tell.
 
     That is running status after a sysex or a message in real time; a sysex in packets, or an
     escape; rhythm parts off channel 10, by a sysex or by a bank of drum kits.
     """
-    seen = scan.seen.any(axis=0)
+    seen = np.any(scan.seen, axis=0, keepdims=True)[0]
     seen[CONTROLLER | DRUM_CHANNEL] = False
     return bool(
         not scan.is_certain
@@ -184,12 +144,12 @@ def _has_odd_system_event(scan: Scan) -> bool:
         if scan.tracks[start] == ESCAPE:
             return True
         if scan.tracks[start] == SYSEX:
-            size, body = _read_quantity(scan.tracks, end)
+            size, body = read_quantity(scan.tracks, end)
             end = body + size
             sysex = scan.tracks[body:end]
             if not sysex.endswith(b"\xf7") or is_unusual(sysex):
                 return True
-        _, following = _read_quantity(scan.tracks, end)
+        _, following = read_quantity(scan.tracks, end)
         if scan.tracks[following : following + 1] < b"\x80":
             return True  # Running status.
     return False
@@ -236,12 +196,13 @@ def _find_ends(tracks: bytes, values: np.ndarray, high: np.ndarray, is_no_meta: 
     metas, sizes = metas[is_meta], values[at[is_meta] + 2]
     ends[metas] += 2 + sizes
     for index in metas[sizes >= 0x80].tolist():
-        size, start = _read_quantity(tracks, int(high[index]) + 2)
+        size, start = read_quantity(tracks, int(high[index]) + 2)
         ends[index] = start + size
     return ends
 
 
-def _read_quantity(data: bytes, at: int) -> tuple[int, int]:
+def read_quantity(data: bytes | bytearray, at: int) -> tuple[int, int]:
+    """Returns a variable-length quantity and where it ends; where it is none, where it begins."""
     value = 0
     for end, byte in enumerate(data[at : at + 4], at + 1):
         value = value << 7 | byte & 0x7F

@@ -6,16 +6,18 @@ channels and has a note of its own: what is still sounding there was never let g
 note is missing the track was not read to its end.
 """
 
+from typing import Any
+
 import numpy as np
 import symusic
 
-from magenta_vae.music import midi_scan
+from magenta_vae.music import midi_plain, midi_scan
 from magenta_vae.music.midi_channels import NUM_CHANNELS
 from magenta_vae.music.midi_chunks import Chunks, Notes, Part, Reading, join_chunks
+from magenta_vae.music.midi_plain import END_OF_TRACK
 from magenta_vae.music.midi_programs import own_programs
 from magenta_vae.music.midi_scan import NOTE_ON
 
-END_OF_TRACK = b"\xff\x2f\x00"
 MAX_TRACKS = 1024  # More are made to harm: the ends of their own would take gigabytes.
 MAX_SIGNATURES = 16  # symusic's order of those at one tick is the file's where there are so few.
 # Four of the longest times, behind nothings. No song that is read has a tick so far: 8,192 bars of
@@ -43,29 +45,46 @@ def read_with_symusic(chunks: Chunks, max_quarters: int) -> Reading | None:
     tracks = chunks.tracks
     if len(tracks) > MAX_TRACKS or not all(body.endswith(END_OF_TRACK) for body in tracks):
         return None
-    playing = midi_scan.find_plain_channels(tracks)
-    if playing is None:
-        scan = midi_scan.scan_tracks(tracks)
-        playing = [np.flatnonzero(each).tolist() for each in scan.channels(NOTE_ON)]
-        tracks = None if midi_scan.is_doubtful(scan) else own_programs(tracks, scan)
-    if tracks is None:
+    if midi_plain.are_plain(tracks):
+        reading, playing = _read(chunks, midi_plain.find_channels(tracks), max_quarters)
+        if reading is None or not midi_plain.may_share_programs(tracks, playing):
+            return reading
+    scan = midi_scan.scan_tracks(tracks)
+    if midi_scan.is_doubtful(scan) or (owning := own_programs(tracks, scan)) is None:
         return None
+    channels = [np.flatnonzero(each).tolist() for each in scan.channels(NOTE_ON)]
+    return _read(chunks._replace(tracks=owning), channels, max_quarters)[0]
+
+
+def _read(
+    chunks: Chunks, channels: list[list[int]], max_quarters: int
+) -> tuple[Reading | None, list[set[int]]]:
+    """Reads tracks; returns also the channels that each has notes on, or few more.
+
+    Args:
+        chunks: the tracks.
+        channels: those that each may have notes on, in order.
+        max_quarters: as `read_with_symusic` takes it.
+    """
     marked = [
         b"".join((body[:-3], _JUMP, *(_ENDS[channel] for channel in each), END_OF_TRACK))
-        for body, each in zip(tracks, playing, strict=True)
+        for body, each in zip(chunks.tracks, channels, strict=True)
     ]
+    score: Any  # Its stubs know neither time signatures nor tempos.
     try:
         score = symusic.Score.from_midi(join_chunks(chunks._replace(tracks=marked)))
     except Exception:  # symusic raises whatever its parser met, RuntimeError most of all.
-        return None
-    parts, notes, ends, num_marks = _read_parts(score)
+        return None, []
+    parts, notes, ends, is_playing = _read_parts(score)
     signatures = [(each.time, each.numerator, each.denominator) for each in score.time_signatures]
-    if num_marks != sum(map(len, playing)) or _are_in_doubt(signatures):
-        return None
+    if len(is_playing) != sum(map(len, channels)) or _are_in_doubt(signatures):
+        return None, []
     if not _end_notes(notes, parts, ends, max_quarters * chunks.ticks_per_quarter):
-        return None
+        return None, []
     tempos = [(tempo.time, tempo.qpm) for tempo in score.tempos]
-    return Reading(parts, notes, signatures, tempos)
+    told = iter(is_playing)
+    playing = [{channel for channel in each if next(told)} for each in channels]
+    return Reading(parts, notes, signatures, tempos), playing
 
 
 def _are_in_doubt(signatures: list[tuple[int, int, int]]) -> bool:
@@ -74,30 +93,41 @@ def _are_in_doubt(signatures: list[tuple[int, int, int]]) -> bool:
     return len(signatures) > MAX_SIGNATURES and any(at[t] != each for t, each in signatures_at)
 
 
-def _read_parts(score) -> tuple[list[Part], Notes, list[int], int]:
-    """Returns the parts of a score, their notes, their tracks' ends, and the number of our notes.
+def _read_parts(score) -> tuple[list[Part], Notes, list[int], list[bool]]:
+    """Returns the parts of a score, their notes and their tracks' ends, and of each end of our own
+    whether its channel has notes, or may have them.
 
     The end of a part's track is -1 where it is not known.
     """
     parts: list[Part] = []
     ends: list[int] = []
     columns: tuple[list[np.ndarray], ...] = ([], [], [], [])
-    num_marks = 0
+    is_playing: list[bool] = []
+    is_of_either = False  # What has no end of our own is of the channel before or the next one.
     for track in score.tracks:
+        if len(track.notes) == 1 and track.notes[0].time >= _FAR:
+            is_playing.append(is_of_either)
+            is_of_either = False
+            continue
         notes = track.notes.numpy()
         found = notes["time"], notes["duration"], notes["pitch"], notes["velocity"]
         end = int(found[0][-1]) - _FAR if len(found[0]) else -1
-        num_marks += end >= 0
         count = len(found[0]) - (end >= 0)
+        if end >= 0:
+            is_playing.append(count > 0 or is_of_either)
+            is_of_either = False
+        elif count:
+            is_playing[-1:] = [True] * len(is_playing[-1:])
+            is_of_either = True
         if count:
             parts.append(Part(int(track.program), bool(track.is_drum), track.name, count))
             ends.append(max(end, -1))
             for column, values in zip(columns, found, strict=True):
                 column.append(values[:count])
     if not parts:
-        return parts, Notes(*np.zeros((4, 0), np.int32)), ends, num_marks
+        return parts, Notes(*np.zeros((4, 0), np.int32)), ends, is_playing
     starts, durations, pitches, velocities = map(np.concatenate, columns)
-    return parts, Notes(starts, starts + durations, pitches, velocities), ends, num_marks
+    return parts, Notes(starts, starts + durations, pitches, velocities), ends, is_playing
 
 
 def _end_notes(notes: Notes, parts: list[Part], track_ends: list[int], max_ticks: int) -> bool:

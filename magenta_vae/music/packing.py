@@ -4,8 +4,10 @@ import bz2
 import gzip
 import io
 import lzma
+import tarfile
 import zlib
-from typing import BinaryIO
+from collections.abc import Iterator
+from typing import IO, BinaryIO, Protocol
 
 from magenta_vae.music.songs import MAX_FILE_BYTES, SongError
 
@@ -18,6 +20,19 @@ MAX_READ_BYTES = 2**24  # Of the headers of a tar, which name files.
 # What the standard library raises for a file that is damaged.
 DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError)
 _CHUNK_BYTES = 2**16
+
+
+class Unpacked(Protocol):
+    """What is within a file, for reading."""
+
+    def read(self, size: int, /) -> bytes:
+        """Returns up to so many bytes."""
+
+    def seek(self, position: int, whence: int, /) -> int:
+        """Moves to a place and returns it."""
+
+    def tell(self) -> int:
+        """Returns the place."""
 
 
 def unpack(data: bytes) -> bytes:
@@ -43,7 +58,7 @@ def is_packed(data: bytes) -> bool:
     return data[:2] == b"\x1f\x8b" or data[:6] == b"\xfd7zXZ\0" or data[:3] == b"BZh"
 
 
-def open_packed(file: BinaryIO) -> BinaryIO:
+def open_packed(file: BinaryIO) -> Unpacked:
     """Opens what is within a file that may be compressed. It is read from its start on."""
     start = file.read(6)
     file.seek(0)
@@ -65,7 +80,7 @@ class UnpackingError(ValueError):
     """A file that claims more than it can hold."""
 
 
-class BoundedFile:
+class BoundedFile(io.RawIOBase):
     """A file, packed or not, that is not read beyond what one of its size may hold.
 
     Args:
@@ -77,7 +92,11 @@ class BoundedFile:
         self._file = open_packed(file)
         self._max_bytes = max_unpacked_bytes(num_bytes)
 
-    def read(self, size: int) -> bytes:
+    def seekable(self) -> bool:
+        """Says that it has places to move to."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
         """Returns the next bytes. Raises `UnpackingError` for more than there can be."""
         if not 0 <= size <= MAX_READ_BYTES:
             raise UnpackingError(f"it claims a header of {size:,} bytes")
@@ -96,6 +115,25 @@ class BoundedFile:
     def _check(self, end: int) -> None:
         if end > self._max_bytes:
             raise UnpackingError(f"it claims more than {self._max_bytes:,} bytes when unpacked")
+
+
+class Tar(tarfile.TarFile):
+    """A tar that is read member after member, whatever it holds."""
+
+    members: list[tarfile.TarInfo]
+
+    def walk(self) -> Iterator[tarfile.TarInfo]:
+        """Yields the members and forgets each: the standard library would keep them all."""
+        while (member := self.next()) is not None:
+            self.members = []
+            yield member
+
+    def open_file(self, member: tarfile.TarInfo) -> IO[bytes]:
+        """Opens a member that is a file."""
+        opened = self.extractfile(member)
+        if opened is None:
+            raise tarfile.ReadError(f"{member.name} is no file")
+        return opened
 
 
 class _Xz(io.RawIOBase):

@@ -74,4 +74,7 @@ def is_percussion(name: str) -> bool:
 
 def pitch_of_position(position: str | None, head: str | None = None) -> int | None:
     """Returns the pitch of a place on a drum kit's staff, as `C5`, and of a note's head there."""
-    return _OTHER_HEADS.get((position, head), KIT_POSITIONS.get(position))
+    if position is None:
+        return None
+    usual = KIT_POSITIONS.get(position)
+    return usual if head is None else _OTHER_HEADS.get((position, head), usual)

@@ -37,7 +37,7 @@ class PianoRoll(NamedTuple):
     rows: dict[int, int]
     shown: range
     labels: dict[int, str]
-    lines: list[float]
+    lines: Sequence[float]
     black_keys: list[int]
 
     @property
@@ -49,7 +49,9 @@ class PianoRoll(NamedTuple):
 
 def find_rolls(sequences: Sequence[NoteSequence]) -> list[PianoRoll]:
     """Returns a roll for every track that is named or that sounds, in order of their numbers."""
-    names, notes, rolls = {}, {}, []
+    names: dict[int, str] = {}
+    notes: dict[int, list[NoteSequence.Note]] = {}
+    rolls = []
     for sequence in sequences:
         for info in sequence.instrument_infos:
             names.setdefault(info.instrument, info.name)

@@ -78,9 +78,10 @@ def place(contents: Sequence[Contents], starts: Sequence[float]) -> list[Placed]
                 notes[at] = notes[at]._replace(end=max(notes[at].end, placed.end))
             if note.begins_tie:
                 # A measure may be too short: the tie goes over its bar line all the same.
-                is_last = following is not None and end > each.content - bars.TOLERANCE
-                begun = tied.setdefault((note.sound, note.pitch), [])
-                begun.append((at, following if is_last else placed.end))
+                wanted = placed.end
+                if following is not None and end > each.content - bars.TOLERANCE:
+                    wanted = following
+                tied.setdefault((note.sound, note.pitch), []).append((at, wanted))
     return notes
 
 

@@ -11,18 +11,30 @@ import os
 import textwrap
 import threading
 from collections.abc import Mapping, Sequence
+from typing import TypedDict
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.typing import ColorType
 from note_seq.protobuf.music_pb2 import NoteSequence
 
 from magenta_vae import files
 from magenta_vae.music.note_sequences import num_whole_bars
 from magenta_vae.music.piano_rolls import PianoRoll, find_rolls
 from magenta_vae.music.songs import STEPS_PER_BAR, STEPS_PER_QUARTER
+
+
+class Line(TypedDict):
+    """How matplotlib draws lines."""
+
+    color: str
+    linewidth: float
+    zorder: float
+    label: str
+
 
 # A longer score continues below, and so does an interpolation, between two of its windows.
 MAX_BARS_PER_SYSTEM, MAX_BARS_PER_STRIP = 8, 10
@@ -38,13 +50,12 @@ TRACK_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 END_POINT_COLOR = "black"
 RAMP = (matplotlib.colormaps["plasma"], 0.25, 0.76)  # Neither near black nor a yellow on white.
 INK, ROW_COLOR, BLACK_KEY_COLOR = "#333333", "#D0D0D0", "#F3F3F3"
-BEATS = {"color": "#E2E2E2", "linewidth": 0.8, "zorder": 0.2, "label": "beats"}
-BARS = {"color": "#A0A0A0", "linewidth": 1.0, "zorder": 0.4, "label": "bars"}
-WINDOWS = {"color": "#555555", "linewidth": 1.6, "zorder": 0.5, "label": "windows"}
+BEATS: Line = {"color": "#E2E2E2", "linewidth": 0.8, "zorder": 0.2, "label": "beats"}
+BARS: Line = {"color": "#A0A0A0", "linewidth": 1.0, "zorder": 0.4, "label": "bars"}
+WINDOWS: Line = {"color": "#555555", "linewidth": 1.6, "zorder": 0.5, "label": "windows"}
 FONT_POINTS, TITLE_POINTS = 11, 13
 LETTERS_PER_INCH = 10  # Of a title or the name of a track: what is longer is broken or cut.
 SUFFIXES = (".png", ".pdf", ".svg")
-VECTOR_SETTINGS = {"pdf.fonttype": 42, "svg.hashsalt": "magenta_vae"}  # Text as text; fixed ids.
 UNDATED = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
 _settings_lock = threading.Lock()
 FULL_VELOCITY, MIN_ALPHA = 80, 0.4  # Generated notes, all of velocity 80, are opaque.
@@ -165,7 +176,8 @@ def write_picture(figure: Figure, path: str | os.PathLike, dots_per_inch: int = 
         files.replacing(path) as beside,
         open(beside, "wb") as file,
         _settings_lock,  # The settings are matplotlib's own, for all threads.
-        matplotlib.rc_context(VECTOR_SETTINGS),
+        # Text as text; fixed ids.
+        matplotlib.rc_context({"pdf.fonttype": 42, "svg.hashsalt": "magenta_vae"}),
     ):
         figure.savefig(file, format=suffix[1:], dpi=dots_per_inch, metadata=metadata)
 
@@ -194,7 +206,7 @@ def _strips(borders: list[int]) -> list[range]:
 
 def _lay_out(
     rolls: list[PianoRoll], systems: list[range], title: str | None, width_inches: float = WIDTH
-):
+) -> tuple[Figure, list[list[Axes]]]:
     """Returns a `Figure` and its empty `Axes`, [systems][rolls], placed to the inch."""
     most_steps = max(map(len, systems))
     step = max(min(width_inches / most_steps, MAX_STEP_WIDTH), MIN_STEP_WIDTH)
@@ -206,17 +218,20 @@ def _lay_out(
     height = header + len(systems) * (system_height + SYSTEM_GAP) - SYSTEM_GAP + BOTTOM
     figure = Figure(figsize=(width, height), facecolor="white")
     style = {"fontsize": TITLE_POINTS, "color": INK, "parse_math": False, "va": "top"}
-    figure.text(left / width, 1 - TOP / 2 / height, "\n".join(lines), **style)
-    rows, bottom = [], height - header
+    figure.text(left / width, 1 - TOP / 2 / height, "\n".join(lines), style)
+    rows: list[list[Axes]] = []
+    bottom = height - header
     for steps in systems:
         rows.append([])
         for roll in rolls:
             bottom -= roll.height_inches
-            box = (left, bottom, len(steps) * step, roll.height_inches)
-            axes = figure.add_axes([side / (width, height)[i % 2] for i, side in enumerate(box)])
+            roll_width, roll_height = len(steps) * step, roll.height_inches
+            axes = figure.add_axes(
+                (left / width, bottom / height, roll_width / width, roll_height / height)
+            )
             axes.set_xlim(steps.start, steps.stop)
             axes.set_ylim(roll.shown.start - 0.5, roll.shown.stop - 0.5)
-            _rule_rows(axes, roll, label_x=(LABEL_FROM_LEFT - left) / box[2])
+            _rule_rows(axes, roll, label_x=(LABEL_FROM_LEFT - left) / roll_width)
             rows[-1].append(axes)
             bottom -= ROLL_GAP
         bottom -= SYSTEM_GAP - ROLL_GAP
@@ -232,11 +247,13 @@ def _rule_rows(axes: Axes, roll: PianoRoll, label_x: float) -> None:
     axes.set_yticks(list(roll.labels), list(roll.labels.values()))
     axes.set_xticks([])
     axes.tick_params(length=0, labelsize=FONT_POINTS, labelcolor=INK)
-    style = {"color": ROW_COLOR, "linewidth": 0.8, "zorder": 0.3, "label": "rows"}
-    axes.hlines(roll.lines, *axes.get_xlim(), **style)
+    rows: Line = {"color": ROW_COLOR, "linewidth": 0.8, "zorder": 0.3, "label": "rows"}
+    axes.hlines(roll.lines, *axes.get_xlim(), **rows)
     points = roll.height_inches * 72 / len(roll.shown)
-    style = {"color": BLACK_KEY_COLOR, "linewidth": points, "zorder": 0.1, "label": "black keys"}
-    axes.hlines(roll.black_keys, *axes.get_xlim(), **style)
+    keys: Line = {
+        "color": BLACK_KEY_COLOR, "linewidth": points, "zorder": 0.1, "label": "black keys",
+    }  # fmt: skip
+    axes.hlines(roll.black_keys, *axes.get_xlim(), **keys)
     axes.spines[:].set_color(BARS["color"])
 
 
@@ -264,7 +281,7 @@ def _rule_time(row: list[Axes], steps: range, labels: dict[float, int]) -> None:
     row[-1].set_xticks(list(labels), list(map(str, labels.values())))
 
 
-def _interpolation_color(index: int, num_sequences: int):
+def _interpolation_color(index: int, num_sequences: int) -> ColorType:
     """Returns black for an end point, else a colour of the ramp between them."""
     if index in (0, num_sequences - 1):
         return END_POINT_COLOR
@@ -272,7 +289,9 @@ def _interpolation_color(index: int, num_sequences: int):
     return color_map(first + (last - first) * (index - 1) / max(num_sequences - 3, 1))
 
 
-def _draw_notes(axes: Axes, roll: PianoRoll, sequence, color, offset_steps: int = 0) -> None:
+def _draw_notes(
+    axes: Axes, roll: PianoRoll, sequence: NoteSequence, color: ColorType, offset_steps: int = 0
+) -> None:
     """Draws one track's notes that sound within the axes, as rectangles around their rows."""
     first, last = axes.get_xlim()
     corners, colors = [], []
@@ -280,8 +299,8 @@ def _draw_notes(axes: Axes, roll: PianoRoll, sequence, color, offset_steps: int 
     for (start, row), (end, velocity) in _notes_by_place(roll, sequence).items():
         start, end = start + offset_steps, end + offset_steps
         if start < last and end > first:
-            end, low, high = end - NOTE_GAP, row - 0.5 + row_gap, row + 0.5 - row_gap
-            corners.append([(start, low), (start, high), (end, high), (end, low)])
+            low, high, right = row - 0.5 + row_gap, row + 0.5 - row_gap, end - NOTE_GAP
+            corners.append([(start, low), (start, high), (right, high), (right, low)])
             alpha = min(MIN_ALPHA + (1 - MIN_ALPHA) * velocity / FULL_VELOCITY, 1.0)
             colors.append(to_rgba(color, alpha))
     # One artist: thousands of patches take seconds. Snapped to whole pixels, the gaps of a long
@@ -290,9 +309,11 @@ def _draw_notes(axes: Axes, roll: PianoRoll, sequence, color, offset_steps: int 
     axes.add_collection(rectangles, autolim=False)
 
 
-def _notes_by_place(roll: PianoRoll, sequence) -> dict[tuple[int, int], tuple[int, int]]:
+def _notes_by_place(
+    roll: PianoRoll, sequence: NoteSequence
+) -> dict[tuple[int, int], tuple[int, int]]:
     """Returns (start, row) -> (end, velocity) of a track: of notes in one place the greatest."""
-    places = {}
+    places: dict[tuple[int, int], tuple[int, int]] = {}
     for note in sequence.notes:
         if note.instrument == roll.instrument and note.pitch in roll.rows:
             start, end = note.quantized_start_step, note.quantized_end_step

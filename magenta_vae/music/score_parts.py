@@ -118,9 +118,11 @@ class Part:
             if (staff := transpose.get("number")) is None:
                 self._transpositions.clear()
             self._transpositions[staff] = (semitones, doubled)
-        for style in attributes.iterfind("measure-style[slash]"):
-            change = self._slashed.add if _begins(style.find("slash")) else self._slashed.discard
-            change(style.get("number"))
+        for style in attributes.iterfind("measure-style"):
+            if (slash := style.find("slash")) is not None:
+                is_start = slash.get("type") == "start"
+                change = self._slashed.add if is_start else self._slashed.discard
+                change(style.get("number"))
         for clef in attributes.iterfind("clef"):
             if clef.findtext("sign") == "percussion":
                 self._sounds.expect_percussion()
@@ -158,10 +160,10 @@ class Part:
             sound = self._sounds.of_pitched(named)
             return [Note(each, sound, *tied) for each in self._pitches(fields, staff, sound)]
         position = _position(fields["unpitched"]) if "unpitched" in fields else None
-        sound = self._sounds.of_unpitched(named, position, head, self._staff_lines)
-        if sound is None:
+        drum = self._sounds.of_unpitched(named, position, head, self._staff_lines)
+        if drum is None or drum.pitch is None:
             return self._leave_out(UNPITCHED)
-        return [Note(sound.pitch, sound, *tied)]
+        return [Note(drum.pitch, drum, *tied)]
 
     def _leave_out(self, kind: str) -> list:
         self.left_out[kind] += 1
@@ -222,10 +224,6 @@ def _position(unpitched: ElementTree.Element) -> str | None:
     """Returns where an unpitched note stands on its staff, as `C5`."""
     step, octave = unpitched.findtext("display-step"), unpitched.findtext("display-octave")
     return f"{step}{octave}" if step and octave else None
-
-
-def _begins(slash: ElementTree.Element) -> bool:
-    return slash.get("type") == "start"
 
 
 def _tempo(sound: ElementTree.Element) -> float:

@@ -162,8 +162,10 @@ def _signature(time: ElementTree.Element) -> list[tuple[int, int]]:
     """Returns (numerator, denominator) of a time signature's parts, none where it is free."""
     if time.find("senza-misura") is not None:
         return []
-    pairs = zip(time.iterfind("beats"), time.iterfind("beat-type"), strict=True)
-    found = [(sum(map(int, beats.text.split("+"))), int(kind.text)) for beats, kind in pairs]
+    found = [
+        (sum(int(each) for each in (beats.text or "").split("+")), int(kind.text or ""))
+        for beats, kind in zip(time.iterfind("beats"), time.iterfind("beat-type"), strict=True)
+    ]
     for numerator, denominator in found:
         if numerator < 1 or denominator < 1:
             raise SongError("damaged MusicXML", f"a {numerator}/{denominator} time signature")

@@ -87,8 +87,9 @@ def read_bytes(path: str | os.PathLike) -> bytes:
             raise SongError(
                 "file too large", f"at most {MAX_FILE_BYTES:,} bytes, found {num_bytes:,}"
             )
+        # Room is made for as much as is asked for. Some files say that they have no bytes.
         with open(path, "rb") as file:
-            return file.read(MAX_FILE_BYTES)
+            return file.read(num_bytes or MAX_FILE_BYTES)
     except OSError as error:
         raise SongError("cannot be opened", error.strerror or str(error)) from error
 
@@ -140,9 +141,10 @@ def settle_metre(song: Song, accepted: Collection[metres.Metre] = (metres.COMMON
     A pick-up that is written as a short bar before one of the accepted metres is put at the end of
     a whole bar. Where it is not known where the signatures stand, the song is left as it is.
     """
-    if song.signatures is None or set(song.time_signatures) <= {metres.COMMON_TIME}:
+    told = song.signatures
+    if told is None or set(song.time_signatures) <= {metres.COMMON_TIME}:
         return song
-    signatures, shift = metres.settle(song.signatures, song.num_steps, accepted)
+    signatures, shift = metres.settle(told, song.num_steps, accepted)
     if not shift and len(signatures) == len(song.time_signatures):
         return song
     moved = move_song(song, shift)

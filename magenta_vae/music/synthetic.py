@@ -5,7 +5,8 @@ silent, any other character starts a note.
 """
 
 import re
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from note_seq.protobuf import music_pb2
@@ -16,13 +17,17 @@ from magenta_vae.music.songs import STEPS_PER_BAR
 BARS_PER_PHRASE = 4  # a section is two phrases: an antecedent and a consequent
 STEPS_PER_PHRASE = BARS_PER_PHRASE * STEPS_PER_BAR
 
+Chords = tuple[int, ...]  # One a bar.
+Played = tuple[int, int, int, int]  # A note's first step in its phrase, its end, pitch, velocity.
+Option = TypeVar("Option")
+
 
 class Key(NamedTuple):
     """A scale and the progressions it likes: tuples of one chord a bar, scale degrees from 0."""
 
-    scale: tuple  # semitones above the tonic
-    antecedents: tuple  # phrases that end open
-    consequents: tuple  # phrases that end on the tonic
+    scale: tuple[int, ...]  # semitones above the tonic
+    antecedents: tuple[Chords, ...]  # phrases that end open
+    consequents: tuple[Chords, ...]  # phrases that end on the tonic
     raised_seventh: int = 0  # semitones; minor borrows its leading tone over chord V
     tonic: int = 60  # MIDI pitch of scale step 0
 
@@ -30,21 +35,21 @@ class Key(NamedTuple):
 class Style(NamedTuple):
     """What the players of a style choose from."""
 
-    tempo_qpm: tuple  # lowest and highest, quarter notes per minute
-    cells: tuple  # half bars of the lead
-    basses: tuple  # bars; 1 root, 3 third, 5 fifth, 8 octave, A approach to the next root
-    comps: tuple  # bars of the pad; 0 the nearest voicing, 1 the inversion above it
-    kicks: tuple  # bars of the drums, in the letters of DRUM_PITCHES
-    snares: tuple
-    cymbals: tuple
+    tempo_qpm: tuple[int, int]  # lowest and highest, quarter notes per minute
+    cells: tuple[str, ...]  # half bars of the lead
+    basses: tuple[str, ...]  # bars; 1 root, 3 third, 5 fifth, 8 octave, A approach to the next root
+    comps: tuple[str, ...]  # bars of the pad; 0 the nearest voicing, 1 the inversion above it
+    kicks: tuple[str, ...]  # bars of the drums, in the letters of DRUM_PITCHES
+    snares: tuple[str, ...]
+    cymbals: tuple[str, ...]
 
 
 class Section(NamedTuple):
     """What returns with a letter of the form."""
 
-    progressions: tuple  # antecedent and consequent
-    rhythms: tuple  # of the lead's four bars
-    moves: list  # for an onset on each step of two bars, scale steps from the note before
+    progressions: tuple[Chords, Chords]  # antecedent and consequent
+    rhythms: tuple[str, str, str, str]  # of the lead's four bars
+    moves: list[int]  # for an onset on each step of two bars, scale steps from the note before
     center: int  # scale step around which the lead moves
     has_ghost: np.ndarray  # bool [32]: the steps of two bars on which ghost notes sound
     bass: str
@@ -59,7 +64,7 @@ class Phrase(NamedTuple):
 
     start_step: int
     section: Section
-    chords: tuple  # five: the last is that of the bar after
+    chords: Chords  # five: the last is that of the bar after
 
 
 TRIADS = [(chord, (chord + 2) % 7, (chord + 4) % 7) for chord in range(7)]
@@ -172,10 +177,11 @@ def synthesize_song(seed: int, num_bars: int = 32) -> music_pb2.NoteSequence:
     return sequence
 
 
-def _draw_phrases(rng, key, style, num_bars):
+def _draw_phrases(rng: np.random.Generator, key: Key, style: Style, num_bars: int) -> list[Phrase]:
     form = _pick(rng, FORMS)
     sections = {letter: _draw_section(rng, key, style) for letter in "ABC"}
-    phrases, next_chord = [], 0
+    phrases: list[Phrase] = []
+    next_chord = 0
     for i in reversed(range(num_bars // BARS_PER_PHRASE)):
         section = sections[form[i // 2 % len(form)]]
         is_consequent = i % 2 == 1 or not phrases  # the last phrase closes
@@ -185,7 +191,7 @@ def _draw_phrases(rng, key, style, num_bars):
     return phrases
 
 
-def _draw_section(rng, key, style):
+def _draw_section(rng: np.random.Generator, key: Key, style: Style) -> Section:
     motif = _pick(rng, style.cells) + _pick(rng, style.cells)
     answer = motif[:8] + _pick(rng, style.cells)
     # A contour keeps its direction for a while, then turns.
@@ -200,7 +206,9 @@ def _draw_section(rng, key, style):
     )
 
 
-def _play_lead(rng, key, style, phrase):
+def _play_lead(
+    rng: np.random.Generator, key: Key, style: Style, phrase: Phrase
+) -> Iterator[Played]:
     """Follows the section's moves, on strong beats and long notes to the nearest chord tone."""
     section = phrase.section
     step = section.center
@@ -218,7 +226,9 @@ def _play_lead(rng, key, style, phrase):
         yield start, end, _pitch(key, step, chord), 88
 
 
-def _play_bass(rng, key, style, phrase):
+def _play_bass(
+    rng: np.random.Generator, key: Key, style: Style, phrase: Phrase
+) -> Iterator[Played]:
     center = _nearest_step(key, BASS_PITCH)
     bars = _vary(rng, [phrase.section.bass] * BARS_PER_PHRASE, style.basses)
     bars[-1] = bars[-1][:-4] + _pick(rng, TURNAROUNDS)
@@ -229,7 +239,7 @@ def _play_bass(rng, key, style, phrase):
         yield start, end, _pitch(key, step, chord), 84
 
 
-def _play_pad(rng, key, style, phrase):
+def _play_pad(rng: np.random.Generator, key: Key, style: Style, phrase: Phrase) -> Iterator[Played]:
     center = _nearest_step(key, PAD_PITCH)
     bars = _vary(rng, [phrase.section.comp] * BARS_PER_PHRASE, style.comps)
     for start, end, symbol in _parse_rhythm(bars):
@@ -240,7 +250,9 @@ def _play_pad(rng, key, style, phrase):
                 yield start, end, _pitch(key, step, chord), 66
 
 
-def _play_drums(rng, key, style, phrase):
+def _play_drums(
+    rng: np.random.Generator, key: Key, style: Style, phrase: Phrase
+) -> Iterator[Played]:
     """Plays two bars twice, with a crash where the section starts and a fill at the end."""
     section = phrase.section
     kick = "".join(_vary(rng, [section.kick] * 2, style.kicks) * 2)
@@ -256,37 +268,44 @@ def _play_drums(rng, key, style, phrase):
                 yield start, start + 1, DRUM_PITCHES[symbol.upper()], 50 if is_ghost else 92
 
 
-def _pick(rng, options):
+def _pick(rng: np.random.Generator, options: Sequence[Option]) -> Option:
     return options[int(rng.integers(len(options)))]
 
 
-def _vary(rng, bars, others):
+def _vary(rng: np.random.Generator, bars: Sequence[str], others: Sequence[str]) -> list[str]:
     """Keeps each bar's first half; one time in four ends it like another."""
     return [bar[:8] + _pick(rng, others)[-8:] if rng.random() < 0.25 else bar for bar in bars]
 
 
-def _parse_rhythm(bars):
+def _parse_rhythm(bars: Iterable[str]) -> list[tuple[int, int, str]]:
     """Lists `(start_step, end_step, symbol)` of each note."""
     return [(m.start(), m.end(), m[0][0]) for m in re.finditer("[^.-]-*", "".join(bars))]
 
 
-def _pitch(key, step, chord):
+def _pitch(key: Key, step: int, chord: int) -> int:
     """Returns the MIDI pitch of a scale step; 0 is the tonic, 7 its octave."""
     octave, degree = divmod(step, 7)
     raised = key.raised_seventh if chord == 4 and degree == 6 else 0
     return key.tonic + 12 * octave + key.scale[degree] + raised
 
 
-def _nearest_step(key, pitch):
+def _nearest_step(key: Key, pitch: int) -> int:
     return round((pitch - key.tonic) * 7 / 12)
 
 
-def _nearest_tone(step, degrees):
+def _nearest_tone(step: int, degrees: Sequence[int]) -> int:
     tones = [s for s in range(step - 3, step + 4) if s % 7 in degrees]
     return min(tones, key=lambda tone: abs(tone - step))
 
 
-def _add_note(sequence, rng, phrase_start, note, instrument, program):
+def _add_note(
+    sequence: music_pb2.NoteSequence,
+    rng: np.random.Generator,
+    phrase_start: int,
+    note: Played,
+    instrument: int,
+    program: int,
+) -> None:
     start, end, pitch, velocity = note
     accent = 14 if start % 16 == 0 else 9 if start % 8 == 0 else 4 if start % 4 == 0 else 0
     scale = seconds_per_step(sequence.tempos[0].qpm)

@@ -2,14 +2,15 @@
 
 A vocabulary is data: the token of a silent step, the token of a step that only sustains, that of a
 step at which silence begins, and the token of each pitch that starts. From these every vocabulary
-is tokenized by one formula,
+is tokenized by one formula (`tokenize_windows`),
 
     token[t] = rest + sum over notes of (onset[pitch] - rest) where t = start
                                       + (sustain - rest)      where start < t < end
                                       + (release - rest)      where t = end and no note starts,
 
 which is exact once a vocabulary has reduced the notes: those of a melody do not overlap, and those
-of one drum step are different hits. The input pipeline computes the same formula in TensorFlow.
+of one drum step are different hits. The way back is each vocabulary's own; `detokenize_windows`
+takes it for many windows at once.
 """
 
 import dataclasses
@@ -29,6 +30,19 @@ NUM_PITCHES = 128
 class Notes(NamedTuple):
     """Notes on the grid, ordered by start, then pitch: int32 [notes] each, ends > starts."""
 
+    starts: np.ndarray
+    ends: np.ndarray
+    pitches: np.ndarray
+
+
+class WindowNotes(NamedTuple):
+    """Notes of many windows: int [notes] each, the steps counted from where their window begins.
+
+    One number serves for `windows` and `tracks` that are the same for all.
+    """
+
+    windows: np.ndarray | int
+    tracks: np.ndarray | int
     starts: np.ndarray
     ends: np.ndarray
     pitches: np.ndarray
@@ -186,18 +200,52 @@ def in_paper_classes(
     return np.stack([each for each, _ in columns], axis=-1), tuple(track for _, track in columns)
 
 
+def tokenize_windows(
+    notes: WindowNotes, tracks: Sequence[Vocabulary], num_windows: int, num_steps: int
+) -> np.ndarray:
+    """Returns int32 [num_windows, num_steps, tracks] tokens of reduced notes within the steps."""
+    onsets = np.array([track.onsets for track in tracks])  # [K, 128]
+    others = np.array([(track.rest, track.sustain, track.release) for track in tracks], np.int32)
+    rest, sustain, release = others.T  # [K]
+    # Places in tokens laid end to end, with a step more than a window has: notes end there.
+    num_tracks = len(tracks)
+    shape = (num_windows, num_steps + 1, num_tracks)
+    first = notes.windows * ((num_steps + 1) * num_tracks) + notes.tracks
+    start, end = first + notes.starts * num_tracks, first + notes.ends * num_tracks
+
+    tokens = np.zeros(shape, np.int32)
+    flat = tokens.reshape(-1)
+    ones = np.ones(len(start), np.int32)  # Of numbers alone `add.at` is slow.
+    np.add.at(flat, start + num_tracks, ones)
+    np.add.at(flat, end, -ones)
+    np.add.accumulate(tokens, axis=1, out=tokens)  # how many notes go on
+    tokens *= sustain - rest
+    tokens += rest
+    np.add.at(flat, start, (onsets - rest[:, None])[notes.tracks, notes.pitches])
+    if (release != rest).any():
+        is_free = np.ones(len(flat), bool)
+        is_free[start] = False
+        np.add.at(flat, end, (release - rest)[notes.tracks] * is_free[end])
+    return tokens[:, :num_steps]
+
+
+def detokenize_windows(tokens: np.ndarray, tracks: Sequence[Vocabulary]) -> WindowNotes:
+    """Returns the notes of int [windows, steps, tracks] tokens, by track, window, start, pitch."""
+    num_steps = tokens.shape[1]
+    found = []
+    for index, track in enumerate(tracks):
+        # One long line, whose notes are cut where the next window begins: some vocabularies have
+        # one token for silence that goes on and for a note that does.
+        notes = track.detokenize(tokens[:, :, index].reshape(-1).astype(np.int32))
+        windows, starts = np.divmod(notes.starts.astype(np.int64), num_steps)
+        ends = np.minimum(starts + (notes.ends - notes.starts), num_steps)
+        found.append((windows, np.full(len(windows), index), starts, ends, notes.pitches))
+    return WindowNotes(*(np.concatenate(each) for each in zip(*found, strict=True)))
+
+
 def tokenize_notes(track: Vocabulary, notes: Notes, num_steps: int) -> np.ndarray:
     """Returns int32 [num_steps] tokens of reduced notes that lie within the steps."""
-    tokens = np.full(num_steps, track.rest, np.int32)
-    np.add.at(tokens, notes.starts, track.onsets[notes.pitches] - track.rest)
-    if track.release != track.rest:
-        is_released = (notes.ends < num_steps) & ~np.isin(notes.ends, notes.starts)
-        tokens[notes.ends[is_released]] = track.release
-    changes = np.zeros(num_steps + 1, np.int32)
-    np.add.at(changes, notes.starts + 1, 1)
-    np.add.at(changes, notes.ends, -1)
-    sounding = np.cumsum(changes[:num_steps], dtype=np.int32)
-    return tokens + sounding * np.int32(track.sustain - track.rest)
+    return tokenize_windows(WindowNotes(0, 0, *notes), (track,), 1, num_steps).reshape(-1)
 
 
 def tokenize(
@@ -226,14 +274,32 @@ def detokenize(
     `tokenize` is its exact inverse for the tokens of any window. For other tokens, as a model may
     sample them, the round trip turns a hold that has nothing to hold into a rest.
     """
+    tokens = np.asarray(tokens)
     sequence = note_sequences.empty_note_sequence(qpm, num_steps=len(tokens))
+    notes = detokenize_windows(tokens[None], tracks)
     for index, track in enumerate(tracks):
         sequence.instrument_infos.add(instrument=index, name=track.name)
-        note_sequences.add_notes(
-            sequence,
-            *track.detokenize(np.asarray(tokens)[:, index]),
-            instrument=index,
-            program=track.output_program,
-            is_drum=track.is_drum,
-        )
+        is_here = notes.tracks == index
+        add_track(sequence, tracks, index, *(each[is_here] for each in notes[2:]))
     return sequence
+
+
+def add_track(
+    sequence: music_pb2.NoteSequence,
+    tracks: Sequence[Vocabulary],
+    index: int,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    pitches: np.ndarray,
+) -> None:
+    """Appends notes of a track to a window, int [notes], in steps."""
+    track = tracks[index]
+    note_sequences.add_notes(
+        sequence,
+        starts,
+        ends,
+        pitches,
+        instrument=index,
+        program=track.output_program,
+        is_drum=track.is_drum,
+    )

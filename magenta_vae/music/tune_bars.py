@@ -176,10 +176,10 @@ class VoiceReader:
         self._advance(length)
 
     def _pitch(self, name: str, tied: dict[str, int]) -> int:
-        signs, letter, octaves = re.fullmatch(r"([\^_=]*)(\w)([,']*)", name).groups()
-        place = letter + octaves
+        place = name.lstrip("^_=")
+        signs, letter, octaves = name.removesuffix(place), place[0], place[1:]
         if signs:
-            self._altered[letter.upper()] = sum(map(_ACCIDENTALS.get, signs))
+            self._altered[letter.upper()] = sum(_ACCIDENTALS[sign] for sign in signs)
         elif place in tied:  # An accidental goes on with a tie.
             return tied[place]
         altered = self._altered.get(letter.upper(), self.state.key.get(letter.upper(), 0))
@@ -229,10 +229,10 @@ class VoiceReader:
 
 def _quarters(text: str) -> float:
     """Returns a length in units: nothing, `3`, `3/2`, `/4`, `/`, `//`."""
-    number, slashes, divisor = re.fullmatch(r"([0-9]*)(/*)([0-9]*)", text).groups()
-    length = float(number or 1)
-    if slashes and len(slashes) < 16:
-        length /= float(divisor or 2) * 2.0 ** (len(slashes) - 1)
+    number, _, rest = text.partition("/")
+    length, num_slashes = float(number or 1), text.count("/")
+    if 0 < num_slashes < 16:
+        length /= float(rest.lstrip("/") or 2) * 2.0 ** (num_slashes - 1)
     return length
 
 

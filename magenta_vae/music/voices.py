@@ -18,12 +18,12 @@ class Event(NamedTuple):
     """What begins after so many of a voice's durations.
 
     Attributes:
-        index: how many of them have passed.
+        num_passed: how many of them.
         value: a note, a tempo.
         quarters: how long it lasts, None for as long as the duration that begins there.
     """
 
-    index: int
+    num_passed: int
     value: Any
     quarters: float | None = None
 
@@ -126,7 +126,7 @@ _KINDS = {
 
 def _is_value(kind: str | None, quarters: float) -> bool:
     """Says whether a duration is what its written value, with up to two dots, says."""
-    dotted = (_KINDS.get(kind, 0.0) * dots for dots in (1, 1.5, 1.75))
+    dotted = (_KINDS.get(kind or "", 0.0) * dots for dots in (1, 1.5, 1.75))
     return any(abs(each - quarters) < TOLERANCE for each in dotted)
 
 

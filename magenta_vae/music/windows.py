@@ -1,5 +1,6 @@
 """Songs -> windows of tokens, by the paper's rules (paper, Dataset)."""
 
+import functools
 import itertools
 import math
 from collections.abc import Collection, Iterator, Sequence
@@ -14,6 +15,7 @@ from magenta_vae.music.tokens import Notes, Vocabulary, tokenize_notes
 # Bounds the cross product of a file's instruments before it is made: of 1,500 real songs tried none
 # gives more than 4 million, but tracks cost a hostile file nothing.
 MAX_TOKENS = 2**27
+TOKENS_AT_ONCE = 2**17  # Of several instruments: more are in no cache.
 
 
 class Windows(NamedTuple):
@@ -52,15 +54,15 @@ def song_windows(
     candidates = [accepted(song, track) for track in tracks]
     _check_combinations(candidates, song.num_bars, num_bars)
     parts = [
-        [_part(song, index, track, num_bars, max_rest_steps) for index in indices]
+        list(_parts(song, indices, track, num_bars, max_rest_steps))
         for track, indices in zip(tracks, candidates, strict=True)
     ]
     for combination in itertools.product(*parts):
-        kept = np.all([part.kept for part in combination], axis=0)
+        kept = functools.reduce(np.logical_and, [part.kept for part in combination])
         yield Windows(
             tokens=np.stack([part.tokens[kept[part.kept]] for part in combination], axis=-1),
             bars=np.flatnonzero(kept),
-            instruments=tuple(part.index for part in combination),
+            instruments=tuple(part.place for part in combination),
             num_cut=len(kept),
         )
 
@@ -69,12 +71,12 @@ class _Part(NamedTuple):
     """The windows of one instrument as one track.
 
     Attributes:
-        index: the instrument's place in the song.
+        place: of the instrument in the song.
         kept: bool [windows], whether each passes the rests rule.
         tokens: int32 [kept windows, steps].
     """
 
-    index: int
+    place: int
     kept: np.ndarray
     tokens: np.ndarray
 
@@ -120,7 +122,7 @@ def has_run(mask: np.ndarray, length: int) -> np.ndarray:
         more = min(covered, length - covered)
         mask = mask[..., :-more] & mask[..., more:]
         covered += more
-    return mask.any(axis=-1)
+    return np.any(mask, axis=-1)
 
 
 def accepted(song: Song, track: Vocabulary) -> list[int]:
@@ -133,18 +135,40 @@ def accepted(song: Song, track: Vocabulary) -> list[int]:
 
 def cut(part: Instrument, track: Vocabulary, song_bars: int, num_bars: int) -> np.ndarray:
     """Returns every window of one instrument in a song of so many bars: int32 [windows, steps]."""
-    notes = track.reduce(Notes(part.starts, part.ends, part.pitches))
-    tokens = tokenize_notes(track, notes, song_bars * STEPS_PER_BAR)
-    num_steps = num_bars * STEPS_PER_BAR
-    starts = np.arange(0, len(tokens) - num_steps + 1, STEPS_PER_BAR)
-    windows = tokens.take(starts[:, np.newaxis] + np.arange(num_steps))
+    return _cut_all([part], track, song_bars, num_bars)[0]
+
+
+def _cut_all(
+    parts: Sequence[Instrument], track: Vocabulary, song_bars: int, num_bars: int
+) -> np.ndarray:
+    """Returns the windows of instruments, as `cut` does: int32 [instruments, windows, steps].
+
+    They are cut from one line, one instrument behind another, which takes no longer than one alone.
+    """
+    song_steps, num_steps = song_bars * STEPS_PER_BAR, num_bars * STEPS_PER_BAR
+    # What ends with the song is released behind it, before the next one.
+    offsets = np.arange(len(parts)) * (song_steps + 1)
+    tokens = tokenize_notes(track, track.reduce(_in_line(parts, offsets)), offsets[-1] + song_steps)
+    in_song = np.arange(0, song_steps - num_steps + 1, STEPS_PER_BAR)
+    starts = offsets[:, np.newaxis] + in_song
+    windows = tokens.take(starts[..., np.newaxis] + np.arange(num_steps))
     if track.sustain == track.release:
         return windows
     # What sounds into a window from before it is a rest there: no window begins with a hold.
     begins = np.flatnonzero((tokens != track.sustain) & (tokens != track.release))
     first = np.append(begins, len(tokens))[np.searchsorted(begins, starts)] - starts
-    carried = np.arange(num_steps) < first[:, np.newaxis]
+    carried = np.arange(num_steps) < first[..., np.newaxis]
     return np.where(carried, np.int32(track.rest), windows)
+
+
+def _in_line(parts: Sequence[Instrument], offsets: np.ndarray) -> Notes:
+    """Returns the notes of instruments, each so many steps later."""
+    later = np.repeat(offsets.astype(np.int32), [len(part.starts) for part in parts])
+    starts, ends, pitches = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("starts", "ends", "pitches")
+    )
+    return Notes(starts + later, ends + later, pitches)
 
 
 def _check_combinations(candidates: list[list[int]], song_bars: int, num_bars: int) -> None:
@@ -163,7 +187,15 @@ def _describe(instruments: Sequence[Instrument]) -> str:
     return f"{drums} drum tracks and the programs {programs}"
 
 
-def _part(song: Song, index: int, track: Vocabulary, num_bars: int, max_rest_steps: int) -> _Part:
-    windows = cut(song.instruments[index], track, song.num_bars, num_bars)
-    kept = ~has_run(track.is_silent(windows), max_rest_steps + 1)
-    return _Part(index, kept, windows[kept])
+def _parts(
+    song: Song, indices: Sequence[int], track: Vocabulary, num_bars: int, max_rest_steps: int
+) -> Iterator[_Part]:
+    """Yields the windows of instruments as one track, of a few instruments at a time."""
+    song_bars = song.num_bars
+    at_once = max(1, TOKENS_AT_ONCE // (song_bars * num_bars * STEPS_PER_BAR))
+    for first in range(0, len(indices), at_once):
+        some = indices[first : first + at_once]
+        windows = _cut_all([song.instruments[index] for index in some], track, song_bars, num_bars)
+        kept = ~has_run(track.is_silent(windows), max_rest_steps + 1)
+        for index, which, each in zip(some, kept, windows, strict=True):
+            yield _Part(index, which, each[which])

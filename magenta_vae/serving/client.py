@@ -53,7 +53,8 @@ class Client(MusicModel):
     ):
         self._transport = transports.connect(address, model, version, timeout_seconds)
         self._description = description
-        self._reading = {"polyphony": polyphony, "pad": pad}
+        self._polyphony = polyphony
+        self._pad = pad
 
     def __enter__(self):
         return self
@@ -86,7 +87,7 @@ class Client(MusicModel):
 
     @functools.cached_property
     def _reader(self) -> WindowReader:
-        return WindowReader(self.window_format, **self._reading)
+        return WindowReader(self.window_format, self._polyphony, self._pad)
 
     def tokenize(self, music: Music | Sequence[Music]) -> np.ndarray:
         """Returns the windows of music: int32 [windows, steps, tracks]; see `reading`."""

@@ -12,7 +12,7 @@ LATENT = 0  # The purpose: `model.noise.LATENT`, in a module that takes TensorFl
 MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 KEY_STEPS = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 NUM_ROUNDS = 10
-FIRST_KEY = np.uint64([0x3EC8F720, 0x02461E29])  # With which TensorFlow encrypts a seed.
+FIRST_KEY = np.array([0x3EC8F720, 0x02461E29], np.uint64)  # With which TensorFlow encrypts a seed.
 LOW, HALF = np.uint64(2**32 - 1), np.uint64(32)  # Words of 32 bits, in 64 for their products.
 FRACTION, ONE = np.uint64(2**23 - 1), np.uint64(127 << 23)  # Bits of a float32; of 1.0.
 SMALLEST = np.float32(1e-7)  # Of what a logarithm is taken.
@@ -52,15 +52,15 @@ def _draw(seeds: np.ndarray, num_blocks: int) -> np.ndarray:
 
 def _encrypt(counters: np.ndarray, key: np.ndarray) -> np.ndarray:
     """Returns four words for each counter of four, uint64 [..., 4], under a key [..., 2]."""
-    words = np.moveaxis(counters, -1, 0)
-    keys = np.moveaxis(key, -1, 0)
+    words = [counters[..., place] for place in range(4)]
+    keys = [key[..., place] for place in range(2)]
     for _ in range(NUM_ROUNDS):
         left, right = MULTIPLIERS[0] * words[0], MULTIPLIERS[1] * words[2]
-        words = (
+        words = [
             right >> HALF ^ words[1] ^ keys[0],
             right & LOW,
             left >> HALF ^ words[3] ^ keys[1],
             left & LOW,
-        )
+        ]
         keys = [each + step & LOW for each, step in zip(keys, KEY_STEPS, strict=True)]
     return np.stack(words, axis=-1)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from magenta_vae import private_apis
 from magenta_vae.serving.signatures import PORTABLE, Signatures
 
 ONNX_OPSET = 18  # what onnxruntime has run since 1.14
@@ -62,11 +63,9 @@ def write_litert(signatures: Signatures, folder: str, batch_size: int) -> None:
 
 def _frozen(signatures: Signatures, name: str, batch_size: int):
     """Returns the graph of a signature with its weights as constants."""
-    from tensorflow.python.framework import convert_to_constants
-
     graph = signatures.portable(name, batch_size)
     # Loops stay loops: lowered to switches and merges, nested ones are not understood.
-    frozen = convert_to_constants.convert_variables_to_constants_v2(graph, lower_control_flow=False)
+    frozen = private_apis.freeze(graph, lower_control_flow=False)
     outputs = sorted(graph.structured_outputs)  # The order in which graphs flatten dictionaries.
     return signatures.graph(
         lambda *values: dict(zip(outputs, frozen(*values), strict=True)), name, batch_size

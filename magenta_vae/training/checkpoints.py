@@ -6,6 +6,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from magenta_vae import files
+from magenta_vae.contracts import LatentModel
 from magenta_vae.training import checkpoint_files, file_errors
 
 LOSS_KEY = "loss/.ATTRIBUTES/VARIABLE_VALUE"
@@ -24,7 +25,12 @@ class Checkpoints:
     """
 
     def __init__(
-        self, run_dir: str, model, optimizer, is_writer: bool = True, max_to_keep: int = 3
+        self,
+        run_dir: str,
+        model: LatentModel,
+        optimizer,
+        is_writer: bool = True,
+        max_to_keep: int = 3,
     ):
         self._folder = checkpoint_files.folder_of(run_dir)
         self._checkpoint = tf.train.Checkpoint(model=model, optimizer=optimizer)
@@ -84,7 +90,9 @@ class BestCheckpoint:
         report: is told of a damaged one, which then counts for nothing.
     """
 
-    def __init__(self, run_dir: str, model, report: Callable[[str], None] = lambda line: None):
+    def __init__(
+        self, run_dir: str, model: LatentModel, report: Callable[[str], None] = lambda line: None
+    ):
         self._folder = checkpoint_files.folder_of(run_dir, checkpoint_files.BEST)
         self._loss = tf.Variable(float("inf"), dtype=tf.float64, trainable=False)
         self._checkpoint = tf.train.Checkpoint(model=model, loss=self._loss)

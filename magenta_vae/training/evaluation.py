@@ -1,10 +1,9 @@
 """The metrics of Table 1: next-step and reconstruction accuracy, KL, loss."""
 
-import collections
-
 import numpy as np
 import tensorflow as tf
 
+from magenta_vae.contracts import LatentModel
 from magenta_vae.training import divergence
 
 # The names that training gives the same quantities.
@@ -15,13 +14,13 @@ class Evaluation:
     """Evaluates a model on tokens; the graph is built once.
 
     Args:
-        model: a `MusicVAE`.
+        model: has `held_out_terms` and `track_names`.
         tokens: [windows, steps, tracks].
         batch_size: windows at a time.
         seed: of the draws; the same metrics for the same seed and weights.
     """
 
-    def __init__(self, model, tokens: np.ndarray, batch_size: int, seed: int = 0):
+    def __init__(self, model: LatentModel, tokens: np.ndarray, batch_size: int, seed: int = 0):
         self._model = model
         self._tokens = tokens
         self._batch_size = batch_size
@@ -48,13 +47,14 @@ class Evaluation:
         Args:
             step: the training step, for beta and for the record.
         """
-        sums: collections.Counter = collections.Counter()
+        sums: dict[str, np.ndarray] = {}
         for first in range(0, len(self._tokens), self._batch_size):
             batch = tf.constant(self._tokens[first : first + self._batch_size], tf.int32)
             seed = tf.constant([self._seed, first], tf.int64)
             metrics = self._measure(batch, tf.constant(step, tf.int64), seed)
             for name, values in metrics.items():
-                sums[name] += np.sum(values.numpy().astype(np.float64), axis=0)
+                total = np.sum(values.numpy().astype(np.float64), axis=0)
+                sums[name] = sums.get(name, 0.0) + total
         means = {name: total / len(self._tokens) for name, total in sums.items()}
         divergence.warn_of_nonsense(float(means["kl"]))
         return {

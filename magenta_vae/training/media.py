@@ -167,8 +167,8 @@ class Media:
     def _write_clips(self, name: str, sequences: Sequence[NoteSequence]) -> None:
         clips = [self._play(sequence) for sequence in sequences[: self._num_clips]]
         if clips:
-            clips = np.stack(clips)[..., None]  # [clips, frames, channels]
-            tf.summary.audio(f"sound/{name}", clips, self._sample_rate_hz, max_outputs=len(clips))
+            sound = np.stack(clips)[..., None]  # [clips, frames, channels]
+            tf.summary.audio(f"sound/{name}", sound, self._sample_rate_hz, max_outputs=len(clips))
 
     def _play(self, sequence: NoteSequence) -> np.ndarray:
         """Returns float32 [frames] of the beginning of a window."""

@@ -1,10 +1,15 @@
 """Keras' Adam with TensorFlow's kernel for it: one operation a variable instead of some twenty."""
 
-import keras
+from typing import Any
+
 import tensorflow as tf
 
+from magenta_vae import private_apis
 
-class Adam(keras.optimizers.Adam):
+_OpenAdam: Any = private_apis.open_adam()
+
+
+class Adam(_OpenAdam):
     """`keras.optimizers.Adam` with a fused update; either goes on from the other's checkpoints.
 
     A step reads and writes weights, averages and gradients once, and its graph is a fifth smaller.
@@ -21,7 +26,8 @@ class Adam(keras.optimizers.Adam):
         if self.amsgrad:
             raise ValueError("optimizers.Adam has no AMSGrad: bind @keras.optimizers.Adam for it.")
 
-    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+    def update_all(self, gradients, variables, learning_rate):
+        """Updates all variables, by what the kernel takes in the place of a learning rate."""
         step = tf.cast(self.iterations + 1, tf.float32)
         bias_correction = tf.sqrt(1.0 - self.beta_2**step) / (1.0 - self.beta_1**step)
         zero = tf.zeros([])
@@ -33,15 +39,15 @@ class Adam(keras.optimizers.Adam):
             "beta1_power": zero,  # So the kernel corrects nothing again.
             "beta2_power": zero,
         }
-        super()._backend_update_step(grads, trainable_variables, scalars)
+        super().update_all(gradients, variables, scalars)
 
     def update_step(self, gradient, variable, scalars):
         """Updates one variable, by the kernel's arguments that are the same for all."""
-        index = self._get_variable_index(variable)
+        momentum, velocity = self.moments_of(variable)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
-            m=self._momentums[index].value.handle,
-            v=self._velocities[index].value.handle,
+            m=momentum.value.handle,
+            v=velocity.value.handle,
             grad=gradient,
             **scalars,
         )

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.ops import summary_ops_v2
 
+from magenta_vae import private_apis
 from magenta_vae.training import file_errors
 
 if TYPE_CHECKING:  # matplotlib is imported when there is something to draw: training starts sooner.
@@ -44,7 +44,7 @@ class Summaries:
         event = tf.compat.v1.Event(step=step, wall_time=time.time(), session_log=start)
         if self._is_writer:
             with self.writing(split, step):
-                summary_ops_v2.import_event(event.SerializeToString())
+                private_apis.write_event(event)
 
     def write(self, split: str, step: int, scalars: Mapping[str, float]) -> None:
         """Writes one value a name and flushes, so that a reader sees it at once."""

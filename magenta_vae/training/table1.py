@@ -3,7 +3,7 @@
 # (track, tracks of the model, bars) -> column -> (next accuracy, reconstruction accuracy, KL in
 # nats). Rows 1 to 6 of Table 1; the KL of a trio stands in its first row and counts for all three.
 BASELINE, VAE, SCHEDULED = "Baseline", "VAE", "VAE w/ scheduled sampling"
-PAPER = {
+PAPER: dict[tuple[str, int, int], dict[str, tuple[float, float, float | None]]] = {
     ("drums", 1, 2): {
         BASELINE: (0.722, 0.395, None),
         VAE: (0.979, 0.917, 70.7),
@@ -43,11 +43,13 @@ def format_cells(metrics: dict, num_bars: int, column: str | None) -> str:
     Args:
         metrics: as `evaluation.Evaluation` returns them.
         num_bars: the length of a window.
-        column: `BASELINE`, `VAE` or `SCHEDULED`.
+        column: `BASELINE`, `VAE` or `SCHEDULED`; None for a run of none.
 
     Returns:
         A table, or nothing where the paper has no such cell.
     """
+    if column is None:
+        return ""
     lines = []
     for track, values in metrics["tracks"].items():
         cell = PAPER.get((track, len(metrics["tracks"]), num_bars), {}).get(column)

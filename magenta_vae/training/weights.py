@@ -3,14 +3,14 @@
 import os
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
-from tensorflow.core.protobuf import trackable_object_graph_pb2
 
+from magenta_vae import private_apis
+from magenta_vae.contracts import LatentModel
 from magenta_vae.training import checkpoint_files
 from magenta_vae.training.checkpoint_files import BEST, LATEST
-
-GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 
 def find_checkpoint(run_dir: str, checkpoint: str | int = LATEST) -> tuple[str, int]:
@@ -36,7 +36,7 @@ def find_checkpoint(run_dir: str, checkpoint: str | int = LATEST) -> tuple[str, 
                 "scripts/train."
             )
         return checkpoint_files.path_of(folder, step), step
-    steps = {}
+    steps: dict[str, tuple[str, int]] = {}
     for kind in (BEST, LATEST):
         folder = checkpoint_files.folder_of(run_dir, kind)
         steps |= {str(step): (folder, step) for step in checkpoint_files.list_steps(folder)}
@@ -50,7 +50,7 @@ def find_checkpoint(run_dir: str, checkpoint: str | int = LATEST) -> tuple[str, 
     return path, steps[str(checkpoint)][1]
 
 
-def load_weights(run_dir: str, model, checkpoint: str | int = LATEST) -> int:
+def load_weights(run_dir: str, model: LatentModel, checkpoint: str | int = LATEST) -> int:
     """Restores a model from one of a run's checkpoints and returns its step.
 
     Raises:
@@ -87,7 +87,10 @@ def make_empty(make_model):
 
 
 def initialize(
-    model, path: str, partial: bool = False, report: Callable[[str], None] = lambda line: None
+    model: LatentModel,
+    path: str,
+    partial: bool = False,
+    report: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Gives a new model the weights of another run's checkpoint.
 
@@ -125,15 +128,15 @@ def initialize(
     report(f"{len(values)} of {len(model.variables)} weights are those of {path}{listed}")
 
 
-def _saved_variables(reader, model) -> dict:
+def _saved_variables(reader, model: LatentModel) -> dict:
     """Returns the keys of a model's saved values, by the identity of the model's variables.
 
     Those that the model has no place for stand under their own names.
     """
-    graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(reader.get_tensor(GRAPH_KEY))
+    graph = private_apis.read_object_graph(reader)
     view = tf.train.TrackableView(model)
     root = {child.local_name: child.node_id for child in graph.nodes[0].children}["model"]
-    matches = {}  # {node: our object, None where there is no such}
+    matches: dict[int, Any] = {}  # {node: our object, None where there is no such}
     pending = [(root, model)]
     while pending:
         number, ours = pending.pop()

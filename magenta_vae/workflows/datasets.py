@@ -5,7 +5,7 @@ import os
 import shlex
 from collections.abc import Callable, Sequence
 
-from magenta_vae import configuration, quick_start
+from magenta_vae import configuration, import_stand_ins
 from magenta_vae.configuration import Experiment
 from magenta_vae.data import beam, builder, descriptions
 from magenta_vae.training import devices
@@ -40,7 +40,7 @@ def build_dataset(
     if runner:
         return beam.build(files, output_dir, settings, runner, beam_flags, explain)
     return builder.build(
-        files, output_dir, settings, explain=explain, prepare=quick_start.install, **options
+        files, output_dir, settings, explain=explain, prepare=import_stand_ins.install, **options
     )
 
 

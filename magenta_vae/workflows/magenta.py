@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from magenta_vae import configuration, files
 from magenta_vae.configuration import Configuration
+from magenta_vae.contracts import LatentModel
 from magenta_vae.magenta import weights as magenta_weights
 from magenta_vae.magenta.checkpoint import open_checkpoint
 from magenta_vae.training import checkpoints, weights
@@ -93,7 +94,9 @@ def _sketch(configured: Configuration) -> list:
         return magenta_weights.model_layers(configured.experiment.make_model())
 
 
-def _write_run(configured: Configuration, run_dir: str, model, step: int, imported: dict) -> None:
+def _write_run(
+    configured: Configuration, run_dir: str, model: LatentModel, step: int, imported: dict
+) -> None:
     """Writes a run whole or not at all."""
     optimizer = configured.experiment.make_optimizer()
     optimizer.build(model.trainable_variables)

@@ -78,10 +78,9 @@ class Study:
             self._run(cell)
             yield cell
 
-    def result(self, cell: Cell) -> dict | None:
-        """Returns what `result.json` says of a cell, None for one that is not done."""
-        path = Path(self.run_dir(cell), RESULT_FILE)
-        return _read(path, RESULT_KEYS) if path.is_file() else None
+    def result(self, cell: Cell) -> dict:
+        """Returns what `result.json` says of a cell. Raises where the cell is not done."""
+        return _read(os.path.join(self.run_dir(cell), RESULT_FILE), RESULT_KEYS)
 
     def done(self) -> Iterator[Cell]:
         """Yields all cells that are done, of whichever call."""
@@ -134,8 +133,11 @@ class Study:
         run_dir, configured = self.run_dir(cell), self._configure(cell)
         data_dir = self._find_data(cell.model)
         with _counted(os.path.join(run_dir, SECONDS_FILE)):
-            options = {"report": self._report, "origin": self._origin(cell)}
-            training.train(configured, run_dir, data_dir, self._max_steps, **options)
+            training.train(
+                *(configured, run_dir, data_dir, self._max_steps),
+                report=self._report,
+                origin=self._origin(cell),
+            )
         run = runs.open(run_dir)
         metrics = run.metrics(run.windows("eval", data_dir))
         samples_dir = os.path.join(run_dir, "samples")

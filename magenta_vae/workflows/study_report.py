@@ -84,8 +84,9 @@ class Row(NamedTuple):
             self.values[self.seeds.index(seed)] - other.values[other.seeds.index(seed)]
             for seed in common
         ]
-        known = self.paper is not None and other.paper is not None
-        paper = self.paper - other.paper if known else None
+        paper = None
+        if self.paper is not None and other.paper is not None:
+            paper = self.paper - other.paper
         return self._replace(values=values, paper=paper, seeds=common)
 
 
@@ -96,15 +97,15 @@ class Point(NamedTuple):
         model, column, seed: the run.
         step: after which.
         next_accuracy, reconstruction_accuracy: means over tracks.
-        kl: in nats, None of a baseline, which has no z.
+        kl: in nats, None of a baseline, which has no z. All are None where they were not written.
     """
 
     model: str
     column: str
     seed: int
     step: int
-    next_accuracy: float
-    reconstruction_accuracy: float
+    next_accuracy: float | None
+    reconstruction_accuracy: float | None
     kl: float | None
 
 

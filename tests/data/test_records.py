@@ -1,6 +1,8 @@
 """Records are those of TensorFlow and protobuf, byte for byte."""
 
 import gzip
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -43,6 +45,16 @@ def test_the_checksum_of_the_specification():
     assert crc32c(b"\xff" * 32) == 0x62A8AB43
     assert crc32c(bytes(range(32))) == 0x46DD794E
     assert crc32c(b"") == 0
+
+
+def test_the_checksum_where_its_package_has_no_compiled_part():
+    program = (
+        "import sys; sys.modules['google_crc32c._crc32c'] = None; import google_crc32c; "
+        "from magenta_vae.data import records; "
+        "print(google_crc32c.implementation, records.frame(bytes(range(256)) * 9).hex())"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ran.stdout.split() == ["python", frame(bytes(range(256)) * 9).hex()], ran.stderr
 
 
 @pytest.mark.parametrize("size", [0, 1, 3, 4, 5, 1023, 1024, 1025, 1027, 2048, 5000])
