@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from note_seq.protobuf import music_pb2
@@ -11,7 +12,7 @@ from magenta_vae.music.songs import STEPS_PER_BAR, Instrument, Song, SongError
 from magenta_vae.music.window_format import WindowFormat
 
 # A NoteSequence, or the path of a file that `readers` read: MIDI, RMI or MusicXML.
-Music = music_pb2.NoteSequence | str | os.PathLike
+Music: TypeAlias = music_pb2.NoteSequence | str | os.PathLike
 
 REFUSE, HIGHEST = POLYPHONY = ("refuse", "highest")
 MAX_OVERLAP_STEPS = 1  # A played legato: more of a note under the next is a second voice.
@@ -48,8 +49,9 @@ class WindowReader:
         Raises:
             SongError: for music that does not fit, with the rule it breaks.
         """
-        is_several = isinstance(music, Sequence) and not isinstance(music, str | bytes)
-        several = music if is_several else [music]
+        several: Sequence[Music] = [music]
+        if isinstance(music, Sequence) and not isinstance(music, str | bytes):
+            several = music
         if not several:
             raise ValueError("The music to read must be at least one piece. Received: none.")
         return np.concatenate([self._read(one) for one in several]).astype(np.int32)
@@ -99,14 +101,17 @@ class WindowReader:
         fitting = windows.accepted(song, track)
         if track.is_drum or self._polyphony == HIGHEST:
             return song.instruments[fitting[0]]
-        steps = [chord_step(song.instruments[index]) for index in fitting]
-        if None not in steps:
-            raise SongError(
-                "polyphony",
-                f"expected one note at a time in the {track.name}, found several in bar "
-                f"{steps[0] // STEPS_PER_BAR + 1}; polyphony=highest reads the highest of them",
-            )
-        return song.instruments[fitting[steps.index(None)]]
+        chords = []
+        for index in fitting:
+            step = chord_step(song.instruments[index])
+            if step is None:
+                return song.instruments[index]
+            chords.append(step)
+        raise SongError(
+            "polyphony",
+            f"expected one note at a time in the {track.name}, found several in bar "
+            f"{chords[0] // STEPS_PER_BAR + 1}; polyphony=highest reads the highest of them",
+        )
 
 
 def chord_step(part: Instrument) -> int | None:

@@ -113,7 +113,7 @@ class Signatures:
 
     def interpolate(self, start, end, position, temperature, seed):
         """Returns the `tokens` of points on the spherical ways between the means of two windows."""
-        ends = (self._encode(tokens)[0] for tokens in (start, end))
+        ends = self._encode(start)[0], self._encode(end)[0]
         return self.decode(latent.slerp(*ends, position), temperature, seed)
 
     def decode_with_noise(self, z, temperature, gumbel):

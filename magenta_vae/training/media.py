@@ -1,6 +1,6 @@
 """What a model makes of music while it trains, as pictures and sound for TensorBoard."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -104,7 +104,7 @@ class Media:
         self._num_clips = min(num_clips, max(1, max_steps // self._format.num_steps))
         self._clip_steps = min(self._format.num_steps, max_steps)
         self._sample_rate_hz = sample_rate_hz
-        self._draws = {"temperature": temperature, "seed": seed}
+        self._draws = (temperature, seed)
         self._originals_are_written = False
 
     def __call__(self) -> None:
@@ -119,7 +119,7 @@ class Media:
         number = max(self._num_windows, self._num_clips)
         if not number:
             return
-        samples = self._trained_model.sample(number, **self._draws)
+        samples = self._trained_model.sample(number, *self._draws)
         self._write_rows("sample", {"sampled from the prior": samples})
         self._write_clips("sample", samples)
 
@@ -127,7 +127,7 @@ class Media:
         originals = self._held_out(max(self._num_windows, self._num_clips))
         if not originals:
             return
-        rebuilt = self._trained_model.reconstruct(originals, **self._draws)
+        rebuilt = self._trained_model.reconstruct(originals, *self._draws)
         rows = {"held-out windows": originals, "reconstructed": rebuilt}
         self._write_rows("reconstruction", rows)
         self._write_clips("reconstruction", rebuilt)
@@ -142,7 +142,7 @@ class Media:
 
         ends = self._held_out(2)
         strip = self._trained_model.interpolate(
-            ends[0], ends[-1], self._num_interpolation_steps, **self._draws
+            ends[0], ends[-1], self._num_interpolation_steps, *self._draws
         )
         summaries.write_figure(
             "pictures/interpolation",
@@ -155,7 +155,7 @@ class Media:
         rows = np.linspace(0, len(self._tokens) - 1, min(number, len(self._tokens))).astype(int)
         return [self._format.detokenize(self._tokens[row]) for row in rows]
 
-    def _write_rows(self, name: str, rows: dict[str, Sequence[NoteSequence]]) -> None:
+    def _write_rows(self, name: str, rows: Mapping[str, Sequence[NoteSequence]]) -> None:
         rows = {title: row[: self._num_windows] for title, row in rows.items()}
         if self._num_windows:
             from magenta_vae.music import plots  # See above.

@@ -79,9 +79,9 @@ def write_figure(
         raise ValueError(f"A figure needs a latent space. --run_dir={run.folder} is a baseline.")
     num_steps = FIGURES[figure].num_steps
     if num_steps:
-        ends = _choose_examples(run, data_dir, seed, report)
-        music = model.interpolate(*ends, num_steps, temperature, seed)
-        shown = [ends[0], *music[1:-1], ends[1]]
+        start, end = _choose_examples(run, data_dir, seed, report)
+        music = model.interpolate(start, end, num_steps, temperature, seed)
+        shown = [start, *music[1:-1], end]
         drawing = plots.draw_interpolation(shown)
     else:
         music = shown = model.sample(1, temperature, seed)

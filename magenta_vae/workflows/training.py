@@ -62,8 +62,9 @@ def train(
         strategy = devices.make_strategy(num_virtual_devices)  # Before any tensor is made.
         if not devices.is_chief(strategy):
             report = _say_nothing
-        options = {"origin": origin, "skip_corrupt": skip_corrupt}
-        return _train(configured, strategy, run_dir, data_dir, max_steps, report, **options)
+        return _train(
+            configured, strategy, run_dir, data_dir, max_steps, report, origin, skip_corrupt
+        )
 
 
 def make_show(
@@ -207,13 +208,13 @@ def _training_batches(
     )
 
 
-def _digest(configured: Configuration, record: dict, splits: Mapping[str, Sequence]) -> int:
+def _digest(configured: Configuration, record: Mapping, splits: Mapping[str, np.ndarray]) -> int:
     """Returns a number that is the same where workers do the same."""
     what = [record["data"], record["origin"], *map(len, splits.values())]
     return zlib.crc32((configured.text + json.dumps(what)).encode())
 
 
-def _digests(splits: Mapping) -> dict[str, str]:
+def _digests(splits: Mapping[str, np.ndarray]) -> dict[str, str]:
     """Returns what tells the windows of each split from any others."""
     return {split: input_pipeline.digest_of(tokens) for split, tokens in splits.items()}
 
