@@ -202,10 +202,11 @@ class MusicVAE(keras.Model):
     def compile(self, *args, **kwargs) -> None:
         """Readies the model for `fit` and `evaluate`; takes what `keras.Model.compile` takes.
 
-        The loss is the model's, so none is given. There are metrics from here on alone: a
-        checkpoint of a model that is not compiled holds none.
+        The loss is the model's, so none is given. XLA compiles the steps only where `jit_compile`
+        asks for it: it draws other numbers, and starts later. There are metrics from here on
+        alone: a checkpoint of a model that is not compiled holds none.
         """
-        super().compile(*args, **kwargs)
+        super().compile(*args, **{"jit_compile": False, **kwargs})
         names = ("loss", "reconstruction", "kl", *(f"accuracy/{n}" for n in self.track_names))
         self._means = {name: keras.metrics.Mean(name.replace("/", "_")) for name in names}
 

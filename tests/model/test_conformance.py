@@ -253,7 +253,7 @@ def test_a_schedule_is_saved_and_computes_in_its_dtype(name):
 @pytest.mark.parametrize("name", VAES)
 def test_a_model_is_compiled_fitted_evaluated_saved_and_loaded(name, tmp_path, capsys):
     vae, tokens = tiny_vae(name)
-    data = tf.data.Dataset.from_tensor_slices(tokens).repeat(4).batch(6)
+    data = tf.data.Dataset.from_tensor_slices(tokens).repeat(3).batch(5)
     before = [variable.numpy() for variable in vae.trainable_variables]
     vae.compile(keras.optimizers.Adam(3e-3))
     history = vae.fit(data, epochs=3, verbose=0).history
@@ -273,10 +273,15 @@ def test_a_model_is_compiled_fitted_evaluated_saved_and_loaded(name, tmp_path, c
     again = keras.models.load_model(tmp_path / "model.keras")
     assert type(again) is music_vae.MusicVAE and again.get_config() == vae.get_config()
     assert_equal(again(tokens), vae(tokens))
-    assert_equal(again.predict(data, verbose=0), vae.predict(data, verbose=0))
     assert again.evaluate(data, return_dict=True, verbose=0)["loss"] == pytest.approx(
         figures["loss"], rel=1e-5
     )
+
+
+def test_predict_gives_logits_of_every_window():
+    vae, tokens = tiny_vae("mel_2bar")
+    data = tf.data.Dataset.from_tensor_slices(tokens).batch(2)
+    assert_equal(vae.predict(data, verbose=0), vae(tokens))
 
 
 def test_metrics_of_an_epoch_are_means_over_its_windows():
