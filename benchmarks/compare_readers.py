@@ -23,6 +23,7 @@ def windows_of(data, reader):
     """Returns the set of windows of each kind, or the reason there is none."""
     from magenta_vae.music import readers, tokens
     from magenta_vae.music.songs import SongError
+    from magenta_vae.music.window_format import WindowFormat
     from magenta_vae.music.windows import song_windows
 
     melody, drums = tokens.Melody(), tokens.Drums()
@@ -34,7 +35,7 @@ def windows_of(data, reader):
     found = []
     for tracks, num_bars in (((melody,), 2), ((drums,), 2), (trio, 16)):
         try:
-            parts = list(song_windows(song, tracks, num_bars))
+            parts = list(song_windows(song, WindowFormat(tracks, num_bars)))
             found.append({window.tobytes() for part in parts for window in part.tokens})
         except SongError as error:
             found.append(error.reason)

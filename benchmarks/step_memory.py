@@ -55,8 +55,7 @@ def make_step(experiment, model, strategy, tokens):
     from magenta_vae.training import precision, steps
 
     optimizer = precision.scale_losses(experiment.make_optimizer(), experiment.dtype_policy)
-    optimizer.build(model.trainable_variables)
-    train_steps = steps.make_train_steps(
+    train_steps = steps.TrainingSteps(
         model,
         optimizer,
         strategy,
@@ -67,7 +66,7 @@ def make_step(experiment, model, strategy, tokens):
         jit_compile=experiment.jit_compile,
     )
     chunk = tf.constant(tokens[None], tf.int32)
-    return lambda: train_steps(chunk)
+    return lambda: train_steps.take(chunk)
 
 
 def make_evaluation(experiment, model, strategy, tokens):

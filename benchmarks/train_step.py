@@ -44,10 +44,9 @@ def serve(model_name, batch_size):
     experiment = configuration.parse([f"{model_name}.gin"], widths(model_name)).experiment
     strategy = devices.make_strategy()
     model, optimizer = experiment.make_model(), experiment.make_optimizer()
-    optimizer.build(model.trainable_variables)
-    optimizer.iterations.assign(HALF_STEP)
     clip_norm = experiment.clip_norm
-    train_steps = steps.make_train_steps(model, optimizer, strategy, batch_size, 0, clip_norm)
+    train_steps = steps.TrainingSteps(model, optimizer, strategy, batch_size, 0, clip_norm)
+    optimizer.iterations.assign(HALF_STEP)
     shape = [1, batch_size, experiment.settings.num_steps]
     rng = np.random.default_rng(0)
     classes = num_classes(experiment.settings.tracks)
@@ -56,7 +55,7 @@ def serve(model_name, batch_size):
 
     def step():
         start = time.perf_counter()
-        train_steps(tokens)["loss"].numpy()
+        train_steps.take(tokens)["loss"].numpy()
         return time.perf_counter() - start
 
     step()

@@ -235,6 +235,9 @@ class LatentModel(Protocol):
     def trainable_variables(self) -> list:
         """Those that are trained."""
 
+    def count_params(self) -> int:
+        """Returns the number of weights."""
+
     def encode(self, tokens: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns mu and sigma, float32 [B, z_size], of int32 [B, T, K]."""
 

@@ -114,7 +114,9 @@ def test_the_scripts_do_not_know_gin():
                 assert "gin" not in [*names, getattr(node, "module", "")], path
 
 
-@pytest.mark.parametrize("module", ["music.windows", "data.builder", "serving.client"])
+@pytest.mark.parametrize(
+    "module", ["music.windows", "data.builder", "inference.attributes", "serving.client"]
+)
 def test_no_tensorflow_is_loaded(module):
     """By a worker that cuts windows, or a client by REST: they start in a second and are small."""
     program = f"import sys, {NAME}.{module}; print(sorted({TENSORFLOW} & set(sys.modules)))"

@@ -223,7 +223,7 @@ def test_a_variant_trains_evaluates_and_samples_at_tiny_scale(name, variant):
     assert parts.table1_column == COLUMNS[variant]
 
     tracks = parts.settings.tracks
-    (sequence,) = generation.TrainedModel(model, tracks, parts.settings.num_bars).sample(1)
+    (sequence,) = generation.TrainedModel(model, parts.settings.window_format).sample(1)
     assert {note.instrument for note in sequence.notes} == set(range(len(tracks)))
 
 

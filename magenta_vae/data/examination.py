@@ -67,9 +67,7 @@ def examine(source: Source | str, settings: Settings) -> Outcome:
         song = windows.in_common_time(read, settings.accepted_metres)
         counts = (AS_4_4, int(song is not read)), (AS_DRUMS, song.num_rhythm_parts)
         taken += [(what, number) for what, number in counts if number]
-        for part in windows.song_windows(
-            song, settings.tracks, settings.num_bars, settings.max_rest_steps
-        ):
+        for part in windows.song_windows(song, settings.window_format, settings.max_rest_steps):
             cut += part.num_cut
             dropped_rests += part.num_cut - len(part.tokens)
             rows.append(part.tokens.astype(settings.token_dtype).reshape(-1, settings.row_size))

@@ -8,6 +8,7 @@ import numpy as np
 
 from magenta_vae.data import vocabularies as track_values
 from magenta_vae.music import classes, metres, readers, songs, tokens
+from magenta_vae.music.window_format import WindowFormat
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,14 +41,9 @@ class Settings:
                 "taken_as_4_4 must be a list of metres whose bars make up bars of 4/4, as in "
                 f"('1/4', '2/4'). Received: taken_as_4_4={self.taken_as_4_4!r}."
             ) from error
-        if not self.tracks:
-            raise ValueError("tracks must name at least one vocabulary. Received: none.")
+        _ = self.window_format  # Refuses tracks and bars that no window has.
         for track in self.tracks:
             classes.check(track)
-        if not isinstance(self.num_bars, int) or self.num_bars < 1:
-            raise ValueError(
-                f"num_bars must be a whole number of at least 1. Received: {self.num_bars}."
-            )
         if not 0 <= self.eval_fraction < 1:
             raise ValueError(
                 f"eval_fraction must be in [0, 1). Received: eval_fraction={self.eval_fraction}."
@@ -59,9 +55,14 @@ class Settings:
             )
 
     @property
+    def window_format(self) -> WindowFormat:
+        """What every window is."""
+        return WindowFormat(self.tracks, self.num_bars)
+
+    @property
     def num_steps(self) -> int:
         """Sixteenth notes in a window."""
-        return num_steps(self.num_bars)
+        return self.window_format.num_steps
 
     @property
     def row_size(self) -> int:
@@ -71,7 +72,7 @@ class Settings:
     @property
     def token_dtype(self) -> np.dtype:
         """The smallest integer that holds every class."""
-        return np.min_scalar_type(max(tokens.num_classes(self.tracks)) - 1)
+        return np.min_scalar_type(max(self.window_format.num_classes) - 1)
 
     @property
     def accepted_metres(self) -> frozenset[metres.Metre]:

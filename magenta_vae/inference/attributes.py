@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from magenta_vae import files
-from magenta_vae.inference.generation import TrainedModel
+from magenta_vae.inference.music_model import MusicModel
 from magenta_vae.inference.validation import TEMPERATURE
 from magenta_vae.music import attributes, statistics
 
@@ -81,7 +81,7 @@ class AttributeVectors:
 
 
 def learn(
-    model: TrainedModel, tokens: np.ndarray, track: str | None = None, **source
+    model: MusicModel, tokens: np.ndarray, track: str | None = None, **source
 ) -> AttributeVectors:
     """Learns the vector of each attribute that varies (Roberts et al., 2018).
 
@@ -167,7 +167,7 @@ def read(path: str | os.PathLike, z_size: int) -> AttributeVectors:
 
 
 def measure_effects(
-    model: TrainedModel,
+    model: MusicModel,
     learned: AttributeVectors,
     tokens: np.ndarray,
     temperature: float = TEMPERATURE,
@@ -179,7 +179,7 @@ def measure_effects(
         model: the model of the vectors.
         learned: the vectors.
         tokens: the windows to reconstruct, int [windows, steps, tracks].
-        temperature, seed: see `TrainedModel.decode`.
+        temperature, seed: see `MusicModel.decode`.
     """
     z = model.encode_tokens(tokens)
 

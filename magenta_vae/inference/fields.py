@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from magenta_vae.music.window_format import WindowFormat
+
 # Points beyond make products overflow. Those of the prior, N(0, I), lie within some tens.
 MAX_SIZE_OF_Z = 1e6
 MIN_FLOAT, MAX_FLOAT = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
@@ -56,11 +58,11 @@ class Field:
         return values.astype(self.dtype)
 
 
-def integers(shape: tuple[int, ...], num_classes: Sequence[int]) -> Field:
-    """Returns a field of classes: int32 in 0 ... num_classes - 1, which is given for each track."""
-    last = [classes - 1 for classes in num_classes]
+def windows(window_format: WindowFormat) -> Field:
+    """Returns a field of windows of tokens."""
+    last = [classes - 1 for classes in window_format.num_classes]
     expected = f"classes of their track, 0 to {', '.join(map(str, last))}"
-    return Field(shape, "int32", 0, last, expected)
+    return Field((window_format.num_steps, len(last)), "int32", 0, last, expected)
 
 
 def finite(shape: tuple[int, ...]) -> Field:

@@ -2,15 +2,17 @@
 
 import os
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from note_seq.protobuf import music_pb2
 
 from magenta_vae.music import note_sequences, readers, songs, tokens, windows
 from magenta_vae.music.songs import STEPS_PER_BAR, Instrument, Song, SongError
+from magenta_vae.music.window_format import WindowFormat
 
 # A NoteSequence, or the path of a file that `readers` read: MIDI, RMI or MusicXML.
-Music = music_pb2.NoteSequence | str | os.PathLike
+Music: TypeAlias = music_pb2.NoteSequence | str | os.PathLike
 
 REFUSE, HIGHEST = POLYPHONY = ("refuse", "highest")
 MAX_OVERLAP_STEPS = 1  # A played legato: more of a note under the next is a second voice.
@@ -25,28 +27,19 @@ class WindowReader:
     whole window from its first bar on, none of which overlap.
 
     Args:
-        tracks: the vocabularies of the tokens.
-        num_bars: the length of a window.
+        window_format: the tracks and the length of a window.
         polyphony: what to do where every instrument that fits a melody plays several notes at once:
             `refuse`, or `highest` to take the highest note of each step, as data sets are built.
         pad: whether missing bars at the end and missing tracks are filled with rests instead of
             being refused.
     """
 
-    def __init__(
-        self,
-        tracks: Sequence[tokens.Vocabulary],
-        num_bars: int,
-        polyphony: str = REFUSE,
-        pad: bool = False,
-    ):
+    def __init__(self, window_format: WindowFormat, polyphony: str = REFUSE, pad: bool = False):
         if polyphony not in POLYPHONY:
             raise ValueError(
                 f"polyphony must be one of {', '.join(POLYPHONY)}. Received: {polyphony!r}."
             )
-        self._tracks = tuple(tracks)
-        self._num_bars = num_bars
-        self._num_steps = num_bars * STEPS_PER_BAR
+        self._format = window_format
         self._polyphony = polyphony
         self._pad = pad
 
@@ -56,8 +49,9 @@ class WindowReader:
         Raises:
             SongError: for music that does not fit, with the rule it breaks.
         """
-        is_several = isinstance(music, Sequence) and not isinstance(music, str | bytes)
-        several = music if is_several else [music]
+        several: Sequence[Music] = [music]
+        if isinstance(music, Sequence) and not isinstance(music, str | bytes):
+            several = music
         if not several:
             raise ValueError("The music to read must be at least one piece. Received: none.")
         return np.concatenate([self._read(one) for one in several]).astype(np.int32)
@@ -65,7 +59,7 @@ class WindowReader:
     def _read(self, music: Music) -> np.ndarray:
         if isinstance(music, music_pb2.NoteSequence):
             if self._is_window(music):
-                return tokens.tokenize(music, self._tracks, self._num_steps)[None]
+                return self._format.tokenize(music)[None]
             return self._tokenize(note_sequences.note_sequence_to_song(music))
         if not isinstance(music, Music):
             raise ValueError(
@@ -79,27 +73,25 @@ class WindowReader:
 
     def _is_window(self, sequence: music_pb2.NoteSequence) -> bool:
         """Says whether a sequence is such as a model generates: it may hold silent tracks."""
-        names = [info.name for info in sequence.instrument_infos]
+        names = tuple(info.name for info in sequence.instrument_infos)
         return (
             sequence.quantization_info.steps_per_quarter == songs.STEPS_PER_QUARTER
-            and sequence.total_quantized_steps == self._num_steps
-            and names == [track.name for track in self._tracks]
+            and sequence.total_quantized_steps == self._format.num_steps
+            and names == self._format.track_names
         )
 
     def _tokenize(self, song: Song) -> np.ndarray:
         windows.check_metre(song)
-        num_bars = song.num_bars
+        num_bars, expected = song.num_bars, self._format.num_bars
         if self._pad:
-            num_bars = max(1, -(-num_bars // self._num_bars)) * self._num_bars
-        elif num_bars < self._num_bars:
-            raise SongError(
-                "too short", f"expected at least {self._num_bars} bars, found {num_bars}"
-            )
+            num_bars = max(1, -(-num_bars // expected)) * expected
+        elif num_bars < expected:
+            raise SongError("too short", f"expected at least {expected} bars, found {num_bars}")
         columns = []
-        for track in self._tracks:
+        for track in self._format.tracks:
             # The rests rule is for training: rests may be encoded.
-            each_bar = windows.cut(self._choose(song, track), track, num_bars, self._num_bars)
-            columns.append(each_bar[:: self._num_bars])
+            each_bar = windows.cut(self._choose(song, track), track, num_bars, expected)
+            columns.append(each_bar[::expected])
         return np.stack(columns, axis=-1)
 
     def _choose(self, song: Song, track: tokens.Vocabulary) -> Instrument:
@@ -109,14 +101,17 @@ class WindowReader:
         fitting = windows.accepted(song, track)
         if track.is_drum or self._polyphony == HIGHEST:
             return song.instruments[fitting[0]]
-        steps = [chord_step(song.instruments[index]) for index in fitting]
-        if None not in steps:
-            raise SongError(
-                "polyphony",
-                f"expected one note at a time in the {track.name}, found several in bar "
-                f"{steps[0] // STEPS_PER_BAR + 1}; polyphony=highest reads the highest of them",
-            )
-        return song.instruments[fitting[steps.index(None)]]
+        chords = []
+        for index in fitting:
+            step = chord_step(song.instruments[index])
+            if step is None:
+                return song.instruments[index]
+            chords.append(step)
+        raise SongError(
+            "polyphony",
+            f"expected one note at a time in the {track.name}, found several in bar "
+            f"{chords[0] // STEPS_PER_BAR + 1}; polyphony=highest reads the highest of them",
+        )
 
 
 def chord_step(part: Instrument) -> int | None:

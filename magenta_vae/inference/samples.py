@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from magenta_vae.inference.generation import TrainedModel
+from magenta_vae.inference.music_model import MusicModel
 from magenta_vae.inference.validation import TEMPERATURE
 from magenta_vae.music import statistics
 
@@ -12,7 +12,7 @@ HEADINGS = {HELD_OUT: "held out", "reconstructions": "recon", "samples": "sample
 
 
 def compare(
-    model: TrainedModel,
+    model: MusicModel,
     tokens: np.ndarray,
     num_samples: int = NUM_SAMPLES,
     temperature: float = TEMPERATURE,

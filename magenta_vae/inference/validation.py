@@ -8,6 +8,7 @@ import numpy as np
 from note_seq.protobuf import music_pb2
 
 from magenta_vae.inference import fields
+from magenta_vae.music.window_format import WindowFormat
 
 TEMPERATURE = 0.5  # paper, Sampling Details
 MAX_SEED = 2**63 - 1  # It is an int64 in TensorFlow.
@@ -25,9 +26,9 @@ def as_points(z, z_size: int) -> np.ndarray:
     return fields.points(z_size).checked("z", z)
 
 
-def as_tokens(tokens, num_steps: int, num_classes: Sequence[int]) -> np.ndarray:
+def as_tokens(tokens, window_format: WindowFormat) -> np.ndarray:
     """Returns windows of tokens, int32 [windows, steps, tracks], or raises `ValueError`."""
-    return fields.integers((num_steps, len(num_classes)), num_classes).checked("tokens", tokens)
+    return fields.windows(window_format).checked("tokens", tokens)
 
 
 def check_temperature(temperature: float) -> None:
@@ -61,6 +62,19 @@ def check_count(name: str, number: int, least: int = 1) -> None:
     if not _is_whole(number) or number < least:
         whole = "" if _is_whole(number) else "a whole number and "
         raise ValueError(f"{name} must be {whole}at least {least}. Received: {name}={number!r}.")
+
+
+def check_grid(corners: Sequence, num_rows: int, num_columns: int) -> None:
+    """Raises `ValueError` for what are not the corners and the sides of a grid."""
+    if len(corners) != 4:
+        raise ValueError(f"A grid has four corners. Received: {len(corners)}.")
+    for name, number in (("num_rows", num_rows), ("num_columns", num_columns)):
+        check_count(name, number)
+    if min(num_rows, num_columns) < 2:
+        raise ValueError(
+            "num_rows and num_columns must be at least 2. "
+            f"Received: num_rows={num_rows}, num_columns={num_columns}."
+        )
 
 
 def positions(num_steps: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from magenta_vae.contracts import Notes, Vocabulary
 from magenta_vae.music import metres, songs
 from magenta_vae.music.songs import STEPS_PER_BAR, Instrument, Song, SongError
 from magenta_vae.music.tokens import tokenize_notes
+from magenta_vae.music.window_format import WindowFormat
 
 # Bounds the cross product of a file's instruments before it is made: of 1,500 real songs tried none
 # gives more than 4 million, but tracks cost a hostile file nothing.
@@ -36,19 +37,19 @@ class Windows(NamedTuple):
 
 
 def song_windows(
-    song: Song, tracks: Sequence[Vocabulary], num_bars: int, max_rest_steps: int = STEPS_PER_BAR
+    song: Song, window_format: WindowFormat, max_rest_steps: int = STEPS_PER_BAR
 ) -> Iterator[Windows]:
     """Yields the windows of every combination of instruments, one bar apart.
 
     Args:
         song: a song in 4/4.
-        tracks: the vocabularies, in the order of the tokens.
-        num_bars: the length of a window.
+        window_format: the tracks and the length of a window.
         max_rest_steps: the longest run of rests allowed in any track.
 
     Raises:
         SongError: where the song can give no window, with the rule that forbids it.
     """
+    tracks, num_bars = window_format.tracks, window_format.num_bars
     check_metre(song)
     if song.num_bars < num_bars:
         raise SongError("too short", f"expected at least {num_bars} bars, found {song.num_bars}")

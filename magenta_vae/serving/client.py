@@ -3,6 +3,7 @@
 Neither the weights nor, by REST, TensorFlow are needed where the client runs.
 """
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 
@@ -10,20 +11,22 @@ import numpy as np
 
 from magenta_vae.data import vocabularies
 from magenta_vae.inference import validation
+from magenta_vae.inference.music_model import MusicModel
 from magenta_vae.inference.reading import REFUSE, Music, WindowReader
 from magenta_vae.inference.validation import TEMPERATURE, NoteSequences
-from magenta_vae.music import tokens as music_tokens
-from magenta_vae.serving import transports
-from magenta_vae.serving.seeds import ROWS_PER_REQUEST, row_seeds
+from magenta_vae.music.window_format import WindowFormat
+from magenta_vae.serving import prior, seeds, transports
+from magenta_vae.serving.seeds import ROWS_PER_REQUEST
 
 MAX_SIZE = 2**16  # Of z and of bars, far beyond any model: arrays are made of them.
 
 
-class Client:
+class Client(MusicModel):
     """Encodes, decodes, samples and interpolates music on a TensorFlow Serving server.
 
-    Answers as `generation.TrainedModel` does of the same weights: the same seed gives the same
-    music. What the model's tracks and bars are is asked of the server, at the first call.
+    Answers as `generation.TrainedModel` does of the same weights: the same seed, of 0 to 2^32 - 1,
+    gives the same music. What the model's tracks and bars are is asked of the server, at the first
+    call. See `MusicModel`.
 
     Args:
         address: `grpc://host:8500` or `http://host:8501`, as the server listens.
@@ -50,8 +53,8 @@ class Client:
     ):
         self._transport = transports.connect(address, model, version, timeout_seconds)
         self._description = description
-        self._reading = {"polyphony": polyphony, "pad": pad}
-        self._tracks: tuple[music_tokens.Vocabulary, ...] | None = None
+        self._polyphony = polyphony
+        self._pad = pad
 
     def __enter__(self):
         return self
@@ -77,90 +80,72 @@ class Client:
         """Dimensions of the latent space."""
         return self.description["z_size"]
 
-    @property
-    def num_bars(self) -> int:
-        """Bars of a window."""
-        return self.description["num_bars"]
+    @functools.cached_property
+    def window_format(self) -> WindowFormat:
+        """The tracks and the length of a window."""
+        return _window_format(self.description)
 
-    @property
-    def tracks(self) -> tuple[music_tokens.Vocabulary, ...]:
-        """The vocabularies of the tokens, in their order."""
-        if self._tracks is None:
-            self._tracks = vocabularies.from_description(self.description["tracks"])
-        return self._tracks
+    @functools.cached_property
+    def _reader(self) -> WindowReader:
+        return WindowReader(self.window_format, self._polyphony, self._pad)
 
     def tokenize(self, music: Music | Sequence[Music]) -> np.ndarray:
         """Returns the windows of music: int32 [windows, steps, tracks]; see `reading`."""
-        return WindowReader(self.tracks, self.num_bars, **self._reading).read(music)
+        return self._reader.read(music)
 
-    def encode(self, music: Music | Sequence[Music]) -> np.ndarray:
-        """Returns the posterior's mean of each window: float32 [windows, z_size]."""
-        return self._batched("encode", "mu", tokens=self.tokenize(music)).astype(np.float32)
-
-    def decode(
-        self, z: np.ndarray, temperature: float = TEMPERATURE, seed: int = 0
-    ) -> NoteSequences:
-        """Returns the music of each point, float [points, z_size], sampled at a temperature."""
-        z = validation.as_points(z, self.z_size)
-        return self._generate("decode", len(z), temperature, seed, z=z)
+    # Both follow from the rest, but a server answers them at once.
 
     def reconstruct(
         self, music: Music | Sequence[Music], temperature: float = TEMPERATURE, seed: int = 0
     ) -> NoteSequences:
         """Encodes and decodes music, one piece for each window."""
+        validation.check_temperature(temperature)
         tokens = self.tokenize(music)
-        return self._generate("reconstruct", len(tokens), temperature, seed, tokens=tokens)
+        windows = self._generate("reconstruct", len(tokens), temperature, seed, tokens=tokens)
+        return self._detokenize(windows)
 
     def sample(
         self, num_samples: int, temperature: float = TEMPERATURE, seed: int = 0
     ) -> NoteSequences:
         """Samples music from the prior; sample i does not depend on `num_samples`."""
         validation.check_count("num_samples", num_samples)
-        return self._generate("sample", num_samples, temperature, seed)
+        validation.check_temperature(temperature)
+        return self._detokenize(self._generate("sample", num_samples, temperature, seed))
 
-    def interpolate(
-        self,
-        start: Music,
-        end: Music,
-        num_steps: int,
-        temperature: float = TEMPERATURE,
-        seed: int = 0,
-    ) -> NoteSequences:
-        """Returns music at equal intervals from one window to another, both ends included."""
-        position = validation.positions(num_steps).astype(np.float32)
-        ends = {
-            name: np.repeat(self.tokenize(music)[:1], num_steps, axis=0)
-            for name, music in (("start", start), ("end", end))
-        }
-        return self._generate(
-            "interpolate", num_steps, temperature, seed, position=position, **ends
-        )
+    def _posterior(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        outputs = self._batched("encode", tokens=tokens)
+        return outputs["mu"].astype(np.float32), outputs["sigma"].astype(np.float32)
+
+    def _decode(self, z: np.ndarray, temperature: float, seed: int) -> np.ndarray:
+        return self._generate("decode", len(z), temperature, seed, z=z)
+
+    def _prior(self, num_samples: int, seed: int) -> np.ndarray:
+        return prior.points(seeds.pairs(seed, num_samples), self.z_size)
 
     def _generate(
         self, signature: str, num_rows: int, temperature: float, seed: int, **inputs
-    ) -> NoteSequences:
-        validation.check_temperature(temperature)
+    ) -> np.ndarray:
+        """Returns the int32 [rows, steps, tracks] that a signature draws."""
         inputs["temperature"] = np.full(num_rows, temperature, np.float32)
-        inputs["seed"] = row_seeds(seed, num_rows)
-        windows = self._batched(signature, "tokens", **inputs).astype(np.int32)
-        return [music_tokens.detokenize(window, self.tracks) for window in windows]
-
-    def _batched(self, signature: str, output: str, **inputs: np.ndarray) -> np.ndarray:
-        """Asks for rows of any number, some at a time: no row depends on another."""
-        num_rows = len(next(iter(inputs.values())))
-        batches = [
-            self._ask(
-                signature,
-                output,
-                **{name: value[first : first + ROWS_PER_REQUEST] for name, value in inputs.items()},
-            )
-            for first in range(0, max(1, num_rows), ROWS_PER_REQUEST)
-        ]
-        return np.concatenate(batches)
+        inputs["seed"] = seeds.row_seeds(seed, num_rows)
+        return self._ask(signature, "tokens", **inputs).astype(np.int32)
 
     def _ask(self, signature: str, output: str, **inputs: np.ndarray) -> np.ndarray:
-        outputs = self._transport.predict(signature, inputs)
+        """Returns one output of a signature."""
+        outputs = self._batched(signature, **inputs)
         return outputs[output] if output in outputs else outputs[""]
+
+    def _batched(self, signature: str, **inputs: np.ndarray) -> transports.Values:
+        """Asks for rows of any number, some at a time: no row depends on another."""
+        num_rows = max(1, *map(len, inputs.values()))
+        batches = [
+            self._transport.predict(
+                signature,
+                {name: value[first : first + ROWS_PER_REQUEST] for name, value in inputs.items()},
+            )
+            for first in range(0, num_rows, ROWS_PER_REQUEST)
+        ]
+        return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
 def _parse(text: str) -> dict:
@@ -171,9 +156,14 @@ def _parse(text: str) -> dict:
             validation.check_count(name, description[name])
             if description[name] > MAX_SIZE:
                 raise ValueError(f"{name} must be at most {MAX_SIZE}")
-        vocabularies.from_description(description["tracks"])
+        _window_format(description)
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise transports.ServingError(
             f"The server does not describe its model as an export of this package does: {error!r}."
         ) from error
     return description
+
+
+def _window_format(description: Mapping) -> WindowFormat:
+    tracks = vocabularies.from_description(description["tracks"])
+    return WindowFormat(tracks, description["num_bars"])

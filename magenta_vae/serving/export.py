@@ -9,10 +9,12 @@ from pathlib import Path
 import tensorflow as tf
 
 from magenta_vae import files
+from magenta_vae.contracts import LatentModel
 from magenta_vae.data import vocabularies
+from magenta_vae.inference.fields import Field
 from magenta_vae.music import songs
-from magenta_vae.music import tokens as music_tokens
 from magenta_vae.music.note_sequences import DEFAULT_QPM
+from magenta_vae.music.window_format import WindowFormat
 from magenta_vae.serving import runtimes
 from magenta_vae.serving.seeds import ROWS_PER_REQUEST, SEED_BITS
 from magenta_vae.serving.signatures import INPUTS, MAX_ROWS, Signatures
@@ -24,9 +26,8 @@ CARD_FILE = "model_card.md"
 
 
 def write(
-    model,
-    tracks: Sequence[music_tokens.Vocabulary],
-    num_bars: int,
+    model: LatentModel,
+    window_format: WindowFormat,
     output_dir: str,
     facts: Mapping | None = None,
     make_card: Callable[[dict], str] = lambda described: "",
@@ -40,8 +41,7 @@ def write(
 
     Args:
         model: a `MusicVAE` with its weights.
-        tracks: the vocabularies of its tokens.
-        num_bars: the length of its windows.
+        window_format: the tracks and the length of its windows.
         output_dir: the model's folder, whose integer names are versions.
         facts: what else the description should say, as JSON values.
         make_card: the model's description -> the model card, Markdown.
@@ -58,10 +58,8 @@ def write(
             f"max_rows must be at least {ROWS_PER_REQUEST}, what a client asks for at a time. "
             f"Received: max_rows={max_rows}."
         )
-    num_steps = num_bars * songs.STEPS_PER_BAR
-    num_classes = music_tokens.num_classes(tracks)
-    signatures = Signatures(model, num_classes, num_steps, max_rows=max_rows)
-    described = describe(signatures, tracks, num_bars)
+    signatures = Signatures(model, window_format, max_rows=max_rows)
+    described = describe(signatures, window_format)
     text = json.dumps({**described, **(facts or {})}, indent=2)
     signatures.description = text
     # What is staged is called by no integer, so that no server takes it for a version.
@@ -78,7 +76,7 @@ def write(
         return _place(beside, output_dir)
 
 
-def check(model, formats: Sequence[str] = ()) -> None:
+def check(model: LatentModel, formats: Sequence[str] = ()) -> None:
     """Raises `ValueError` for what cannot be exported."""
     unknown = sorted(set(formats) - set(FORMATS))
     if unknown:
@@ -96,7 +94,7 @@ def next_version(output_dir: str) -> int:
     return max(numbers, default=0) + 1
 
 
-def write_saved_model(model, signatures: Signatures, path: str) -> None:
+def write_saved_model(model: LatentModel, signatures: Signatures, path: str) -> None:
     """Writes a SavedModel of every signature."""
     # The values of the variables alone: where a Keras model or variable can be reached, loaders
     # other than Python's, TensorFlow Serving among them, find no variables.
@@ -111,14 +109,12 @@ def write_saved_model(model, signatures: Signatures, path: str) -> None:
     )
 
 
-def describe(
-    signatures: Signatures, tracks: Sequence[music_tokens.Vocabulary], num_bars: int
-) -> dict:
+def describe(signatures: Signatures, window_format: WindowFormat) -> dict:
     """Returns what a client must know of a model, as JSON values."""
     return {
-        "tracks": [vocabularies.describe_fully(track) for track in tracks],
-        "num_bars": num_bars,
-        "num_steps": num_bars * songs.STEPS_PER_BAR,
+        "tracks": [vocabularies.describe_fully(track) for track in window_format.tracks],
+        "num_bars": window_format.num_bars,
+        "num_steps": window_format.num_steps,
         "steps_per_bar": songs.STEPS_PER_BAR,
         "steps_per_quarter": songs.STEPS_PER_QUARTER,
         "time_signature": "4/4",
@@ -146,7 +142,7 @@ def _place(beside: str, output_dir: str) -> str:
         return path
 
 
-def _describe_field(field) -> dict:
+def _describe_field(field: Field) -> dict:
     return {
         "dtype": field.dtype,
         "shape": ["batch", *field.shape],

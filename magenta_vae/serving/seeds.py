@@ -22,3 +22,9 @@ def row_seeds(seed: int, num_rows: int) -> np.ndarray:
     """
     validation.check_seed(seed, 2**SEED_BITS - 1, "2^32 - 1")
     return seed + (np.arange(num_rows, dtype=np.int64) << SEED_BITS)
+
+
+def pairs(seed: int, num_rows: int) -> np.ndarray:
+    """Returns what the rows of these seeds draw from: int64 [num_rows, 2]; raises as they do."""
+    of_rows = row_seeds(seed, num_rows)
+    return np.stack([of_rows & 2**SEED_BITS - 1, of_rows >> SEED_BITS], axis=-1)

@@ -1,12 +1,14 @@
 """A model as a server calls it: functions of batches whose rows do not depend on one another."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import tensorflow as tf
 
+from magenta_vae.contracts import LatentModel
 from magenta_vae.inference import fields, graphs
 from magenta_vae.model import autoregressor, latent
+from magenta_vae.music.window_format import WindowFormat
 from magenta_vae.serving import request_checks
 from magenta_vae.serving.seeds import SEED_BITS
 
@@ -31,17 +33,15 @@ class Signatures:
 
     Args:
         model: a `MusicVAE` with a latent space.
-        num_classes: classes of each track.
-        num_steps: steps of a window.
+        window_format: the tracks and the length of its windows.
         description: what `describe` answers.
         max_rows: the most rows of a request.
     """
 
     def __init__(
         self,
-        model,
-        num_classes: Sequence[int],
-        num_steps: int,
+        model: LatentModel,
+        window_format: WindowFormat,
         description: str = "",
         max_rows: int = MAX_ROWS,
     ):
@@ -49,11 +49,11 @@ class Signatures:
         # Traced once for all the signatures that call them.
         self._encode = tf.function(model.encode, autograph=False)
         self._decode = tf.function(functools.partial(graphs.decode_rows, model), autograph=False)
-        self._num_classes = list(num_classes)
+        self._num_classes = list(window_format.num_classes)
         self.description = description
         self.max_rows = max_rows
         self.z_size = model.z_size
-        window = fields.integers((num_steps, len(num_classes)), num_classes)
+        window = fields.windows(window_format)
         self.fields = {
             "tokens": window,
             "start": window,
@@ -62,7 +62,7 @@ class Signatures:
             "temperature": fields.positive(),
             "seed": fields.natural(),
             "position": fields.share(),
-            "gumbel": fields.finite((num_steps, sum(num_classes))),
+            "gumbel": fields.finite((window_format.num_steps, sum(window_format.num_classes))),
             "row": fields.natural(),
         }
 
@@ -113,7 +113,7 @@ class Signatures:
 
     def interpolate(self, start, end, position, temperature, seed):
         """Returns the `tokens` of points on the spherical ways between the means of two windows."""
-        ends = (self._encode(tokens)[0] for tokens in (start, end))
+        ends = self._encode(start)[0], self._encode(end)[0]
         return self.decode(latent.slerp(*ends, position), temperature, seed)
 
     def decode_with_noise(self, z, temperature, gumbel):

@@ -1,5 +1,6 @@
 """What a run does on its held-out split: evaluate, write the curves, keep the best weights."""
 
+import dataclasses
 from collections.abc import Callable
 
 from magenta_vae.training.checkpoints import BestCheckpoint
@@ -7,38 +8,48 @@ from magenta_vae.training.signals import StopRequest
 from magenta_vae.training.summaries import Summaries
 
 
+@dataclasses.dataclass(frozen=True)
 class HeldOut:
-    """The evaluations of a run.
+    """What is asked of the held-out split.
 
     Args:
         evaluate: (step) -> scalars, `loss` among them.
+        show: writes more with `tf.summary`.
+    """
+
+    evaluate: Callable[[int], dict[str, float]]
+    show: Callable[[], None] = lambda: None
+
+
+class Evaluations:
+    """The evaluations of a run.
+
+    Args:
+        held_out: what is asked.
         summaries: where the scalars go.
         best: where the weights of the lowest loss go.
         stop: a signal breaks an evaluation off; the process that goes on makes it.
         every: steps from one evaluation to the next.
         last_step: is evaluated too.
-        show: writes more with `tf.summary`.
         show_every: evaluations from one show to the next, the last shows too; 0 for none.
     """
 
     def __init__(
         self,
-        evaluate: Callable[[int], dict[str, float]],
+        held_out: HeldOut,
         summaries: Summaries,
         best: BestCheckpoint,
         stop: StopRequest,
         every: int,
         last_step: int,
-        show: Callable[[], None] = lambda: None,
         show_every: int = 0,
     ):
-        self._evaluate = evaluate
+        self._held_out = held_out
         self._summaries = summaries
         self._best = best
         self._stop = stop
         self._every = every
         self._last_step = last_step
-        self._show = show
         self._show_every = show_every
 
     def is_due(self, step: int) -> bool:
@@ -53,11 +64,11 @@ class HeldOut:
         """
         if self.is_due(step):
             with self._stop.breaking_off():
-                scalars = self._evaluate(step)
+                scalars = self._held_out.evaluate(step)
                 self._summaries.write("eval", step, scalars)
                 if self._is_shown(step):
                     with self._summaries.writing("eval", step):
-                        self._show()
+                        self._held_out.show()
             self._best.offer(step, scalars["loss"])
 
     def _is_shown(self, step: int) -> bool:

@@ -1,63 +1,51 @@
 """The training loop: steps under a distribution strategy, progress, checkpoints, evaluation.
 
 Keras' own `fit` does not run under every strategy, and a run must be the same whether or not it was
-interrupted; so the loop is ours, and small. It knows a model, an optimizer and batches, not music.
+interrupted; so the loop is ours, and small. It knows steps and batches, not music.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from magenta_vae.training import devices, divergence, file_errors, signals
 from magenta_vae.training.checkpoints import BestCheckpoint, Checkpoints
-from magenta_vae.training.held_out import HeldOut
+from magenta_vae.training.held_out import Evaluations, HeldOut
 from magenta_vae.training.progress import Progress
-from magenta_vae.training.steps import make_train_steps
+from magenta_vae.training.steps import TrainingSteps
 from magenta_vae.training.summaries import Summaries
+
+MakeBatches = Callable[[Sequence[tuple[int, int]], Sequence[slice]], tf.data.Dataset]
 
 
 def train(
-    model,
-    optimizer,
-    strategy: tf.distribute.Strategy,
-    make_batches: Callable[[Sequence[tuple[int, int]], Sequence[slice]], tf.data.Dataset],
-    evaluate: Callable[[int], dict[str, float]],
+    steps: TrainingSteps,
+    make_batches: MakeBatches,
+    held_out: HeldOut,
     run_dir: str,
-    *,
-    batch_size: int,
     max_steps: int,
-    seed: int,
-    clip_norm: float,
-    micro_batch_size: int | None = None,
-    jit_compile: bool = False,
+    *,
     steps_per_call: int = 10,
     eval_every: int = 1000,
     checkpoint_every: int = 1000,
     show_every: int = 1,
     report: Callable[[str], None] = lambda line: None,
-    show: Callable[[], None] = lambda: None,
 ) -> int:
     """Trains from the run's newest checkpoint, or from the start, to `max_steps`.
 
     Args:
-        model: has `training_terms` and `track_names`; built under the strategy's scope.
-        optimizer: a Keras optimizer, made under the strategy's scope.
-        strategy: where the replicas are.
+        steps: of the model that is trained.
         make_batches: (chunks of (first step, number of steps), rows of each replica) -> dataset of
             int32 [steps, rows, T, K], for each chunk one element a replica.
-        evaluate: (step) -> scalars of the held-out split.
+        held_out: the evaluation of the held-out split, and what else is shown of it; the last
+            evaluation shows too.
         run_dir: where checkpoints and summaries go.
-        batch_size: examples of a step over all replicas.
         max_steps: steps in the whole life of the run.
-        seed: of every draw.
-        clip_norm: the global norm that gradients are clipped to.
-        micro_batch_size, jit_compile: see `steps.make_train_steps`.
         steps_per_call: steps between two looks at the loss.
         eval_every, checkpoint_every: steps between evaluations, checkpoints.
-        show_every: evaluations from one call of `show` to the next; 0 for none.
+        show_every: evaluations from one that shows to the next; 0 for none.
         report: is given a line about the progress.
-        show: writes more about the held-out split with `tf.summary`; the last evaluation shows too.
 
     Returns:
         The step that was reached.
@@ -69,45 +57,31 @@ def train(
         DamagedCheckpoint: where the run has checkpoints and none can be read.
         MemoryError: where a device has too little memory.
         OSError: where a checkpoint or a summary cannot be written.
-        ValueError: where the batch does not divide over the replicas, or their shares into
-            micro-batches.
     """
-    rows = replica_rows(batch_size, strategy.num_replicas_in_sync)
+    strategy = steps.strategy
     is_chief = devices.is_chief(strategy)  # It writes; the others take the same steps.
-    with strategy.scope():
-        optimizer.build(model.trainable_variables)
-    checkpoints = Checkpoints(run_dir, model, optimizer, is_chief)
+    checkpoints = Checkpoints(run_dir, steps.model, steps.optimizer, is_chief)
     step = checkpoints.resume(report)
     devices.require_agreement(strategy, step, "step to begin at")
     if step:
         report(f"resumed at step {step:,} from {checkpoints.latest}")
     chunks = split_steps(step, max_steps, steps_per_call, (eval_every, checkpoint_every))
-    batches = iter(
-        strategy.distribute_datasets_from_function(
-            lambda context: make_batches(chunks, devices.local_rows(rows, context))
-        )
-    )
-    train_steps = make_train_steps(
-        model, optimizer, strategy, batch_size, seed, clip_norm, micro_batch_size, jit_compile
-    )
+    batches = _distribute(make_batches, steps, chunks)
     progress = Progress(step, max_steps)
     stop = signals.StopRequest(report, may_break_off=not devices.has_workers(strategy))
     summaries = Summaries(run_dir, is_chief)
-    best = BestCheckpoint(run_dir, model, report)
-    held_out = HeldOut(evaluate, summaries, best, stop, eval_every, max_steps, show, show_every)
+    best = BestCheckpoint(run_dir, steps.model, report)
+    evaluations = Evaluations(held_out, summaries, best, stop, eval_every, max_steps, show_every)
     summaries.begin("train", step + 1)
-    summaries.begin("eval", step if held_out.is_due(step) else step + 1)
+    summaries.begin("eval", step if evaluations.is_due(step) else step + 1)
     with stop:
         try:
             if is_chief:  # The run may have ended between a checkpoint and its evaluation.
-                held_out.look(step)
+                evaluations.look(step)
             for _, num_steps in chunks:
                 if any(devices.gather(strategy, stop.number is not None)):
                     raise signals.BrokenOff
-                progress.restart()
-                with progress.waiting():
-                    batch = next(batches)
-                metrics = {name: values.numpy() for name, values in train_steps(batch).items()}
+                metrics = _take(steps, batches, progress)
                 divergence.check(metrics, step, checkpoints.latest, run_dir)
                 step += num_steps
                 scalars = {name: float(np.mean(values)) for name, values in metrics.items()}
@@ -117,7 +91,7 @@ def train(
                 if step % checkpoint_every == 0 or step == max_steps:
                     checkpoints.save()
                 if is_chief:
-                    held_out.look(step)
+                    evaluations.look(step)
         except signals.BrokenOff:
             if step:
                 checkpoints.save()
@@ -130,17 +104,6 @@ def train(
             ) from error
     devices.require_agreement(strategy, step, "step to end at")  # The chief may still evaluate.
     return step
-
-
-def replica_rows(batch_size: int, num_replicas: int) -> list[slice]:
-    """Returns the rows of the global batch that each replica gets."""
-    if batch_size % num_replicas:
-        raise ValueError(
-            f"batch_size must be a multiple of the number of replicas, {num_replicas}. "
-            f"Received: batch_size={batch_size}."
-        )
-    size = batch_size // num_replicas
-    return [slice(first, first + size) for first in range(0, batch_size, size)]
 
 
 def split_steps(
@@ -159,3 +122,22 @@ def split_steps(
         chunks.append((first, stop - first))
         first = stop
     return chunks
+
+
+def _distribute(
+    make_batches: MakeBatches, steps: TrainingSteps, chunks: Sequence[tuple[int, int]]
+) -> Iterator:
+    """Returns the batches of each chunk, on this machine those of its own replicas."""
+    return iter(
+        steps.strategy.distribute_datasets_from_function(
+            lambda context: make_batches(chunks, devices.local_rows(steps.rows, context))
+        )
+    )
+
+
+def _take(steps: TrainingSteps, batches: Iterator, progress: Progress) -> dict[str, np.ndarray]:
+    """Takes the steps of the next chunk and returns their metrics, float [steps]."""
+    progress.restart()
+    with progress.waiting():
+        batch = next(batches)
+    return {name: values.numpy() for name, values in steps.take(batch).items()}

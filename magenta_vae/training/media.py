@@ -1,20 +1,53 @@
 """What a model makes of music while it trains, as pictures and sound for TensorBoard."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 from note_seq.protobuf.music_pb2 import NoteSequence
 
 from magenta_vae.music import audio
-from magenta_vae.music import tokens as music_tokens
 from magenta_vae.music.note_sequences import DEFAULT_QPM, seconds_per_step
-from magenta_vae.music.songs import STEPS_PER_BAR
+from magenta_vae.music.window_format import WindowFormat
 from magenta_vae.training import latent_summaries, summaries
 
 MAX_BARS_PER_ROW = 32  # of a picture: below two pixels a step, notes can no longer be told apart
 MIN_INTERPOLATION_STEPS = 3
 WIDTH_INCHES = 5.0  # TensorBoard shows pictures 350 pixels wide until one is clicked.
+
+
+class ShownModel(Protocol):
+    """What is asked of a model that is shown; every `inference.music_model.MusicModel` offers it.
+
+    Attributes:
+        window_format: the tracks and the length of its windows.
+        z_size: dimensions of the latent space, 0 where there is none.
+    """
+
+    @property
+    def window_format(self) -> WindowFormat:
+        """The tracks and the length of a window."""
+
+    @property
+    def z_size(self) -> int:
+        """Dimensions of the latent space."""
+
+    def posterior(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns mu and sigma, float32 [windows, z_size], of int [windows, steps, tracks]."""
+
+    def reconstruct(
+        self, music: Sequence[NoteSequence], temperature: float, seed: int
+    ) -> list[NoteSequence]:
+        """Returns windows, encoded and decoded."""
+
+    def sample(self, num_samples: int, temperature: float, seed: int) -> list[NoteSequence]:
+        """Returns music of the prior."""
+
+    def interpolate(
+        self, start: NoteSequence, end: NoteSequence, num_steps: int, temperature: float, seed: int
+    ) -> list[NoteSequence]:
+        """Returns music on the way from one window to another."""
 
 
 class Media:
@@ -25,8 +58,7 @@ class Media:
     smaller numbers. A model without a latent space has samples only.
 
     Args:
-        trained_model: a `generation.TrainedModel` or what has its `z_size`, `tracks`, `posterior`,
-            `reconstruct`, `sample` and `interpolate`, always with the newest weights.
+        trained_model: what is shown, always with the newest weights.
         tokens: held-out windows, [windows, steps, tracks].
         num_windows: windows of a picture, at most 32 bars of them but at least one; 0 for none.
         num_interpolation_steps: windows from one end of the interpolation to the other, at most 32
@@ -40,7 +72,7 @@ class Media:
 
     def __init__(
         self,
-        trained_model,
+        trained_model: ShownModel,
         tokens: np.ndarray,
         *,
         num_windows: int = 4,
@@ -62,18 +94,17 @@ class Media:
             audio.synthesize(NoteSequence(), sample_rate_hz)
         self._trained_model = trained_model
         self._tokens = tokens
-        self._tracks = trained_model.tracks
-        num_bars = tokens.shape[1] // STEPS_PER_BAR
-        windows_per_row = max(1, MAX_BARS_PER_ROW // num_bars)
+        self._format = trained_model.window_format
+        windows_per_row = max(1, MAX_BARS_PER_ROW // self._format.num_bars)
         self._num_windows = min(num_windows, windows_per_row)
         self._num_interpolation_steps = min(
             num_interpolation_steps, max(MIN_INTERPOLATION_STEPS, windows_per_row)
         )
         max_steps = max(1, int(max_seconds / seconds_per_step(DEFAULT_QPM)))
-        self._num_clips = min(num_clips, max(1, max_steps // tokens.shape[1]))
-        self._clip_steps = min(tokens.shape[1], max_steps)
+        self._num_clips = min(num_clips, max(1, max_steps // self._format.num_steps))
+        self._clip_steps = min(self._format.num_steps, max_steps)
         self._sample_rate_hz = sample_rate_hz
-        self._draws = {"temperature": temperature, "seed": seed}
+        self._draws = (temperature, seed)
         self._originals_are_written = False
 
     def __call__(self) -> None:
@@ -88,7 +119,7 @@ class Media:
         number = max(self._num_windows, self._num_clips)
         if not number:
             return
-        samples = self._trained_model.sample(number, **self._draws)
+        samples = self._trained_model.sample(number, *self._draws)
         self._write_rows("sample", {"sampled from the prior": samples})
         self._write_clips("sample", samples)
 
@@ -96,7 +127,7 @@ class Media:
         originals = self._held_out(max(self._num_windows, self._num_clips))
         if not originals:
             return
-        rebuilt = self._trained_model.reconstruct(originals, **self._draws)
+        rebuilt = self._trained_model.reconstruct(originals, *self._draws)
         rows = {"held-out windows": originals, "reconstructed": rebuilt}
         self._write_rows("reconstruction", rows)
         self._write_clips("reconstruction", rebuilt)
@@ -111,7 +142,7 @@ class Media:
 
         ends = self._held_out(2)
         strip = self._trained_model.interpolate(
-            ends[0], ends[-1], self._num_interpolation_steps, **self._draws
+            ends[0], ends[-1], self._num_interpolation_steps, *self._draws
         )
         summaries.write_figure(
             "pictures/interpolation",
@@ -122,9 +153,9 @@ class Media:
     def _held_out(self, number: int) -> list[NoteSequence]:
         """Returns up to so many windows, spread over the held-out ones."""
         rows = np.linspace(0, len(self._tokens) - 1, min(number, len(self._tokens))).astype(int)
-        return [music_tokens.detokenize(self._tokens[row], self._tracks) for row in rows]
+        return [self._format.detokenize(self._tokens[row]) for row in rows]
 
-    def _write_rows(self, name: str, rows: dict[str, Sequence[NoteSequence]]) -> None:
+    def _write_rows(self, name: str, rows: Mapping[str, Sequence[NoteSequence]]) -> None:
         rows = {title: row[: self._num_windows] for title, row in rows.items()}
         if self._num_windows:
             from magenta_vae.music import plots  # See above.
@@ -141,6 +172,6 @@ class Media:
 
     def _play(self, sequence: NoteSequence) -> np.ndarray:
         """Returns float32 [frames] of the beginning of a window."""
-        tokens = music_tokens.tokenize(sequence, self._tracks, self._tokens.shape[1])
-        beginning = music_tokens.detokenize(tokens[: self._clip_steps], self._tracks)
+        tokens = self._format.tokenize(sequence)
+        beginning = self._format.detokenize(tokens[: self._clip_steps])
         return audio.synthesize(beginning, self._sample_rate_hz)

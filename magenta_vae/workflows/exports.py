@@ -52,8 +52,7 @@ def export(
     }
     return exporting.write(
         run.network,
-        run.settings.tracks,
-        run.settings.num_bars,
+        run.settings.window_format,
         output_dir,
         facts,
         lambda described: model_card(facts, described, run.configured),

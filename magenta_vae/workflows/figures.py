@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from magenta_vae.data.settings import Settings
 from magenta_vae.inference import outputs
 from magenta_vae.music import note_sequences, plots
-from magenta_vae.music import tokens as music_tokens
+from magenta_vae.music.window_format import WindowFormat
 from magenta_vae.workflows.runs import Run
 
 EXAMPLES, RECONSTRUCTIONS = "examples", "reconstructions"  # What an interpolation's sound ends on.
@@ -74,16 +73,15 @@ def write_figure(
     Raises:
         ValueError: for a run whose windows no figure shows, or not this one.
     """
-    settings = run.settings
-    figure = choose_figure(run.folder, settings, figure)
+    figure = choose_figure(run.folder, run.settings.window_format, figure)
     model = run.model()
     if not model.z_size:
         raise ValueError(f"A figure needs a latent space. --run_dir={run.folder} is a baseline.")
     num_steps = FIGURES[figure].num_steps
     if num_steps:
-        ends = _choose_examples(run, data_dir, seed, report)
-        music = model.interpolate(*ends, num_steps, temperature, seed)
-        shown = [ends[0], *music[1:-1], ends[1]]
+        start, end = _choose_examples(run, data_dir, seed, report)
+        music = model.interpolate(start, end, num_steps, temperature, seed)
+        shown = [start, *music[1:-1], end]
         drawing = plots.draw_interpolation(shown)
     else:
         music = shown = model.sample(1, temperature, seed)
@@ -98,14 +96,14 @@ def write_figure(
     return paths
 
 
-def choose_figure(run_dir: str, settings: Settings, figure: int | None = None) -> int:
+def choose_figure(run_dir: str, window_format: WindowFormat, figure: int | None = None) -> int:
     """Returns the figure that shows a run's windows, or checks that the given one does.
 
     Raises:
         ValueError: with the windows that a figure shows, and the run's.
     """
-    vocabularies = tuple("Drums" if track.is_drum else "Melody" for track in settings.tracks)
-    shown = Content(settings.num_bars, vocabularies)
+    vocabularies = tuple("Drums" if track.is_drum else "Melody" for track in window_format.tracks)
+    shown = Content(window_format.num_bars, vocabularies)
     wanted = FIGURES if figure is None else {figure: FIGURES[figure]}
     for number, content in wanted.items():
         if content._replace(num_steps=None) == shown:
@@ -124,5 +122,4 @@ def _choose_examples(run: Run, data_dir: str | None, seed: int, report: Callable
         )
     chosen = np.random.default_rng(seed).choice(len(tokens), 2, replace=False)
     report(f"between the evaluation examples {chosen[0]} and {chosen[1]} of {len(tokens):,}")
-    tracks = run.settings.tracks
-    return [music_tokens.detokenize(tokens[index], tracks) for index in chosen]
+    return [run.settings.window_format.detokenize(tokens[index]) for index in chosen]

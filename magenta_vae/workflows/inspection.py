@@ -8,8 +8,7 @@ import numpy as np
 from magenta_vae.data import descriptions, input_pipeline
 from magenta_vae.data.settings import settings_of
 from magenta_vae.music import token_statistics
-from magenta_vae.music.songs import STEPS_PER_BAR
-from magenta_vae.music.tokens import detokenize
+from magenta_vae.music.window_format import WindowFormat
 
 BARS_OF_SHEET = 48  # Six systems of eight bars.
 
@@ -45,26 +44,30 @@ def inspect_dataset(
             if track.is_drum:
                 report(token_statistics.format_hits(described[track.name], track))
         if output_dir is not None:
-            for path in _draw(tokens, tracks, described, os.path.join(output_dir, split), seed):
+            for path in _draw(
+                tokens, settings.window_format, described, os.path.join(output_dir, split), seed
+            ):
                 report(f"wrote {path}")
     return described_splits
 
 
-def _draw(tokens, tracks, described: dict, prefix: str, seed: int) -> list[str]:
+def _draw(
+    tokens: np.ndarray, window_format: WindowFormat, described: dict, prefix: str, seed: int
+) -> list[str]:
     """Writes both pictures of a split and returns their paths."""
     from magenta_vae.music import histograms, plots  # Late, with matplotlib.
 
-    num_bars = tokens.shape[1] // STEPS_PER_BAR
+    num_bars = window_format.num_bars
     number = min(max(BARS_OF_SHEET // num_bars, 1), len(tokens))
     drawn = np.random.default_rng(seed).choice(len(tokens), number, replace=False)
-    line = tokens[drawn].reshape(-1, len(tracks)).astype(np.int32)
+    line = tokens[drawn].reshape(-1, len(window_format.tracks)).astype(np.int32)
     name = os.path.basename(prefix)
     pictures = {
         "histograms": histograms.draw_histograms(
-            described, tracks, f"{name}: {len(tokens):,} windows"
+            described, window_format.tracks, f"{name}: {len(tokens):,} windows"
         ),
         "windows": plots.draw_score(
-            detokenize(line, tracks),
+            window_format.detokenize(line),
             f"{name}: {number} random windows of {num_bars} bars one after another, "
             f"{number * num_bars} bars in all",
         ),

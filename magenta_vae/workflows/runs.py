@@ -7,10 +7,13 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from magenta_vae import configuration
+from magenta_vae.contracts import LatentModel
 from magenta_vae.data import input_pipeline
+from magenta_vae.data.settings import Settings
 from magenta_vae.inference import forks, generation
 from magenta_vae.training import evaluation, weights
 from magenta_vae.workflows import run_files
@@ -38,12 +41,12 @@ class Run:
         return self.configured.experiment
 
     @property
-    def settings(self):
-        """What its windows are: `data.settings.Settings`."""
+    def settings(self) -> Settings:
+        """What its windows are."""
         return self.experiment.settings
 
     @functools.cached_property
-    def _weights(self) -> tuple:
+    def _weights(self) -> tuple[LatentModel, int]:
         forks.claim()
         try:
             network = weights.make_empty(self.experiment.make_model)
@@ -54,7 +57,7 @@ class Run:
         return network, weights.load_weights(self.folder, network, self.checkpoint)
 
     @property
-    def network(self):
+    def network(self) -> LatentModel:
         """The `MusicVAE` with the weights of the checkpoint, which are read once."""
         return self._weights[0]
 
@@ -63,16 +66,17 @@ class Run:
         """The training step of the weights."""
         return self._weights[1]
 
-    def model(self, **options):
-        """Returns the model, ready to make music: a `TrainedModel`, with options of that."""
-        settings = self.settings
-        return generation.TrainedModel(self.network, settings.tracks, settings.num_bars, **options)
+    def model(self, **options) -> generation.TrainedModel:
+        """Returns the model, ready to make music, with options of `TrainedModel`."""
+        return generation.TrainedModel(self.network, self.settings.window_format, **options)
 
     def data_dir(self) -> str:
         """Returns the data set that the run was trained on; see `run_files.data_dir_of`."""
         return run_files.data_dir_of(self.folder, self.record)
 
-    def windows(self, split: str, data_dir: str | None = None, skip_corrupt: bool = False):
+    def windows(
+        self, split: str, data_dir: str | None = None, skip_corrupt: bool = False
+    ) -> np.ndarray:
         """Returns a split of the run's data, or of another data set: [windows, steps, tracks].
 
         Of a data set that is given and is not the run's own a warning says so.
@@ -92,7 +96,7 @@ class Run:
             warnings.warn(f"{message}: its figures are of other music.", stacklevel=2)
         return tokens
 
-    def metrics(self, tokens) -> dict:
+    def metrics(self, tokens: np.ndarray) -> dict:
         """Returns the metrics of Table 1 of windows; see `evaluation.Evaluation`."""
         batch_size = self.experiment.eval_batch_size
         return evaluation.Evaluation(self.network, tokens, batch_size)(self.step)

@@ -7,10 +7,12 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from magenta_vae import configuration
 from magenta_vae.configuration import Configuration
+from magenta_vae.contracts import LatentModel
 from magenta_vae.data import input_pipeline
 from magenta_vae.inference import generation
 from magenta_vae.training import (
@@ -23,6 +25,8 @@ from magenta_vae.training import (
     summaries,
     weights,
 )
+from magenta_vae.training.held_out import HeldOut
+from magenta_vae.training.steps import TrainingSteps
 from magenta_vae.workflows import run_files
 
 
@@ -58,14 +62,17 @@ def train(
         strategy = devices.make_strategy(num_virtual_devices)  # Before any tensor is made.
         if not devices.is_chief(strategy):
             report = _say_nothing
-        options = {"origin": origin, "skip_corrupt": skip_corrupt}
-        return _train(configured, strategy, run_dir, data_dir, max_steps, report, **options)
+        return _train(
+            configured, strategy, run_dir, data_dir, max_steps, report, origin, skip_corrupt
+        )
 
 
-def make_show(configured: Configuration, model, tokens) -> Callable[[], None]:
+def make_show(
+    configured: Configuration, model: LatentModel, tokens: np.ndarray
+) -> Callable[[], None]:
     """Returns what writes pictures and sound of held-out windows; see `media.Media`."""
-    settings = configured.experiment.settings
-    trained_model = generation.TrainedModel(model, settings.tracks, settings.num_bars)
+    window_format = configured.experiment.settings.window_format
+    trained_model = generation.TrainedModel(model, window_format)
     return media.Media(trained_model, tokens, **configured.media_options)
 
 
@@ -99,13 +106,13 @@ def describe_next_steps(run_dir: str, modules: Sequence[str] = ()) -> str:
 
 def _train(
     configured: Configuration,
-    strategy,
+    strategy: tf.distribute.Strategy,
     run_dir: str,
     data_dir: str,
     max_steps: int | None,
-    report,
-    origin,
-    skip_corrupt,
+    report: Callable[[str], None],
+    origin: run_files.Origin | None,
+    skip_corrupt: bool,
 ) -> dict:
     is_chief = devices.is_chief(strategy)
     experiment = configured.experiment
@@ -125,82 +132,95 @@ def _train(
 
 def _go_on(
     configured: Configuration,
-    strategy,
+    strategy: tf.distribute.Strategy,
     run_dir: str,
-    record: dict,
-    splits: dict,
+    record: Mapping,
+    splits: Mapping[str, np.ndarray],
     max_steps: int | None,
-    report,
+    report: Callable[[str], None],
 ) -> dict:
     """Trains a run that is started, from where it stands."""
     is_chief = devices.is_chief(strategy)
     experiment = configured.experiment
-    held_out_tokens = splits["eval"][: experiment.eval_examples]
+    max_steps = max_steps or experiment.max_steps
     digest = _digest(configured, record, splits)
     devices.require_agreement(strategy, digest, "configuration, data and origin")
     keras.utils.set_random_seed(experiment.seed)
-    with strategy.scope(), precision.dtype_policy(experiment.dtype_policy):
-        model = experiment.make_model()
-        optimizer = precision.scale_losses(experiment.make_optimizer(), experiment.dtype_policy)
-        _start_from(record["origin"], run_dir, model, report)
+    steps = _make_steps(experiment, strategy, run_dir, record["origin"], report)
     report(
-        f"{model.count_params():,} parameters, {strategy.num_replicas_in_sync} replicas; "
+        f"{steps.model.count_params():,} parameters, {strategy.num_replicas_in_sync} replicas; "
         + ", ".join(f"{len(tokens):,} windows to {split}" for split, tokens in splits.items())
     )
-    held_out = evaluation.Evaluation(model, held_out_tokens, experiment.eval_batch_size)
+    held_out_tokens = splits["eval"][: experiment.eval_examples]
+    evaluation_of = evaluation.Evaluation(steps.model, held_out_tokens, experiment.eval_batch_size)
     if is_chief:
         is_new = not checkpoint_files.is_begun(run_dir)
         summaries.describe_run(run_dir, configured.text, configured.hyperparameters, is_new)
     metrics = {}
 
-    def evaluate_step(step: int) -> dict[str, float]:
-        metrics.update(held_out(step))
+    def evaluate(step: int) -> dict[str, float]:
+        metrics.update(evaluation_of(step))
         report(f"held out: {evaluation.format_table(metrics)}")
         return evaluation.scalars(metrics)
 
-    max_steps = max_steps or experiment.max_steps
-    step = functools.partial(loop.train, **configured.loop_options)(
-        model,
-        optimizer,
-        strategy,
-        lambda chunks, rows: input_pipeline.training_batches(
-            splits["train"],
-            experiment.batch_size,
-            experiment.seed,
-            chunks,
-            rows,
-            experiment.augment,
-        ),
-        evaluate_step,
+    step = loop.train(
+        steps,
+        functools.partial(_training_batches, experiment, splits["train"]),
+        HeldOut(evaluate, make_show(configured, steps.model, held_out_tokens)),
         run_dir,
-        batch_size=experiment.batch_size,
-        max_steps=max_steps,
-        seed=experiment.seed,
-        clip_norm=experiment.clip_norm,
-        micro_batch_size=experiment.micro_batch_size,
-        jit_compile=experiment.jit_compile,
+        max_steps,
         report=report,
-        show=make_show(configured, model, held_out_tokens),
+        **configured.loop_options,
     )
     if is_chief and not metrics:
         report(f"nothing to do: the run stands at step {step:,}, beyond max_steps={max_steps:,}")
-        evaluate_step(step)
+        evaluate(step)
     return metrics
 
 
-def _start_from(origin: dict | None, run_dir: str, model, report: Callable[[str], None]) -> None:
-    """Gives a run that has no checkpoint of its own yet the weights of the run it starts from."""
-    if origin and not checkpoint_files.is_begun(run_dir):
-        weights.initialize(model, origin["checkpoint"], origin["partial"], report)
+def _make_steps(
+    experiment: configuration.Experiment,
+    strategy: tf.distribute.Strategy,
+    run_dir: str,
+    origin: Mapping | None,
+    report: Callable[[str], None],
+) -> TrainingSteps:
+    """Returns the steps of a new model, with the weights of the run that it starts from, if any."""
+    with strategy.scope(), precision.dtype_policy(experiment.dtype_policy):
+        model = experiment.make_model()
+        optimizer = precision.scale_losses(experiment.make_optimizer(), experiment.dtype_policy)
+        if origin and not checkpoint_files.is_begun(run_dir):  # Later it has weights of its own.
+            weights.initialize(model, origin["checkpoint"], origin["partial"], report)
+    return TrainingSteps(
+        model,
+        optimizer,
+        strategy,
+        experiment.batch_size,
+        experiment.seed,
+        experiment.clip_norm,
+        experiment.micro_batch_size,
+        experiment.jit_compile,
+    )
 
 
-def _digest(configured: Configuration, record: dict, splits: Mapping[str, Sequence]) -> int:
+def _training_batches(
+    experiment: configuration.Experiment,
+    tokens: np.ndarray,
+    chunks: Sequence[tuple[int, int]],
+    rows: Sequence[slice],
+) -> tf.data.Dataset:
+    return input_pipeline.training_batches(
+        tokens, experiment.batch_size, experiment.seed, chunks, rows, experiment.augment
+    )
+
+
+def _digest(configured: Configuration, record: Mapping, splits: Mapping[str, np.ndarray]) -> int:
     """Returns a number that is the same where workers do the same."""
     what = [record["data"], record["origin"], *map(len, splits.values())]
     return zlib.crc32((configured.text + json.dumps(what)).encode())
 
 
-def _digests(splits: Mapping) -> dict[str, str]:
+def _digests(splits: Mapping[str, np.ndarray]) -> dict[str, str]:
     """Returns what tells the windows of each split from any others."""
     return {split: input_pipeline.digest_of(tokens) for split, tokens in splits.items()}
 

@@ -58,7 +58,7 @@ def read_windows(folder, split, settings):
 
 
 def windows_of(path, settings):
-    parts = windows.song_windows(songs.read_song(path), settings.tracks, settings.num_bars)
+    parts = windows.song_windows(songs.read_song(path), settings.window_format)
     return {window.tobytes() for part in parts for window in part.tokens}
 
 

@@ -76,10 +76,10 @@ def test_the_bundled_songs_hold_trios_and_long_melodies(settings):
     trios = [
         each
         for path in SONGS[:8]
-        for each in windows.song_windows(songs.read_song(path), settings.tracks, 16)
+        for each in windows.song_windows(songs.read_song(path), settings.window_format)
     ]
     assert len(trios) == 8  # Each has one lead, one bass, one kit, and perhaps a pad above.
     assert all(len(each.tokens) for each in trios)
     melody = configuration.parse(["hierdec_mel_32bar.gin"]).experiment.settings
-    found = windows.song_windows(songs.read_song(SONGS[0]), melody.tracks, melody.num_bars)
+    found = windows.song_windows(songs.read_song(SONGS[0]), melody.window_format)
     assert sum(len(each.tokens) for each in found) > 0

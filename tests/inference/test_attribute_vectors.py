@@ -8,6 +8,7 @@ import pytest
 from magenta_vae.inference import attributes, generation
 from magenta_vae.model import decoders, encoders, music_vae, schedules
 from magenta_vae.music import synthetic, tokens
+from magenta_vae.music.window_format import WindowFormat
 
 TRACKS = (tokens.Melody(),)
 REST = tokens.Melody.rest
@@ -58,7 +59,7 @@ def model():
         free_bits=0,
         beta=schedules.Constant(1.0),
     )
-    return generation.TrainedModel(vae, TRACKS, num_bars=2)
+    return generation.TrainedModel(vae, WindowFormat(TRACKS, num_bars=2))
 
 
 def serialized(sequences):

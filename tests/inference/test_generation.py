@@ -13,6 +13,7 @@ from magenta_vae.inference import attributes, generation
 from magenta_vae.model import decoders, encoders, music_vae, schedules
 from magenta_vae.music import note_sequences, synthetic, tokens
 from magenta_vae.music.songs import SongError
+from magenta_vae.music.window_format import WindowFormat
 
 TRACKS = (tokens.Melody("lead", 0, 31), tokens.Melody("bass", 32, 39), tokens.Drums())
 
@@ -27,7 +28,7 @@ def make(tracks, num_bars=2, **options):
         free_bits=0,
         beta=schedules.Constant(1.0),
     )
-    return generation.TrainedModel(model, tracks, num_bars, **options)
+    return generation.TrainedModel(model, WindowFormat(tracks, num_bars), **options)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def trio():
 
 def test_a_baseline_encodes_nothing():
     model, settings = tiny_model("mel_2bar", "variants/baseline.gin")
-    baseline = generation.TrainedModel(model, settings.tracks, settings.num_bars)
+    baseline = generation.TrainedModel(model, settings.window_format)
     (music,) = baseline.sample(1, 1.0)
     for use in (
         lambda: baseline.encode(music),
@@ -270,7 +271,7 @@ from inference_models import tiny_model
 from magenta_vae.inference import generation
 
 model, settings = tiny_model("mel_2bar")
-trained = generation.TrainedModel(model, settings.tracks, settings.num_bars)
+trained = generation.TrainedModel(model, settings.window_format)
 trained.decode_tokens(np.zeros([1, 8]))
 child = os.fork()
 if child:

@@ -9,6 +9,7 @@ from note_seq import melodies_lib
 from magenta_vae.magenta.vocabulary import NoteOffMelody, hit_rolls
 from magenta_vae.music import attributes, statistics, tokens, windows
 from magenta_vae.music.tokens import Drums, Melody, Notes
+from magenta_vae.music.window_format import WindowFormat
 
 MELODY = (NoteOffMelody(),)
 ENCODING = note_seq.MelodyOneHotEncoding(21, 109)
@@ -99,7 +100,8 @@ def test_windows_are_those_of_the_papers_vocabulary():
     line = "C4 -*20 . D4 -*3 .*20 E4 -*3 .*8 C4 .*3 D4 -*30 E4 .*3"
     music = song(part(line))
     ours, theirs = (
-        next(windows.song_windows(music, [track], num_bars=2)) for track in (*MELODY, Melody())
+        next(windows.song_windows(music, WindowFormat([track], num_bars=2)))
+        for track in (*MELODY, Melody())
     )
     np.testing.assert_array_equal(ours.bars, theirs.bars)
     assert 0 < len(ours.bars) < ours.num_cut
@@ -109,7 +111,7 @@ def test_windows_are_those_of_the_papers_vocabulary():
 
 def test_a_window_does_not_begin_with_the_end_of_a_note():
     music = song(part("C4 -*17 .*14 D4 -*15"))  # Sounds into the second bar, and ends in it.
-    (cut,) = windows.song_windows(music, MELODY, 1, max_rest_steps=16)
+    (cut,) = windows.song_windows(music, WindowFormat(MELODY, 1), max_rest_steps=16)
     assert cut.bars.tolist() == [0, 1, 2]
     assert not cut.tokens[1].any()
 

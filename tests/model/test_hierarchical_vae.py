@@ -12,6 +12,7 @@ from magenta_vae.model.music_vae import MusicVAE
 from magenta_vae.model.noise import BatchNoise
 from magenta_vae.music import synthetic, tokens, windows
 from magenta_vae.music.note_sequences import note_sequence_to_song
+from magenta_vae.music.window_format import WindowFormat
 
 SEED = tf.constant([3, 4], tf.int64)
 STEP = tf.constant(7, tf.int64)
@@ -88,7 +89,7 @@ def first_windows(tracks, num_bars):
     found = []
     for seed in range(4):
         song = note_sequence_to_song(synthetic.synthesize_song(seed, 32))
-        found.append(next(windows.song_windows(song, tracks, num_bars)).tokens[0])
+        found.append(next(windows.song_windows(song, WindowFormat(tracks, num_bars))).tokens[0])
     return tf.constant(np.stack(found))
 
 

@@ -20,6 +20,7 @@ from musical import (
 
 from magenta_vae.music import readers
 from magenta_vae.music.songs import SongError
+from magenta_vae.music.window_format import WindowFormat
 from magenta_vae.music.windows import song_windows
 
 HOLD, REST = 128, 129
@@ -35,7 +36,7 @@ def cut(request):
         song = readers.parse_music(data, request.param)
         return [
             window[:, 0].tolist()
-            for part in song_windows(song, tracks, num_bars)
+            for part in song_windows(song, WindowFormat(tracks, num_bars))
             for window in part.tokens
         ]
 
@@ -45,9 +46,8 @@ def cut(request):
 
 def tokens(text):
     """Returns the tokens of a line: 'C4 - .' is [60, 128, 129]."""
-    (window,) = song_windows(
-        readers.parse_music(midi(track(play(text), play(".*15 K")))), MELODY, 1
-    )
+    song = readers.parse_music(midi(track(play(text), play(".*15 K"))))
+    (window,) = song_windows(song, WindowFormat(MELODY, 1))
     return window.tokens[0, :, 0].tolist()
 
 
@@ -268,7 +268,7 @@ def test_random_lines_are_the_same_through_both_readers():
         data = midi(track(qpms, play("C4 " + " ".join(symbols))), track(play("K " + " ".join(kit))))
         for tracks in (MELODY, DRUMS):
             found = [
-                [part.tokens.tobytes() for part in song_windows(song, tracks, 2)]
+                [part.tokens.tobytes() for part in song_windows(song, WindowFormat(tracks, 2))]
                 for song in (readers.parse_music(data, name) for name in readers.MIDI_READERS)
             ]
             assert found[0] == found[1]

@@ -7,6 +7,7 @@ from magenta_vae.music import metres
 from magenta_vae.music.metres import Signature
 from magenta_vae.music.note_sequences import note_sequence_to_song, song_to_note_sequence
 from magenta_vae.music.songs import SongError, parse_song
+from magenta_vae.music.window_format import WindowFormat
 from magenta_vae.music.windows import in_common_time, song_windows
 
 WHOLE = "C4 -*15 D4 -*15 E4 -*15 F4 -*15"
@@ -32,7 +33,7 @@ def test_a_metre_throughout(taken):
         in_common_time(given, [(3, 16), (4, 4)])
     found = in_common_time(given, [metre])
     assert found.time_signatures == ((4, 4),) and starts(found) == [0, 16, 32, 48]
-    assert next(song_windows(found, MELODY, 2)).num_cut == 3
+    assert next(song_windows(found, WindowFormat(MELODY, 2))).num_cut == 3
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ from magenta_vae.music.note_sequences import (
     write_midi,
 )
 from magenta_vae.music.songs import MAX_BARS, SongError, parse_song, read_song
+from magenta_vae.music.window_format import WindowFormat
 
 TUNE = "C4 . D4 - E4 -*3 . G4 -*6 " * 4
 GROOVE = "K+H . S . K K S+O . " * 8
@@ -46,7 +47,10 @@ def notes(instrument):
 
 
 def tokens_of(a_song, tracks=MELODY, num_bars=2):
-    return [each.tokens.tolist() for each in windows.song_windows(a_song, tracks, num_bars)]
+    return [
+        each.tokens.tolist()
+        for each in windows.song_windows(a_song, WindowFormat(tracks, num_bars))
+    ]
 
 
 def reason(note_sequence):
@@ -172,7 +176,7 @@ def test_instruments_are_told_apart():
 def test_any_other_metre_is_kept_for_the_rule_to_see():
     waltz = sequence(TUNE, time_signatures=[(4, 4), (3, 4)])
     with pytest.raises(SongError, match="not 4/4: found a 3/4"):
-        list(windows.song_windows(note_sequence_to_song(waltz), MELODY, 2))
+        list(windows.song_windows(note_sequence_to_song(waltz), WindowFormat(MELODY, 2)))
     assert [(s.numerator, s.denominator) for s in sequence(TUNE).time_signatures] == [(4, 4)]
 
 

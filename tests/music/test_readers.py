@@ -7,6 +7,7 @@ from musical import DRUMS, MELODY, TRIO, midi, play, rmi, track
 
 from magenta_vae.music import readers
 from magenta_vae.music.songs import SongError
+from magenta_vae.music.window_format import WindowFormat
 from magenta_vae.music.windows import song_windows
 
 SONGS = sorted((Path(__file__).parents[2] / "testdata").glob("*.mid"))
@@ -18,7 +19,7 @@ def windows_of(path, reader):
     return [
         [
             (part.instruments, part.num_cut, part.tokens.tobytes())
-            for part in song_windows(song, tracks, num_bars)
+            for part in song_windows(song, WindowFormat(tracks, num_bars))
         ]
         for tracks, num_bars in ((MELODY, 2), (MELODY, 32), (DRUMS, 2), (TRIO, 16))
     ]

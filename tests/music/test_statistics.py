@@ -6,6 +6,7 @@ from musical import DRUMS, MELODY, TRIO, part, sequence
 
 from magenta_vae.music import statistics, synthetic, tokens, windows
 from magenta_vae.music.note_sequences import note_sequence_to_song
+from magenta_vae.music.window_format import WindowFormat
 
 HOLD, REST = 128, 129
 CHROMATIC = "C4 C#4 D4 D#4 E4 F4 F#4 G4 G#4 A4 A#4 B4"
@@ -26,7 +27,10 @@ def song_tokens(track, num_bars=4):
     found = []
     for seed in range(4):
         song = note_sequence_to_song(synthetic.synthesize_song(seed, num_bars=16))
-        found += [each.tokens[..., 0] for each in windows.song_windows(song, [track], num_bars)]
+        found += [
+            each.tokens[..., 0]
+            for each in windows.song_windows(song, WindowFormat([track], num_bars))
+        ]
     return np.concatenate(found)
 
 

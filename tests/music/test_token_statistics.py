@@ -4,11 +4,12 @@ import numpy as np
 from musical import DRUMS, MELODY, TRIO, song
 
 from magenta_vae.music import histograms, plots, token_statistics
+from magenta_vae.music.window_format import WindowFormat
 from magenta_vae.music.windows import song_windows
 
 
 def tokens_of(text, tracks=MELODY, num_bars=1):
-    (found,) = song_windows(song(text), tracks, num_bars)
+    (found,) = song_windows(song(text), WindowFormat(tracks, num_bars))
     return found.tokens[:, :, 0]
 
 

@@ -16,6 +16,7 @@ from magenta_vae.music.tokens import (
     tokenize,
     tokenize_notes,
 )
+from magenta_vae.music.window_format import WindowFormat
 
 HOLD, REST = 128, 129
 
@@ -113,7 +114,7 @@ def test_random_trios_round_trip():
 def test_windows_of_songs_round_trip(tracks):
     for seed in range(3):
         song = note_sequence_to_song(synthetic.synthesize_song(seed))
-        for part_windows in windows.song_windows(song, tracks, num_bars=2):
+        for part_windows in windows.song_windows(song, WindowFormat(tracks, num_bars=2)):
             for tokens in part_windows.tokens:
                 np.testing.assert_array_equal(round_trip(tokens, tracks), tokens)
 

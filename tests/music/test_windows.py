@@ -7,6 +7,7 @@ from musical import DRUMS, MELODY, TRIO, midi, part, play, song, time_signature,
 from magenta_vae.music import windows
 from magenta_vae.music.songs import SongError, parse_song
 from magenta_vae.music.tokens import Drums
+from magenta_vae.music.window_format import WindowFormat
 from magenta_vae.music.windows import check_metre, has_run, song_windows
 
 HOLD, REST = 128, 129
@@ -14,7 +15,7 @@ WHOLE = "C4 -*15 "  # A note of one bar.
 
 
 def cut(a_song, tracks=MELODY, num_bars=2):
-    return list(song_windows(a_song, tracks, num_bars))
+    return list(song_windows(a_song, WindowFormat(tracks, num_bars)))
 
 
 def reason(a_song, tracks=MELODY, num_bars=2):

@@ -17,8 +17,8 @@ def export_of(tmp_path_factory):
     def make(name):
         model, settings = tiny_model(name)
         model_dir = str(tmp_path_factory.mktemp("served") / name)
-        path = export.write(model, settings.tracks, settings.num_bars, model_dir, {"name": name})
-        trained = generation.TrainedModel(model, settings.tracks, settings.num_bars)
+        path = export.write(model, settings.window_format, model_dir, {"name": name})
+        trained = generation.TrainedModel(model, settings.window_format)
         return Exported(model, trained, settings, model_dir, path)
 
     return make

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from prediction_service import serving
 
+from magenta_vae.inference import attributes
 from magenta_vae.music import tokens
 from magenta_vae.music.songs import SongError
 from magenta_vae.serving.client import Client
@@ -72,6 +73,52 @@ def test_the_same_seed_gives_the_models_music(client, exported, windows):
     )
 
 
+CALLS = {
+    "tokenize": lambda model, a, b: model.tokenize([a, b]),
+    "posterior": lambda model, a, b: np.stack(model.posterior(model.tokenize([a, b]))),
+    "encode_tokens": lambda model, a, b: model.encode_tokens(model.tokenize([a, b])),
+    "decode_tokens": lambda model, a, b: model.decode_tokens(np.ones([3, model.z_size]), 2.0, 4),
+    "sample_z": lambda model, a, b: model.sample_z(ROWS_PER_REQUEST + 3, seed=5),
+    "similar": lambda model, a, b: model.similar(a, 5, 0.4, 0.8, seed=6),
+    "similar_in_the_prior": lambda model, a, b: model.similar(a, 3, 0, 0.8, seed=6),
+    "similar_by_default": lambda model, a, b: model.similar(b, num_samples=2, similarity=0.9),
+    "interpolate_grid": lambda model, a, b: sum(
+        model.interpolate_grid([a, b, b, a], 3, 4, 0.8, seed=7), []
+    ),
+    "attribute_vector": lambda model, a, b: model.attribute_vector([a, b], b),
+    "apply_attribute": lambda model, a, b: model.apply_attribute(
+        [a, b], model.attribute_vector(a, b), -1.5, 0.8, seed=8
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_every_method_answers_as_the_models_does(name, client, exported, windows):
+    answers, expected = (CALLS[name](model, *windows) for model in (client, exported.trained))
+    if isinstance(expected, list):
+        assert serialized(answers) == serialized(expected)
+        return
+    assert answers.dtype == expected.dtype
+    if expected.dtype == np.int32:
+        np.testing.assert_array_equal(answers, expected)
+    else:
+        np.testing.assert_allclose(answers, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_what_a_model_offers_a_client_offers(client, exported):
+    offered = {name for name in dir(exported.trained) if not name.startswith("_")}
+    assert offered <= set(dir(client))
+    assert client.window_format == exported.settings.window_format
+
+
+def test_attributes_are_learned_of_a_served_model(client, exported, windows):
+    tokens = exported.trained.tokenize(exported.trained.sample(20, 1.0, seed=1))
+    served, own = (attributes.learn(model, tokens) for model in (client, exported.trained))
+    assert served.vectors.keys() == own.vectors.keys()
+    for name in own.vectors:
+        np.testing.assert_allclose(served[name], own[name], atol=1e-5)
+
+
 def test_more_rows_than_one_request_holds(client):
     many = client.sample(ROWS_PER_REQUEST + 3, 1.0)
     assert len(set(serialized(many))) == ROWS_PER_REQUEST + 3
@@ -89,6 +136,16 @@ def test_wrong_arguments_are_refused_before_anything_is_sent(client, windows):
         client.decode(np.zeros([2, 3]))
     with pytest.raises(ValueError, match="z must be finite. Received: 1 that are not"):
         client.decode(np.float32([[np.nan, *[0] * 7]]))
+    with pytest.raises(ValueError, match="similarity must be in 0-1. Received: similarity=2"):
+        client.similar(windows[0], 1, 2)
+    with pytest.raises(ValueError, match="seed must be in 0 to 2.32 - 1. Received: seed=42"):
+        client.similar(windows[0], 1, 0.5, seed=2**32)
+    with pytest.raises(ValueError, match="four corners. Received: 2"):
+        client.interpolate_grid(windows, 3, 3)
+    with pytest.raises(ValueError, match=r"of this model: \[8\]. Received: \(4,\)"):
+        client.apply_attribute(windows[0], np.zeros(4))
+    with pytest.raises(ValueError, match="tokens must be classes of their track, 0 to 129"):
+        client.encode_tokens(np.full([1, 32, 1], 130))
     with pytest.raises(SongError, match="too short"):
         client.encode(tokens.detokenize(np.full([16, 1], 60), client.tracks))
 

@@ -16,7 +16,7 @@ from inference_models import Exported, tiny_model
 from prediction_service import Servable
 
 from magenta_vae.data import vocabularies as track_values
-from magenta_vae.inference import generation
+from magenta_vae.inference import generation, interpolation
 from magenta_vae.model import autoregressor
 from magenta_vae.music import tokens as music_tokens
 from magenta_vae.serving import export
@@ -98,7 +98,7 @@ def test_interpolation_is_the_models(exported, served):
         "seed": row_seeds(SEED, 3),
     }
     ends = (exported.trained.encode_tokens(tokens)[0] for tokens in (start, end))
-    z = generation._slerp(*ends, [0, 0.5, 1])
+    z = interpolation.slerp(*ends, [0, 0.5, 1])
     expected = exported.trained.decode_tokens(z, 0.8, SEED)
     np.testing.assert_array_equal(served.run("interpolate", request)["tokens"], expected)
 
@@ -287,7 +287,7 @@ def test_the_c_api_runs_it_and_wrong_requests_are_refused_by_field(melody, melod
 
 def write(exported, model_dir):
     settings = exported.settings
-    return export.write(exported.model, settings.tracks, settings.num_bars, str(model_dir))
+    return export.write(exported.model, settings.window_format, str(model_dir))
 
 
 def test_a_version_is_the_next_integer_and_whole(melody, tmp_path, monkeypatch):
@@ -323,7 +323,7 @@ def test_a_version_that_another_export_took_meanwhile_is_left_alone(melody, tmp_
 def test_a_baseline_is_refused():
     model, settings = tiny_model("mel_2bar", "variants/baseline.gin")
     with pytest.raises(ValueError, match="Only a model with a latent space"):
-        export.write(model, settings.tracks, settings.num_bars, "nowhere")
+        export.write(model, settings.window_format, "nowhere")
     assert not os.path.exists("nowhere")
 
 
@@ -336,8 +336,8 @@ def test_an_unknown_format_is_refused(melody):
 @pytest.mark.parametrize("name", MODELS)
 def test_small_models_answer_through_all_loaders(name, tmp_path):
     model, settings = tiny_model(name, scale="small")
-    path = export.write(model, settings.tracks, settings.num_bars, str(tmp_path / "served"))
-    trained = generation.TrainedModel(model, settings.tracks, settings.num_bars)
+    path = export.write(model, settings.window_format, str(tmp_path / "served"))
+    trained = generation.TrainedModel(model, settings.window_format)
     small = Exported(model, trained, settings, str(tmp_path / "served"), path)
     request = drawn(random_z(model))
     expected = trained.decode_tokens(request["z"], 0.8, SEED)
@@ -357,7 +357,7 @@ from inference_models import Exported, tiny_model
 from magenta_vae.inference import export
 model, settings = tiny_model("mel_2bar")
 print("ready", flush=True)
-export.write(model, settings.tracks, settings.num_bars, sys.argv[1])
+export.write(model, settings.window_format, sys.argv[1])
 """
 
 
@@ -396,7 +396,7 @@ def test_a_killed_export_leaves_no_version(tmp_path):
 
 def test_a_request_has_no_more_rows_than_the_model_says(melody, tmp_path):
     settings = melody.settings
-    what = melody.model, settings.tracks, settings.num_bars
+    what = melody.model, settings.window_format
     with pytest.raises(ValueError, match="max_rows must be at least 64.* Received: max_rows=63"):
         export.write(*what, str(tmp_path / "served"), max_rows=63)
     path = export.write(*what, str(tmp_path / "served"), max_rows=64)

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from magenta_vae.music import tokens as music_tokens
 from magenta_vae.serving import runtimes
 from magenta_vae.serving.signatures import Signatures
 
@@ -22,8 +21,7 @@ def signatures(request):
     from inference_models import tiny_model
 
     model, settings = tiny_model(request.param)
-    classes = music_tokens.num_classes(settings.tracks)
-    return Signatures(model, classes, settings.num_steps)
+    return Signatures(model, settings.window_format)
 
 
 def requests(signatures):

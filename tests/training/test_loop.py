@@ -25,13 +25,13 @@ def test_split_steps_refuses_zero():
 
 
 def test_rows_cover_the_batch_once():
-    rows = loop.replica_rows(12, 3)
+    rows = steps.replica_rows(12, 3)
     assert [list(range(12))[part] for part in rows] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
 
 
 def test_a_batch_that_does_not_divide_is_refused_with_both_numbers():
     with pytest.raises(ValueError, match="number of replicas, 3. Received: batch_size=512"):
-        loop.replica_rows(512, 3)
+        steps.replica_rows(512, 3)
 
 
 def test_steps_are_adams(tmp_path):
@@ -102,13 +102,10 @@ def test_nan_before_the_first_checkpoint_says_so(tmp_path):
 
 
 def test_too_little_memory_is_told_with_what_takes_less(tmp_path, monkeypatch):
-    def make_train_steps(*_):
-        def train_steps(batch):
-            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor [8,3]")
+    def take(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor [8,3]")
 
-        return train_steps
-
-    monkeypatch.setattr(loop, "make_train_steps", make_train_steps)
+    monkeypatch.setattr(steps.TrainingSteps, "_take", take)
     with pytest.raises(
         MemoryError, match=r"after step 0: OOM when.*\[8,3\]. Try.*micro_batch_size"
     ):

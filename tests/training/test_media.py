@@ -10,6 +10,7 @@ from musical import DRUMS, MELODY, TRIO, sequence
 
 from magenta_vae.music import audio, plots
 from magenta_vae.music import tokens as music_tokens
+from magenta_vae.music.window_format import WindowFormat
 from magenta_vae.training.media import Media
 from magenta_vae.training.summaries import DOTS_PER_INCH, Summaries, describe_run
 
@@ -20,7 +21,7 @@ class Echo:
     """A trained model that reconstructs what it is given and samples one window of its own."""
 
     def __init__(self, tracks, num_bars, z_size=3):
-        self.tracks = tracks
+        self.window_format = WindowFormat(tracks, num_bars)
         self.z_size = z_size
         self.calls = []
         rests = [track.rest for track in tracks]

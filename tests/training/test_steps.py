@@ -49,10 +49,9 @@ def make_chunk():
 def take_steps(vae, optimizer=None, clip_norm=1.0, **options):
     """Takes the steps of a chunk; returns their metrics and the weights after them."""
     optimizer = optimizer or keras.optimizers.SGD(0.1)  # Adam's first steps hide sizes.
-    optimizer.build(vae.trainable_variables)
     strategy = tf.distribute.get_strategy()
-    train_steps = steps.make_train_steps(vae, optimizer, strategy, BATCH, 3, clip_norm, **options)
-    metrics = train_steps(make_chunk())
+    train_steps = steps.TrainingSteps(vae, optimizer, strategy, BATCH, 3, clip_norm, **options)
+    metrics = train_steps.take(make_chunk())
     return {name: values.numpy() for name, values in metrics.items()}, vae.get_weights()
 
 
@@ -158,11 +157,8 @@ def test_a_gpus_graph_has_cudnns_kernels(make_decoder, options, policy, expected
     """A graph that is traced and not run: here is no GPU."""
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: ["GPU:0"])
     vae, optimizer = make_mixed(policy, make_decoder, **options)
-    optimizer.build(vae.trainable_variables)
-    train_steps = steps.make_train_steps(
-        vae, optimizer, tf.distribute.get_strategy(), BATCH, 3, 1.0
-    )
-    graph = str(train_steps.get_concrete_function(make_chunk()).graph.as_graph_def())
+    train_steps = steps.TrainingSteps(vae, optimizer, tf.distribute.get_strategy(), BATCH, 3, 1.0)
+    graph = str(train_steps.take.get_concrete_function(make_chunk()).graph.as_graph_def())
     kernels = [graph.count(f'op: "{name}"') for name in ("CudnnRNNV3", "CudnnRNNBackpropV3")]
     # Two directions of the encoder, and two layers of each autoregressor; and their gradients.
     num_parts = 1 if make_decoder is flat else len(CLASSES)

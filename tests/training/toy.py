@@ -5,6 +5,8 @@ import numpy as np
 import tensorflow as tf
 
 from magenta_vae.training import loop
+from magenta_vae.training.held_out import HeldOut
+from magenta_vae.training.steps import TrainingSteps
 
 
 class Pull(keras.Model):
@@ -41,26 +43,26 @@ def batches(chunks, rows, batch_size=8):
     )
 
 
-def run(run_dir, max_steps, model=None, evaluate=lambda step: {"loss": 1.0}, **options):
+def run(
+    run_dir,
+    max_steps,
+    model=None,
+    evaluate=lambda step: {"loss": 1.0},
+    show=lambda: None,
+    clip_norm=1.0,
+    **options,
+):
     """Trains the toy model; returns it with what was reported and evaluated."""
     model = model or Pull()
     lines, evaluated = [], []
-    settings = {
-        "batch_size": 8,
-        "max_steps": max_steps,
-        "seed": 0,
-        "clip_norm": 1.0,
-        "steps_per_call": 3,
-        "eval_every": 4,
-        "checkpoint_every": 2,
-    }
+    optimizer, strategy = keras.optimizers.Adam(0.1), tf.distribute.get_strategy()
+    settings = {"steps_per_call": 3, "eval_every": 4, "checkpoint_every": 2}
     loop.train(
-        model,
-        keras.optimizers.Adam(0.1),
-        tf.distribute.get_strategy(),
+        TrainingSteps(model, optimizer, strategy, batch_size=8, seed=0, clip_norm=clip_norm),
         batches,
-        lambda step: evaluated.append(step) or evaluate(step),
+        HeldOut(lambda step: evaluated.append(step) or evaluate(step), show),
         str(run_dir),
+        max_steps,
         **{"report": lines.append} | settings | options,
     )
     return model, lines, evaluated

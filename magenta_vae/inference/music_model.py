@@ -1,0 +1,232 @@
+"""What a model in use does with music, wherever it runs: in this process or on a server."""
+
+import abc
+from collections.abc import Sequence
+
+import numpy as np
+
+from magenta_vae.inference import interpolation, validation
+from magenta_vae.inference.reading import Music
+from magenta_vae.inference.validation import TEMPERATURE, NoteSequences
+from magenta_vae.music.tokens import Vocabulary
+from magenta_vae.music.window_format import WindowFormat
+
+
+class MusicModel(abc.ABC):
+    """Encodes, decodes, samples and interpolates music.
+
+    Music is given as NoteSequences or paths of MIDI and MusicXML files, and comes back as
+    NoteSequences of the model's windows. Every result is a function of its arguments and the
+    weights alone: row i of a batch draws from (seed, i), whatever the size of the batch.
+
+    All of it follows from what a subclass does: `tokenize`, and on arrays that were checked
+    `_posterior`, `_decode` and `_prior`.
+    """
+
+    @property
+    @abc.abstractmethod
+    def window_format(self) -> WindowFormat:
+        """The tracks and the length of a window."""
+
+    @property
+    @abc.abstractmethod
+    def z_size(self) -> int:
+        """Dimensions of the latent space."""
+
+    @property
+    def num_bars(self) -> int:
+        """Bars of a window."""
+        return self.window_format.num_bars
+
+    @property
+    def tracks(self) -> Sequence[Vocabulary]:
+        """The vocabularies of the tokens, in their order."""
+        return self.window_format.tracks
+
+    @abc.abstractmethod
+    def tokenize(self, music: Music | Sequence[Music]) -> np.ndarray:
+        """Returns the windows of music: int32 [windows, steps, tracks].
+
+        Raises:
+            SongError: for music that does not fit, with the rule it breaks.
+        """
+
+    @abc.abstractmethod
+    def _posterior(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns mu and sigma, float32 [windows, z_size], of int32 [windows, steps, tracks]."""
+
+    @abc.abstractmethod
+    def _decode(self, z: np.ndarray, temperature: float, seed: int) -> np.ndarray:
+        """Returns int32 [points, steps, tracks] of float32 [points, z_size]; checks the seed."""
+
+    @abc.abstractmethod
+    def _prior(self, num_samples: int, seed: int) -> np.ndarray:
+        """Returns points of the prior, float32 [samples, z_size]; checks the seed."""
+
+    def encode(self, music: Music | Sequence[Music]) -> np.ndarray:
+        """Returns the posterior's mean of each window: float32 [windows, z_size].
+
+        Args:
+            music: one piece or several. One longer than the model's windows gives one row for each
+                whole window.
+
+        Raises:
+            SongError: for music that does not fit, with the rule it breaks.
+        """
+        return self.encode_tokens(self.tokenize(music))
+
+    def encode_tokens(self, tokens: np.ndarray) -> np.ndarray:
+        """Returns the means, float32 [windows, z_size], of int [windows, steps, tracks] tokens.
+
+        Raises:
+            ValueError: for a model without a latent space, for tokens of another shape, or of
+                classes that a track has not.
+        """
+        return self.posterior(tokens)[0]
+
+    def posterior(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns mu and sigma, float32 [windows, z_size], of int [windows, steps, tracks].
+
+        Raises:
+            ValueError: as `encode_tokens` does.
+        """
+        if not self.z_size:
+            raise ValueError("Music cannot be encoded: the model is a baseline, without a z.")
+        return self._posterior(validation.as_tokens(tokens, self.window_format))
+
+    def decode(
+        self, z: np.ndarray, temperature: float = TEMPERATURE, seed: int = 0
+    ) -> NoteSequences:
+        """Returns the music of each point, float [points, z_size], sampled at a temperature."""
+        return self._detokenize(self.decode_tokens(z, temperature, seed))
+
+    def decode_tokens(
+        self, z: np.ndarray, temperature: float = TEMPERATURE, seed: int = 0
+    ) -> np.ndarray:
+        """Returns int32 [points, steps, tracks] tokens of each point; see `decode`."""
+        validation.check_temperature(temperature)
+        return self._decode(validation.as_points(z, self.z_size), temperature, seed)
+
+    def reconstruct(
+        self, music: Music | Sequence[Music], temperature: float = TEMPERATURE, seed: int = 0
+    ) -> NoteSequences:
+        """Encodes and decodes music, one piece for each window; see `encode` and `decode`."""
+        return self.decode(self.encode(music), temperature, seed)
+
+    def sample_z(self, num_samples: int, seed: int = 0) -> np.ndarray:
+        """Returns points of the prior, float32 [samples, z_size]; see `sample`."""
+        validation.check_count("num_samples", num_samples)
+        return self._prior(num_samples, seed)
+
+    def sample(
+        self, num_samples: int, temperature: float = TEMPERATURE, seed: int = 0
+    ) -> NoteSequences:
+        """Samples music from the prior; sample i does not depend on `num_samples`."""
+        return self.decode(self.sample_z(num_samples, seed), temperature, seed)
+
+    def similar(
+        self,
+        music: Music,
+        num_samples: int,
+        similarity: float,
+        temperature: float = TEMPERATURE,
+        seed: int = 0,
+    ) -> NoteSequences:
+        """Returns variations of a window, each on the way from a point of its own in the prior.
+
+        Args:
+            music: of longer music the first window is taken.
+            num_samples: how many variations.
+            similarity: how far along the spherical way they lie: at 1 the window itself is decoded,
+                at 0 the samples of the prior.
+            temperature, seed: as of `sample`.
+        """
+        validation.check_share("similarity", similarity)
+        points = self.sample_z(num_samples, seed)
+        mean = self._encode_first(music)
+        mixed = interpolation.slerp(points, mean, np.full(num_samples, similarity))
+        return self.decode(mixed, temperature, seed)
+
+    def interpolate(
+        self,
+        start: Music,
+        end: Music,
+        num_steps: int,
+        temperature: float = TEMPERATURE,
+        seed: int = 0,
+    ) -> NoteSequences:
+        """Returns music on the way from one window to another (paper, Sampling Details).
+
+        The points lie at equal intervals on the spherical way between the two means, both ends
+        included. Of longer music the first window is taken.
+        """
+        positions = validation.positions(num_steps)
+        ends = self._encode_first(start), self._encode_first(end)
+        points = interpolation.slerp(*ends, positions)
+        return self.decode(points, temperature, seed)
+
+    def interpolate_grid(
+        self,
+        corners: Sequence[Music],
+        num_rows: int,
+        num_columns: int,
+        temperature: float = TEMPERATURE,
+        seed: int = 0,
+    ) -> list[NoteSequences]:
+        """Returns rows of music between four windows; see `interpolation.grid`.
+
+        Args:
+            corners: top left, top right, bottom left, bottom right; of longer music the first
+                window is taken.
+            num_rows, num_columns: of the grid, corners included.
+            temperature, seed: as of `sample`.
+        """
+        validation.check_grid(corners, num_rows, num_columns)
+        points = interpolation.grid(list(map(self._encode_first, corners)), num_rows, num_columns)
+        music = self.decode(points, temperature, seed)
+        return [music[first : first + num_columns] for first in range(0, len(music), num_columns)]
+
+    def attribute_vector(
+        self, with_attribute: Music | Sequence[Music], without: Music | Sequence[Music]
+    ) -> np.ndarray:
+        """Returns the way in latent space from music without an attribute to music with it.
+
+        Args:
+            with_attribute, without: as `encode` takes music. Of each its windows' mean is taken.
+
+        Returns:
+            The difference of the means of z: float32 [z_size].
+        """
+        return self.encode(with_attribute).mean(axis=0) - self.encode(without).mean(axis=0)
+
+    def apply_attribute(
+        self,
+        music: Music | Sequence[Music],
+        vector: np.ndarray,
+        strength: float = 1.0,
+        temperature: float = TEMPERATURE,
+        seed: int = 0,
+    ) -> NoteSequences:
+        """Returns the reconstruction of music with `strength` times an attribute added to its z.
+
+        Args:
+            music: as `encode` takes it.
+            vector: float [z_size], as `attribute_vector` returns it.
+            strength: below 0 for less of the attribute; 0 is `reconstruct`.
+            temperature, seed: see `decode`.
+        """
+        validation.check_finite("strength", strength)
+        vector = np.asarray(vector, np.float32)
+        if vector.shape != (self.z_size,):
+            raise ValueError(
+                f"The vector must be of this model: [{self.z_size}]. Received: {vector.shape}."
+            )
+        return self.decode(self.encode(music) + np.float32(strength) * vector, temperature, seed)
+
+    def _encode_first(self, music: Music) -> np.ndarray:
+        """Returns the mean of the first window of music: float32 [z_size]."""
+        return self.encode_tokens(self.tokenize(music)[:1])[0]
+
+    def _detokenize(self, windows: np.ndarray) -> NoteSequences:
+        """Returns the windows of int [windows, steps, tracks] tokens."""
+        return [self.window_format.detokenize(window) for window in windows]
