@@ -103,7 +103,8 @@ def note_density(tokens: np.ndarray, track: Vocabulary) -> np.ndarray:
     """Returns the notes a bar: of drums every hit, also those of one step."""
     tokens = np.asarray(tokens)
     counts = np.bitwise_count(tokens) if track.is_drum else onsets(tokens, track)
-    return np.sum(_bars(counts), axis=(1, 2), dtype=np.int64) / _num_bars(tokens)
+    by_bar = _bars(counts).sum(axis=2, dtype=np.int64)
+    return by_bar.sum(axis=1) / _num_bars(tokens)
 
 
 def repeated_bar_share(tokens: np.ndarray, track: Vocabulary) -> np.ndarray:
