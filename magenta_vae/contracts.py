@@ -59,7 +59,7 @@ class Vocabulary(Protocol):
         is_drum: whether it is hits.
         num_classes: the tokens are 0 to `num_classes` - 1.
         rest: the token of a step at which nothing sounds.
-        sustain: the token of a step at which what was goes on.
+        sustain: the token of a step at which the sounding note goes on.
         release: the token of the step at which silence begins.
         output_program: the General MIDI program that generated notes are given.
     """
@@ -82,7 +82,7 @@ class Vocabulary(Protocol):
 
     @property
     def sustain(self) -> int:
-        """The token of a step at which what was goes on."""
+        """The token of a step at which the sounding note goes on."""
 
     @property
     def release(self) -> int:
