@@ -1,19 +1,82 @@
 """`magenta_vae COMMAND --flags`: the files of `scripts/`, wherever the package is installed."""
 
+import ast
+import difflib
 import runpy
 import sys
+from pathlib import Path
 
+import magenta_vae
 from magenta_vae.configuration import bundled
+
+GROUPS = {
+    "Data": ("build_dataset", "inspect_dataset", "synthesize"),
+    "Training": ("train", "evaluate", "table1", "figures"),
+    "Music": ("sample", "interpolate", "similar", "reconstruct", "attributes"),
+    "Other programs": ("export", "import_magenta"),
+}
+HELP = "-h", "-help", "--help", "help"
 
 
 def main() -> None:
-    """Runs the command that the first argument names."""
-    folder = bundled("scripts")
-    names = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.suffix)
-    if len(sys.argv) < 2 or sys.argv[1] not in names:
-        sys.exit(f"usage: magenta_vae COMMAND [--flag=value ...]\ncommands: {', '.join(names)}")
-    sys.argv = [str(folder / sys.argv[1]), *sys.argv[2:]]
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    """Runs the command that the first argument names, or says which ones there are."""
+    scripts = _find_scripts()
+    name, *arguments = sys.argv[1:] or ["--help"]
+    if name == "help" and arguments and arguments[0] in scripts:
+        name, arguments = arguments[0], ["--help"]
+    if name in HELP:
+        print(_describe(scripts))
+    elif name in ("-V", "-version", "--version"):
+        print(f"magenta_vae {magenta_vae.__version__}")
+    elif name in scripts:
+        sys.argv = [str(scripts[name]), *arguments]
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    else:
+        sys.exit(_refuse(name, scripts))
+
+
+def _find_scripts() -> dict[str, Path]:
+    """Returns the files of the commands by their names."""
+    files = (path for path in bundled("scripts").iterdir() if path.is_file() and not path.suffix)
+    return {path.name: path for path in sorted(files)}
+
+
+def _describe(scripts: dict[str, Path]) -> str:
+    """Returns what there is to run, a line for each command; those in no group come last."""
+    grouped = {name for names in GROUPS.values() for name in names}
+    others = {"More": tuple(name for name in scripts if name not in grouped)}
+    width = max(map(len, scripts))
+    lines = [
+        "usage: magenta_vae COMMAND [--flag=value ...]",
+        "",
+        "A MusicVAE: data sets of MIDI files, training, music, exports.",
+    ]
+    for group, names in (GROUPS | others).items():
+        found = [name for name in names if name in scripts]
+        lines += ["", f"{group}:"] * bool(found)
+        lines += [f"  {name:<{width}}  {_summarize(scripts[name])}" for name in found]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "The flags of a command:  magenta_vae COMMAND --help",
+            "A first model and music: magenta_vae train --gin_file=demo.gin",
+        ]
+    )
+
+
+def _summarize(script: Path) -> str:
+    """Returns the first line of what a command says of itself."""
+    return (ast.get_docstring(ast.parse(script.read_text())) or "").partition("\n")[0]
+
+
+def _refuse(name: str, scripts: dict[str, Path]) -> str:
+    similar = difflib.get_close_matches(name, scripts, n=1, cutoff=0.5)
+    hint = f" The most similar command is {similar[0]}." if similar else ""
+    return (
+        f"magenta_vae: {name!r} is not a command.{hint}\n"
+        "magenta_vae --help says which commands there are."
+    )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,9 @@ from magenta_vae import configuration, import_stand_ins
 if TYPE_CHECKING:  # A command loads TensorFlow once its flags are read.
     from magenta_vae.workflows.runs import Run
 
+INTERRUPTED = 130  # As a shell reports a process that Ctrl-C ended.
+HELP_FLAGS = {f"{dashes}help{kind}" for dashes in ("-", "--") for kind in ("", "short", "full")}
+
 flags.disclaim_key_flags()  # The flags below are the command's own: its --help shows them.
 
 
@@ -223,9 +226,15 @@ def run(main: Callable[[Sequence[str]], None], takes_arguments: bool = False) ->
                 raise
             sys.exit(f"error: {error}")
         except KeyboardInterrupt:
-            sys.exit("interrupted")
+            print("interrupted", file=sys.stderr)
+            sys.exit(INTERRUPTED)
 
-    app.run(guarded)
+    try:
+        app.run(guarded)
+    except SystemExit:
+        if HELP_FLAGS.intersection(sys.argv[1:]):
+            sys.exit(0)  # What was asked for has been printed: no failure, as absl calls it.
+        raise
 
 
 def report(line: str) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import magenta_vae
+
 ROOT = Path(__file__).parent.parent
 SONG = ROOT / "testdata" / "song-0000.mid"
 COMMANDS = [
@@ -67,6 +69,7 @@ def test_a_command_is_a_program(name):
         env={**os.environ, "PATH": python},
     )
     assert "--[no]traceback" in done.stdout, done.stderr
+    assert done.returncode == 0
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -88,12 +91,56 @@ def test_the_commands_are_listed_here():
 
 
 def test_the_package_runs_its_commands():
-    usage = subprocess.run([sys.executable, "-m", "magenta_vae"], capture_output=True, text=True)
-    assert "commands: " + ", ".join(COMMANDS) in usage.stderr
-    done = subprocess.run(
-        [sys.executable, "-m", "magenta_vae", "train", "--help"], capture_output=True, text=True
-    )
+    done = magenta_vae_program("train", "--help")
     assert "--gin_file" in done.stdout
+    assert done.returncode == 0
+    assert magenta_vae_program("help", "train").stdout == done.stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["help"]], ids=str)
+def test_the_package_says_which_commands_it_has(arguments):
+    done = magenta_vae_program(*arguments)
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    for name in COMMANDS:
+        (line,) = (line for line in lines if line.split()[:1] == [name])
+        assert len(line.split()) > 4
+    assert lines[0] == "usage: magenta_vae COMMAND [--flag=value ...]"
+    assert [line for line in lines if line.startswith(("Data:", "More:"))] == ["Data:"]
+
+
+def test_the_package_says_its_version():
+    assert magenta_vae_program("--version").stdout == f"magenta_vae {magenta_vae.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("sampel", "The most similar command is sample."),
+        ("build-dataset", "The most similar command is build_dataset."),
+        ("--gin_file=demo.gin", ""),
+    ],
+)
+def test_a_mistyped_command_is_refused_with_the_nearest(typed, hint):
+    done = magenta_vae_program(typed)
+    assert done.returncode == 1 and not done.stdout
+    first, second = done.stderr.splitlines()
+    assert first == f"magenta_vae: {typed!r} is not a command. {hint}".rstrip()
+    assert second == "magenta_vae --help says which commands there are."
+
+
+def test_a_command_that_is_interrupted_says_so_to_the_shell(tmp_path):
+    program = (
+        "import os, signal\nfrom magenta_vae import commands\n"
+        "commands.run(lambda _: os.kill(os.getpid(), signal.SIGINT))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+def magenta_vae_program(*arguments):
+    command = [sys.executable, "-m", "magenta_vae", *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 def test_explain_gives_every_file_a_line(songs, tmp_path):
