@@ -25,6 +25,23 @@ def is_private(name):
     return name.split(".")[0] in ROOTS and bool(PRIVATE.match(name))
 
 
+def called_ours(nodes):
+    """Returns the modules of ours that a module imports something from."""
+    return {
+        node.module
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == PACKAGE.name
+    }
+
+
+def methods_of(module):
+    """Returns what the classes of a module of ours define, for those that inherit from them."""
+    path = PACKAGE.parent.joinpath(*module.split(".")).with_suffix(".py")
+    tree = ast.parse(path.read_text() if path.exists() else "")
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    return {each.name for one in classes for each in one.body if isinstance(each, ast.FunctionDef)}
+
+
 def private_uses(source):
     """Returns what a module uses of the packages that is private, by name.
 
@@ -46,6 +63,7 @@ def private_uses(source):
         called |= {name: full for name, full in names.items() if full.split(".")[0] in ROOTS}
     classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
     own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    own |= set().union(*(methods_of(name) for name in called_ours(nodes)))
     own |= {n.attr for n in nodes if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)}
     own |= {n.target.id for c in classes for n in c.body if isinstance(n, ast.AnnAssign)}
     for node in nodes:
