@@ -354,7 +354,7 @@ def test_small_models_answer_through_all_loaders(name, tmp_path):
 EXPORT = """
 import sys
 from inference_models import Exported, tiny_model
-from magenta_vae.inference import export
+from magenta_vae.serving import export
 model, settings = tiny_model("mel_2bar")
 print("ready", flush=True)
 export.write(model, settings.window_format, sys.argv[1])
