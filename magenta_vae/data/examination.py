@@ -13,6 +13,7 @@ from magenta_vae.data.sources import Source
 from magenta_vae.music import songs, windows
 
 AS_4_4, AS_DRUMS = "taken as 4/4", "parts taken as drums"  # Files; parts off channel 10.
+LEFT_OUT = "parts with notes left out"  # Of scores: percussion that nothing tells, cues, slashes.
 CRASHED, SLOW, GREEDY = "crashed the reader", "too slow", "too much memory"
 
 
@@ -24,7 +25,8 @@ class Outcome(NamedTuple):
         reason, detail: the rule that dropped it and how, both empty where it was used.
         split: `train` or `eval`.
         num_cut, num_dropped_rests: windows cut, and those of them the rests rule dropped.
-        taken: (what, how often) the song was taken for by a rule: `AS_4_4`, `AS_DRUMS`.
+        taken: (what, how often) a rule did to the song: `AS_4_4`, `AS_DRUMS`, `LEFT_OUT`.
+        left_out: of each part with notes left out, which it is and what they are.
         rows: [windows, row_size] tokens of those that remain, each once.
     """
 
@@ -35,6 +37,7 @@ class Outcome(NamedTuple):
     num_cut: int
     num_dropped_rests: int
     taken: Sequence[tuple[str, int]] = ()
+    left_out: Sequence[str] = ()
     rows: np.ndarray | None = None
 
     def __str__(self) -> str:
@@ -46,7 +49,8 @@ class Outcome(NamedTuple):
                 f"{self.num_dropped_rests} of them dropped by the rests rule"
             )
         taken = "".join(f"; {what}: {number}" for what, number in self.taken)
-        return _printable(f"{self.name}: {fate}{taken}")
+        left_out = f" ({'; '.join(self.left_out)})" * bool(self.left_out)
+        return _printable(f"{self.name}: {fate}{taken}{left_out}")
 
 
 def examine(source: Source | str, settings: Settings) -> Outcome:
@@ -56,16 +60,22 @@ def examine(source: Source | str, settings: Settings) -> Outcome:
     rows = []
     split = ""
     taken: list[tuple[str, int]] = []
+    left_out: tuple[str, ...] = ()
 
     def dropped(reason: str, detail: str) -> Outcome:
-        return Outcome(source.name, reason, detail, split, cut, dropped_rests, taken)
+        return Outcome(source.name, reason, detail, split, cut, dropped_rests, taken, left_out)
 
     try:
         data = source.read()
         split = split_of(data, settings.eval_fraction)
         read = source.parse(data, settings.reader)
         song = windows.in_common_time(read, settings.accepted_metres)
-        counts = (AS_4_4, int(song is not read)), (AS_DRUMS, song.num_rhythm_parts)
+        left_out = song.left_out
+        counts = (
+            (AS_4_4, int(song is not read)),
+            (AS_DRUMS, song.num_rhythm_parts),
+            (LEFT_OUT, len(left_out)),
+        )
         taken += [(what, number) for what, number in counts if number]
         for part in windows.song_windows(song, settings.window_format, settings.max_rest_steps):
             cut += part.num_cut
@@ -82,7 +92,7 @@ def examine(source: Source | str, settings: Settings) -> Outcome:
     except Exception as error:  # One file never ends a build; an unforeseen one is counted too.
         cut = dropped_rests = 0
         return dropped(CRASHED, f"{type(error).__name__}: {error}")
-    return Outcome(source.name, "", "", split, cut, dropped_rests, taken, unique)
+    return Outcome(source.name, "", "", split, cut, dropped_rests, taken, left_out, unique)
 
 
 def split_of(midi: bytes, eval_fraction: float) -> str:

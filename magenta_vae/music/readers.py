@@ -10,7 +10,7 @@ MIDI_READERS = {
     "symusic": songs.parse_song,
     "note_seq": note_sequences.parse_song_with_note_seq,
 }
-EXTENSIONS = (".mid", ".midi", ".kar", ".rmi", ".musicxml", ".mxl", ".xml", ".abc")
+EXTENSIONS = (".mid", ".midi", ".kar", ".rmi", ".smf", ".musicxml", ".mxl", ".xml", ".abc")
 
 
 def parse_music(data: bytes, reader: str = "symusic") -> Song:

@@ -1,6 +1,8 @@
 """The bars of a voice as they are written -> the order in which they are played."""
 
 import dataclasses
+import itertools
+import re
 from collections.abc import Sequence
 
 from magenta_vae.music.placing import Contents
@@ -18,6 +20,7 @@ class Bar:
         length: of its notes and rests.
         begins_repeat, ends_repeat: whether `|:` stands before it, `:|` behind it.
         turns: at which turns of the repeat it is played, where an ending begins with it.
+        part: the name that P: gave to it and others.
         is_apart, ends_section: whether more than a plain bar line stands before it, or behind it.
     """
 
@@ -29,6 +32,7 @@ class Bar:
     begins_repeat: bool = False
     ends_repeat: bool = False
     turns: tuple[int, ...] = ()
+    part: str = ""
     is_apart: bool = False
     ends_section: bool = False
 
@@ -36,6 +40,44 @@ class Bar:
     def contents(self) -> Contents:
         """What it holds, to be placed."""
         return Contents(self.notes, self.tempos, self.length, self.length)
+
+
+def expand(order: str) -> str:
+    """Returns the parts that the order of a tune names one by one: `(AB)2C` is `ABABC`.
+
+    Nothing where it names but one, or none: words that stand there are no order.
+    """
+    order = re.sub(r"[\s.,]", "", order)
+    while found := re.search(r"\(([^()]*)\)(\d*)|([A-Za-z])(\d+)", order):
+        each, number = found[1] or found[3] or "", int(found[2] or found[4] or 1)
+        if len(each) * number > MAX_BARS:
+            raise SongError("too long", f"at most {MAX_BARS:,} parts, found P:{order[:20]}")
+        order = order[: found.start()] + each * number + order[found.end() :]
+    return order if re.fullmatch("[A-Z]{2,}|[a-z]{2,}", order) else ""
+
+
+def played_by_parts(bars: Sequence[Bar], order: str) -> list[int]:
+    """Returns the places of bars as they are played, parts in their order where there is one.
+
+    What stands before the first part is played once.
+    """
+    if not order:
+        return played(bars)
+    places: dict[str, list[int]] = {}
+    for name, group in itertools.groupby(range(len(bars)), lambda at: bars[at].part):
+        if name in places:
+            raise SongError("parts in an order", f"part {name} stands in the tune twice")
+        places[name] = list(group)
+    missing = [name for name in order if name not in places]
+    if missing:
+        raise SongError("parts in an order", f"no part {missing[0]} is in the tune: P:{order[:20]}")
+    found = []
+    for name in [""] * ("" in places) + list(order):
+        part = places[name]
+        found += [part[at] for at in played(bars[part[0] : part[-1] + 1])]
+        if len(found) > MAX_BARS:
+            raise SongError("too long", f"at most {MAX_BARS:,} bars with its repeats")
+    return found
 
 
 def played(bars: Sequence[Bar]) -> list[int]:
@@ -48,7 +90,8 @@ def played(bars: Sequence[Bar]) -> list[int]:
         bar = bars[at]
         if (bar.begins_repeat and at > start) or at == over:
             start, turn, turns, over = at, 1, (), None
-        if bar.turns and turn not in bar.turns:
+        # An ending with nothing before it, as `:|2` without a `|1`, is played.
+        if bar.turns and turn not in bar.turns and (at > start or turn > 1):
             end = at + 1
             while end < len(bars) and not (bars[end].turns or bars[end - 1].ends_repeat):
                 end += 1

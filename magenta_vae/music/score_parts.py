@@ -12,6 +12,7 @@ from magenta_vae.music.songs import MAX_BARS, SongError
 SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 MAX_QUARTERS = 4.0 * MAX_BARS
 SLASHES, CUES, UNPITCHED = "slashes", "silent cue notes", "unpitched notes that name no known drum"
+BESIDE = "known drums beside those"  # Percussion of which a part is not told is refused whole.
 
 
 # Time in which nothing sounds; a rest of a whole measure is as long as the measure.
@@ -29,7 +30,8 @@ class Part:
 
     Attributes:
         name: what the score calls it.
-        left_out: how many notes of which kind have no pitch that sounds.
+        label: the same after its id.
+        left_out: how many notes of which kind do not sound.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Part:
         has_sounding_cues: bool = False,
     ):
         self.name = (score_part.findtext("part-name") or "").strip()
+        self.label = f"{score_part.get('id')} {self.name}".rstrip()
         self.left_out: collections.Counter = collections.Counter()
         unpitched = (note for measure in measures for note in measure.iter("unpitched"))
         self._sounds = Sounds(score_part, {_position(each) or "" for each in unpitched})

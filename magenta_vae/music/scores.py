@@ -16,7 +16,7 @@ from typing import NamedTuple
 from magenta_vae.music import bars, placing, score_files
 from magenta_vae.music.placing import Contents, Placed
 from magenta_vae.music.score_files import is_musicxml
-from magenta_vae.music.score_parts import UNPITCHED, Part
+from magenta_vae.music.score_parts import BESIDE, UNPITCHED, Part
 from magenta_vae.music.songs import (
     STEPS_PER_BAR,
     STEPS_PER_QUARTER,
@@ -82,7 +82,8 @@ def _song(root: ElementTree.Element) -> Song:
         for start, measure in zip(starts, each, strict=False)
         for quarter, qpm in measure.tempos
     }
-    return Song(instruments, metres.signatures, tuple(sorted(tempos)))
+    left_out = (f"{each.label}: {_counted(each.left_out)}" for each in parts if each.left_out)
+    return Song(instruments, metres.signatures, tuple(sorted(tempos)), left_out=tuple(left_out))
 
 
 class _Column(NamedTuple):
@@ -105,7 +106,7 @@ def _columns(root: ElementTree.Element) -> Iterator[_Column]:
             part, frame = (above, below) if outer == "part" else (below, above)
             name = part.attrib["id"]
             if name not in columns:
-                score_part = named.get(name, ElementTree.Element("score-part"))
+                score_part = named.get(name, ElementTree.Element("score-part", id=name))
                 columns[name] = _Column(score_part, [], [])
             columns[name].measures.append(below)
             columns[name].frames.append(frame)
@@ -228,15 +229,23 @@ def _is_apart(before: ElementTree.Element, measure: ElementTree.Element) -> bool
 
 def _placed(part: Part, contents: list[Contents], starts: list[float]) -> list[Placed]:
     """Returns the notes of a part; percussion of which a part is not told is refused whole."""
-    is_told = not part.left_out[UNPITCHED]
-    return [note for note in placing.place(contents, starts) if is_told or not note.sound.is_drum]
+    notes = placing.place(contents, starts)
+    if UNPITCHED not in part.left_out:
+        return notes
+    sounding = [note for note in notes if not note.sound.is_drum]
+    if len(sounding) < len(notes):
+        part.left_out[BESIDE] = len(notes) - len(sounding)
+    return sounding
 
 
 def _check_notes(parts: list[Part], instruments: tuple[Instrument, ...]) -> None:
     """Raises `SongError` for no notes, too many, or one beyond what a song may last."""
     left_out = sum((part.left_out for part in parts), collections.Counter())
     if not instruments and left_out:
-        found = ", ".join(f"{number:,} {kind}" for kind, number in sorted(left_out.items()))
-        raise SongError("no pitches", f"found {found}")
+        raise SongError("no pitches", f"found {_counted(left_out)}")
     check_num_notes(sum(len(each.starts) for each in instruments))
     check_bars(0, max(int(each.ends.max()) for each in instruments) / STEPS_PER_BAR)
+
+
+def _counted(left_out: collections.Counter) -> str:
+    return ", ".join(f"{number:,} {kind}" for kind, number in left_out.items())

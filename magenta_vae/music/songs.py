@@ -48,6 +48,7 @@ class Song(NamedTuple):
     `tempos` holds (step, quarters per minute), a float step: a tempo may change off the grid.
     `signature_steps` holds the step of each time signature, nothing where that is not known.
     `num_rhythm_parts` counts the drums that are not on channel 10 of a MIDI file.
+    `left_out` says of each part of a score that has notes which do not sound which part, and what.
     """
 
     instruments: tuple[Instrument, ...]
@@ -55,6 +56,7 @@ class Song(NamedTuple):
     tempos: tuple[tuple[float, float], ...]
     signature_steps: tuple[int, ...] = ()
     num_rhythm_parts: int = 0
+    left_out: tuple[str, ...] = ()
 
     @property
     def signatures(self) -> list[metres.Signature] | None:

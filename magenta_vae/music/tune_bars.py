@@ -7,13 +7,14 @@ import dataclasses
 import re
 from collections.abc import Callable, Sequence
 
+from magenta_vae.music import tune_text
 from magenta_vae.music.placing import Note, Sound
 from magenta_vae.music.repeats import Bar
 from magenta_vae.music.songs import MAX_BARS, SongError
 
 _TOKENS = re.compile(
     r"""
-    (?P<skip> "[^"]*" | ![^!]*! | \+[^+]*\+ | \{[^}]*\} )
+    (?P<grace> \{[^}]*\} )
   | \[(?P<field>[A-Za-z]):(?P<value>[^\]]*)\]
   | (?P<bar> :*\|[|\]:]* | \[\| [|\]:]* | ::+ ) (?: (?:\s*\[)? (?P<turns>[1-9][0-9,\-]*) )?
   | \[(?P<ending>[1-9][0-9,\-]*)
@@ -43,7 +44,8 @@ class State:
         unit: quarters of a note without a length.
         metre, signature: as in `Bar`.
         key: semitones by which each letter is altered.
-        semitones: by which all sounds, octaves too.
+        shifts: semitones by which all sounds, by what says so.
+        part: the name that P: gave to what follows.
         qpm: a tempo that is not in any bar yet.
     """
 
@@ -51,7 +53,8 @@ class State:
     metre: float | None = None
     signature: tuple[tuple[int, int], ...] = ()
     key: dict[str, int] = dataclasses.field(default_factory=dict)
-    semitones: int = 0
+    shifts: dict[str, int] = dataclasses.field(default_factory=dict)
+    part: str = ""
     qpm: float | None = None
     sound: Sound = Sound()
 
@@ -70,7 +73,7 @@ class VoiceReader:
     def __init__(self, state: State, set_field: Callable[[State, str, str], None]):
         self.state = state
         self._set_field = set_field
-        self.bars = [Bar(state.metre, state.signature)]
+        self.bars = [Bar(**self._holds())]
         self._now = 0.0
         self._altered: dict[str, int] = {}  # In this bar, in all octaves.
         self._tied: dict[str, int] = {}  # Notes that a tie waits for, as written, to their pitch.
@@ -81,12 +84,11 @@ class VoiceReader:
 
     def read(self, line: str) -> None:
         """Reads a line of music."""
-        for token in _TOKENS.finditer(line):
+        for token in _TOKENS.finditer(tune_text.without_words(line)):
             if token["bar"]:
                 self._end_bar(token["bar"], token["turns"])
             elif token["field"]:
-                self._set_field(self.state, token["field"], token["value"])
-                self.refresh()
+                self.set_field(token["field"], token["value"])
             elif token["ending"]:
                 self._begin_ending(token["ending"])
             elif token["tuplet"]:
@@ -104,10 +106,18 @@ class VoiceReader:
             elif token["overlay"]:
                 self._now = 0.0
 
-    def refresh(self) -> None:
-        """Takes the metre of the state for a bar that nothing is in yet."""
+    def set_field(self, letter: str, value: str) -> None:
+        """Changes what holds from here on; a part begins a bar of its own."""
+        self._set_field(self.state, letter, value.strip())
+        if letter == "P" and self.bars[-1].length:
+            self._end_bar("|", None)
         if not self.bars[-1].length:
-            self.bars[-1].metre, self.bars[-1].signature = self.state.metre, self.state.signature
+            self.bars[-1] = dataclasses.replace(self.bars[-1], **self._holds())
+
+    def _holds(self) -> dict:
+        """Returns what holds for a bar that begins."""
+        state = self.state
+        return {"metre": state.metre, "signature": state.signature, "part": state.part}
 
     def _end_bar(self, line: str, turns: str | None) -> None:
         """Ends a bar, unless there is nothing in it, and begins another."""
@@ -116,7 +126,7 @@ class VoiceReader:
         if bar.length:
             bar.ends_repeat = line.startswith(":")
             bar.ends_section = is_special
-            self.bars.append(Bar(self.state.metre, self.state.signature))
+            self.bars.append(Bar(**self._holds()))
         elif line.startswith(":") and len(self.bars) > 1:
             self.bars[-2].ends_repeat = True
         if len(self.bars) > 4 * MAX_BARS:
@@ -184,7 +194,7 @@ class VoiceReader:
             return tied[place]
         altered = self._altered.get(letter.upper(), self.state.key.get(letter.upper(), 0))
         octave = 5 + letter.islower() + octaves.count("'") - octaves.count(",")
-        pitch = 12 * octave + _SEMITONES[letter.upper()] + altered + self.state.semitones
+        pitch = 12 * octave + _SEMITONES[letter.upper()] + altered + sum(self.state.shifts.values())
         if not 0 <= pitch <= 127:
             raise SongError("not a pitch", f"expected 0-127, found {pitch} for {name}")
         return pitch

@@ -6,9 +6,8 @@ Repeats are played. The bar lines of a tune are those of the song, as a score's 
 import dataclasses
 import itertools
 import re
-from collections.abc import Iterator
 
-from magenta_vae.music import bars, placing, repeats, tune_bars
+from magenta_vae.music import bars, placing, repeats, tune_bars, tune_fields, tune_text
 from magenta_vae.music.songs import (
     STEPS_PER_BAR,
     STEPS_PER_QUARTER,
@@ -22,20 +21,16 @@ _FIRST = re.compile(rb"(?:\A(?:\xef\xbb\xbf)?|[\r\n])X:[ \t]*\d")
 _TUNE = re.compile(r"^(?=X:)", re.MULTILINE)
 # `A:|` is a note before a bar line.
 _FIELD = re.compile(r"([A-Za-z]):(?![|:])(.*)")
-_MUSIC = ("K", "L", "M", "Q")  # Fields that bear on notes.
-_FIFTHS = {"F": -1, "C": 0, "G": 1, "D": 2, "A": 3, "E": 4, "B": 5}
-_MODES = {
-    "": 0, "maj": 0, "ion": 0, "m": -3, "min": -3, "aeo": -3, "mix": -1, "dor": -2, "phr": -4,
-    "lyd": 1, "loc": -5,
-}  # fmt: skip
-_SHARPS = "FCGDAEB"
-_PIPES = {"F": 1, "C": 1}  # Of the Highland bagpipe: K:HP, K:Hp.
+_MUSIC = ("K", "L", "M", "P", "Q")  # Fields that bear on notes.
 
 
 def is_abc(data: bytes) -> bool:
-    """Says whether bytes are ABC: text in which tunes begin with a number (X:) and have a key."""
+    """Says whether bytes are ABC: text with tunes that begin with a number (X:), and a key (K:).
+
+    Where it begins with the number, the key may have been forgotten.
+    """
     is_text = data[:4] not in (b"MThd", b"RIFF") and b"\0" not in data[:1024]
-    return is_text and b"K:" in data and bool(_FIRST.search(data))
+    return is_text and bool(_FIRST.search(data) if b"K:" in data else _FIRST.match(data))
 
 
 def split_tunes(data: bytes) -> list[bytes]:
@@ -67,9 +62,11 @@ def _text(data: bytes) -> str:
 
 
 def _song(text: str) -> Song:
-    voices = _voices(text)
+    voices, order = _voices(text)
     columns = [_sounding(voice.bars) for voice in voices]
-    orders = [repeats.played(column) for column in columns]
+    if order and len(voices) > 1:
+        raise SongError("parts in an order", f"one for several voices is not read: P:{order}")
+    orders = [repeats.played_by_parts(column, order) for column in columns]
     played = [[column[at] for at in order] for column, order in zip(columns, orders, strict=True)]
     check_num_notes(sum(len(bar.notes) for column in played for bar in column))
     measures = [
@@ -120,143 +117,79 @@ def _measure(together: tuple, orders: list[list[int]], index: int) -> bars.Measu
     )
 
 
-def _voices(text: str) -> list[tune_bars.VoiceReader]:
-    """Reads the lines of a tune, each as what its voice plays."""
-    state = tune_bars.State()
+def _voices(text: str) -> tuple[list[tune_bars.VoiceReader], str]:
+    """Reads the lines of a tune, each as what its voice plays; returns also the order of parts."""
+    voices = _Voices()
     is_unit_given = is_in_body = False
-    voices: dict[str, tune_bars.VoiceReader] = {}
-    name = ""
-    for line in _lines(text):
+    order = ""
+    for line in tune_text.lines(text):
         field = _FIELD.match(line)
         letter, value = (field.group(1), field.group(2).strip()) if field else ("", line)
         if line.startswith("%%MIDI"):
-            _set_midi(voices[name].state if name in voices else state, line.split())
+            tune_fields.set_midi(voices.state_of_midi(), line.split())
+        elif letter == "V":
+            voices.turn_to(value)
         elif not is_in_body and letter:
             is_unit_given |= letter == "L"
             is_in_body = letter == "K"
-            set_field(state, letter, value, is_unit_given)
+            order = value if letter == "P" else order
+            tune_fields.set_field(voices.state, letter, value, is_unit_given)
         elif not line and is_in_body:  # Words between tunes may follow.
             break
-        elif letter == "V" and value.split():
-            name = value.split()[0]
-        elif letter in _MUSIC and name in voices:
-            set_field(voices[name].state, letter, value)
-            voices[name].refresh()
-        elif letter:
-            set_field(state, letter, value)
-        elif is_in_body:
-            name = _read_music(line, name, voices, state)
-    return list(voices.values())
+        elif letter in _MUSIC:
+            voices.set_field(letter, value)
+        elif not letter and is_in_body:
+            voices.read(line)
+    if not is_in_body:
+        raise SongError("damaged ABC", "no K: field, with which the music begins")
+    return list(voices.readers.values()), repeats.expand(order)
 
 
-def _lines(text: str) -> Iterator[str]:
-    """Yields the lines of a tune without comments and what continues words."""
-    for line in text.split("\n"):
-        if line.startswith("%%MIDI"):
-            yield line
-            continue
-        bare = re.split(r"(?<!\\)%", line, maxsplit=1)[0].strip()
-        if not bare.startswith("+:") and (bare or not line.strip()):
-            yield bare
+class _Voices:
+    """The voices of a tune, each made when it is first needed.
 
-
-def _read_music(
-    line: str, name: str, voices: dict[str, tune_bars.VoiceReader], state: tune_bars.State
-) -> str:
-    """Reads a line of music in the voices that it names, and returns the last of them."""
-    for named, music in _by_voice(line):
-        name = named if named is not None else name
-        if name not in voices:
-            voices[name] = tune_bars.VoiceReader(dataclasses.replace(state), set_field)
-        voices[name].read(music)
-    return name
-
-
-def _by_voice(line: str) -> list[tuple[str | None, str]]:
-    """Returns the pieces of a line that [V:...] parts, each with its voice, None for the last's."""
-    head, *others = re.split(r"\[V:\s*([^\]\s]+)[^\]]*\]", line)
-    pairs = zip(others[::2], others[1::2], strict=True)
-    return [(None, head)] * bool(head.strip()) + list(pairs)
-
-
-def set_field(state: tune_bars.State, letter: str, value: str, is_unit_given: bool = True) -> None:
-    """Changes what holds for a voice by a field's letter and its value.
-
-    Args:
-        state: is changed.
-        letter: one of K, L, M and Q; others bear on no note.
-        value: what stands behind the colon.
-        is_unit_given: False where the metre says how long a note without a length is.
+    Attributes:
+        state: what holds for those that are not made yet.
+        readers: those that are made, by their names.
     """
-    if letter == "L":
-        numerator, denominator = value.split("/")
-        state.unit = 4 * int(numerator) / int(denominator)
-    elif letter == "M":
-        state.signature = _signature(value)
-        state.metre = sum(4 * n / d for n, d in state.signature) or None
-        if not is_unit_given:
-            state.unit = 0.25 if state.metre is not None and state.metre < 3 else 0.5
-    elif letter == "K":
-        _set_key(state, value)
-    elif letter == "Q":
-        state.qpm = _qpm(value, state.unit)
 
+    def __init__(self):
+        self.state = tune_bars.State()
+        self.readers: dict[str, tune_bars.VoiceReader] = {}
+        self._shifts: dict[str, dict[str, int]] = {}
+        self._name = ""
 
-def _set_midi(state: tune_bars.State, words: list[str]) -> None:
-    """Sets the program, or the drums, that `%%MIDI program` and `%%MIDI channel` name."""
-    if words[1:2] == ["program"] and words[-1].isdigit() and int(words[-1]) < 128:
-        state.sound = placing.Sound(program=int(words[-1]))
-    elif words[1:] == ["channel", "10"]:
-        state.sound = placing.Sound(is_drum=True)
+    def turn_to(self, value: str) -> None:
+        """Makes the voice of a `V:` field the one that goes on, and takes what it says of it."""
+        if not value.split():
+            return
+        self._name = value.split()[0]
+        shifts = tune_fields.shifts(value)
+        self._shifts[self._name] = self._shifts.get(self._name, {}) | shifts
+        if self._name in self.readers:
+            self.readers[self._name].state.shifts |= shifts
 
+    def state_of_midi(self) -> tune_bars.State:
+        """Returns what a `%%MIDI` line changes: one voice where one was named."""
+        return self._reader().state if self._name or self.readers else self.state
 
-def _signature(value: str) -> tuple[tuple[int, int], ...]:
-    """Returns (numerator, denominator) of a metre, nothing for a free one."""
-    value = value.replace(" ", "")
-    if value in ("C", "c"):
-        return ((4, 4),)
-    if value in ("C|", "c|"):
-        return ((2, 2),)
-    if value.lower() == "none" or not value:
-        return ()
-    beats, _, kind = value.replace("(", "").replace(")", "").partition("/")
-    numerator, denominator = sum(map(int, beats.split("+"))), int(kind)
-    if numerator < 1 or denominator < 1:
-        raise SongError("damaged ABC", f"a {value} time signature")
-    return ((numerator, denominator),)
+    def set_field(self, letter: str, value: str) -> None:
+        """Sets a field for the voice that goes on, or for those to come before it has music."""
+        if self._name in self.readers:
+            self.readers[self._name].set_field(letter, value)
+        else:
+            tune_fields.set_field(self.state, letter, value)
 
+    def read(self, line: str) -> None:
+        """Reads a line of music in the voices that it names."""
+        for voice, music in tune_text.by_voice(line):
+            if voice is not None:
+                self.turn_to(voice)
+            self._reader().read(music)
 
-def _set_key(state: tune_bars.State, value: str) -> None:
-    """Takes the sharps and flats of `Bb`, `Ador`, `D mix`, `Hp` or `none`, and those added."""
-    found = re.match(r"([A-G])([#b]?)\s*([A-Za-z]*)", value)
-    if value.upper().startswith("HP"):
-        state.key = dict(_PIPES) if value.startswith("Hp") else {}
-    elif found:
-        letter, sign, word = found.groups()
-        fifths = _FIFTHS[letter] + {"#": 7, "b": -7, "": 0}[sign]
-        short = word[:3].lower()
-        fifths += _MODES.get(short, -3 if word == "m" else 0) if word[:4] != "clef" else 0
-        letters = _SHARPS if fifths > 0 else _SHARPS[::-1]
-        altered = (letters * 2)[: min(abs(fifths), 14)]
-        sign_of_all = 1 if fifths > 0 else -1
-        state.key = {each: sign_of_all * altered.count(each) for each in set(altered)}
-    elif value.lower().startswith("none"):
-        state.key = {}
-    for signs, letter in re.findall(r"(?:^|\s)([\^_=]+)([A-Ga-g])(?=\s|$|[\^_=])", value):
-        state.key[letter.upper()] = sum({"^": 1, "_": -1, "=": 0}[each] for each in signs)
-    octave = re.search(r"octave\s*=\s*(-?\d)", value)
-    semitones = re.search(r"transpose\s*=\s*(-?\d\d?)", value)
-    if octave or semitones:
-        octaves = int(octave.group(1)) if octave else 0
-        state.semitones = 12 * octaves + (int(semitones.group(1)) if semitones else 0)
-
-
-def _qpm(value: str, unit: float) -> float | None:
-    """Returns quarters per minute of `1/4=120`, `3/8=60 "Jig"` or, of units, `120`."""
-    found = re.search(r"((?:\d+/\d+\s*)*)=?\s*(\d+(?:\.\d+)?)", re.sub(r'"[^"]*"', "", value))
-    if found is None:
-        return None
-    beats = re.findall(r"(\d+)/(\d+)", found.group(1))
-    quarters = sum(4 * int(n) / int(d) for n, d in beats if int(d)) if beats else unit
-    qpm = quarters * float(found.group(2))
-    return qpm if 0 < qpm < float("inf") else None
+    def _reader(self) -> tune_bars.VoiceReader:
+        if self._name not in self.readers:
+            shifts = self.state.shifts | self._shifts.get(self._name, {})
+            state = dataclasses.replace(self.state, shifts=shifts)
+            self.readers[self._name] = tune_bars.VoiceReader(state, tune_fields.set_field)
+        return self.readers[self._name]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+import written
 from corpora import SETTINGS, SONGS, die
 from musical import DRUMS, MELODY, TRIO, midi, play, time_signature, track
 from note_seq.protobuf import music_pb2
@@ -316,6 +317,20 @@ def test_parts_that_are_taken_as_drums_are_counted(tmp_path, in_process):
     assert made["counts"]["taken"] == {"parts taken as drums": 1}
     assert lines[0].endswith("; parts taken as drums: 1")
     assert made["counts"]["windows_cut"] == 1
+
+
+def test_parts_of_a_score_with_notes_left_out_are_counted_and_named(tmp_path, in_process):
+    melody = written.FOUR_FOUR + written.note("C4", 16), written.note("D4", 16)
+    drums = written.FOUR_FOUR + written.note("unpitched", 8) * 2
+    data = written.score(written.part(*melody), written.part(drums, name="P2"))
+    (tmp_path / "a.musicxml").write_bytes(data)
+    lines = []
+    files = [str(tmp_path / "a.musicxml")]
+    made = build(files, str(tmp_path / "out"), MELODY_2, explain=lines.append)
+    assert made["counts"]["taken"] == {"parts with notes left out": 1}
+    assert lines[0].endswith(
+        "; parts with notes left out: 1 (P2: 2 unpitched notes that name no known drum)"
+    )
 
 
 def test_what_a_version_without_the_metres_wrote_is_read(built):

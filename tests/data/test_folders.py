@@ -186,3 +186,15 @@ def test_names_are_printed_harmlessly(tmp_path, in_process):
 
 def test_every_source_has_a_reason_or_bytes():
     assert sources.Source("a.mid", TUNE).read() == TUNE
+
+
+def test_other_endings_are_read_or_counted(tmp_path):
+    (tmp_path / "a.smf").write_bytes(TUNE)
+    for name in ("b.mid.Z", "c.mid.lzma", "d.tar.lzma", "e.mscz"):
+        (tmp_path / name).write_bytes(b"none")
+    for name in ("f.tb2", "g.tz2"):
+        with tarfile.open(tmp_path / name, "w:bz2") as archive:
+            archive.add(tmp_path / "a.smf", "a.smf")
+    unread = [(name, "cannot be unpacked") for name in
+              ("b.mid.Z", "c.mid.lzma", "d.tar.lzma", "e.mscz")]  # fmt: skip
+    assert reasons(*find_files([str(tmp_path)])) == [("a.smf", ""), *unread, *[("a.smf", "")] * 2]

@@ -79,6 +79,30 @@ def test_percussion_that_nothing_tells_is_refused_as_that():
     assert notes(song) == [(8, 16, 72)] and len(song.instruments) == 1
 
 
+def test_a_part_with_notes_that_do_not_sound_is_named_beside_a_melody():
+    melody = part(FOUR_FOUR + note("C4", 16))
+    kit = KIT.replace("P1", "P2").format("")
+    listed = "<score-part id='P1'><part-name>Voice</part-name></score-part>" + kit
+
+    def left_out(music, name="P2"):
+        song = scores.parse_musicxml(
+            score(melody, part(FOUR_FOUR + music, name=name), part_list=listed)
+        )
+        assert notes(song) == [(0, 16, 60)]
+        return song.left_out
+
+    assert left_out(BEAT) == left_out(note("rest", 16)) == left_out(note("E4", 16)) == ()
+    assert left_out(hit("A3", 4) + hit("F4", 4) * 3) == (
+        "P2 Drumset: 1 unpitched notes that name no known drum, 3 known drums beside those",
+    )
+    assert left_out(note("B4", 4, inside="<notehead>slash</notehead>") * 4) == (
+        "P2 Drumset: 4 slashes",
+    )
+    assert left_out(note("B4", 8, inside="<cue/>") + note("E4", 8), "P3") == (
+        "P3: 1 silent cue notes",
+    )
+
+
 def test_names_of_drums():
     names = {
         "Bass Drum 1": 36, "Closed Hi-Hat": 42, "Open Hi-Hat": 46, "metal.cymbal.crash": 49,

@@ -115,6 +115,41 @@ def test_a_default_length_goes_by_the_metre():
     assert tunes.parse_abc(b"X:1\nM:2/4\nK:C\nC8|").num_bars == 1
 
 
+def test_exclamation_marks_and_pluses_are_decorations_line_breaks_or_chords():
+    assert pitches("CDEF!GABc!CDEF|")[4:8] == [67, 69, 71, 72]
+    assert pitches("!f!C !trill!D +trill+E F|") == [60, 62, 64, 65]
+    assert pitches("+CEG+ D E F|") == [60, 64, 67, 62, 64, 65]
+
+
+def test_an_ending_without_a_first_and_blocks_of_words():
+    assert pitches("|:C4:|2 c4|") == [60, 60, 72]
+    assert pitches("C4|\n%%begintext\nAbba\n%%endtext\nD4|") == [60, 62]
+
+
+def test_what_moves_the_notes_of_a_voice():
+    assert pitches("V:1 octave=-1\nC4|") == pitches("C4|", "C clef=treble-8") == [48]
+    assert pitches("[V:1 transpose=-2]C4|[V:1]D4|") == [58, 60]
+    song = read("V:1\n%%MIDI transpose -12\nC4|\nV:2\nE4|")
+    assert notes(song) == [(0, 16, 48)] and notes(song, 1) == [(0, 16, 64)]
+
+
+def test_parts_are_played_in_their_order():
+    def ordered(order, music="P:A\nC4|\nP:B\nD4|"):
+        return [pitch for *_, pitch in notes(read(music, head=f"{HEAD}P:{order}\n"))]
+
+    assert ordered("AABA") == [60, 60, 62, 60]
+    assert ordered("(AB)2.A") == [60, 62, 60, 62, 60]
+    assert ordered("A") == [60, 62]
+    with pytest.raises(SongError, match="parts in an order: no part C is in the tune"):
+        ordered("ABC")
+
+
+def test_a_whole_unit_and_a_key_that_is_missing():
+    assert notes(read("C|", head="X:1\nM:4/4\nL:1\n")) == [(0, 16, 60)]
+    with pytest.raises(SongError, match="damaged ABC: no K: field"):
+        readers.parse_music(b"X:1\nL:1/4\nC4|")
+
+
 BAD = {
     "no notes": f"{HEAD}K:C\nz4|",
     "several songs": f"{HEAD}K:C\nC4|\n\n{HEAD}K:D\nC4|",
