@@ -14,9 +14,8 @@ import symusic
 from magenta_vae.music import midi_plain, midi_scan
 from magenta_vae.music.midi_channels import NUM_CHANNELS
 from magenta_vae.music.midi_chunks import Chunks, Notes, Part, Reading, join_chunks
-from magenta_vae.music.midi_plain import END_OF_TRACK
 from magenta_vae.music.midi_programs import own_programs
-from magenta_vae.music.midi_scan import NOTE_ON
+from magenta_vae.music.midi_scan import END_OF_TRACK, NOTE_ON
 
 MAX_TRACKS = 1024  # More are made to harm: the ends of their own would take gigabytes.
 MAX_SIGNATURES = 16  # symusic's order of those at one tick is the file's where there are so few.
@@ -45,13 +44,16 @@ def read_with_symusic(chunks: Chunks, max_quarters: int) -> Reading | None:
     tracks = chunks.tracks
     if len(tracks) > MAX_TRACKS or not all(body.endswith(END_OF_TRACK) for body in tracks):
         return None
-    if midi_plain.are_plain(tracks):
-        reading, playing = _read(chunks, midi_plain.find_channels(tracks), max_quarters)
-        if reading is None or not midi_plain.may_share_programs(tracks, playing):
-            return reading
-    scan = midi_scan.scan_tracks(tracks)
-    if midi_scan.is_doubtful(scan) or (owning := own_programs(tracks, scan)) is None:
+    if not midi_plain.are_plain(tracks):
         return None
+    reading, playing = _read(chunks, midi_plain.find_channels(tracks), max_quarters)
+    if reading is None or not midi_plain.may_share_programs(tracks, playing):
+        return reading
+    scan = midi_scan.scan_tracks(tracks)
+    if scan is None or (owning := own_programs(tracks, scan)) is None:
+        return None
+    if owning is tracks:
+        return reading
     channels = [np.flatnonzero(each).tolist() for each in scan.channels(NOTE_ON)]
     return _read(chunks._replace(tracks=owning), channels, max_quarters)[0]
 
