@@ -107,7 +107,9 @@ def _read_header(midi: bytes) -> tuple[int, int, int]:
     """Returns the format, the time division and where the header ends."""
     if not midi:
         raise SongError("empty file")
-    if midi[:4] != HEADER or len(midi) < 14:
+    if midi[:4] == HEADER and len(midi) < 14:
+        raise SongError("damaged MIDI", f"expected a header of 14 bytes, found {len(midi)}")
+    if midi[:4] != HEADER:
         raise SongError(
             "not MIDI", f"expected a 14-byte header that begins with MThd, found {midi[:4]!r}"
         )
@@ -139,5 +141,6 @@ def _read_tracks(midi: bytes, at: int):
             yield midi[start:at]
         elif TRACK.startswith(name):  # Also where the file ends within the name.
             raise SongError(
-                "damaged MIDI", f"a track of {size:,} bytes with {len(midi) - start:,} in the file"
+                "damaged MIDI",
+                f"a track of {size:,} bytes with {max(len(midi) - start, 0):,} in the file",
             )

@@ -14,9 +14,8 @@ import symusic
 from magenta_vae.music import midi_plain, midi_scan
 from magenta_vae.music.midi_channels import NUM_CHANNELS
 from magenta_vae.music.midi_chunks import Chunks, Notes, Part, Reading, join_chunks
-from magenta_vae.music.midi_plain import END_OF_TRACK
 from magenta_vae.music.midi_programs import own_programs
-from magenta_vae.music.midi_scan import NOTE_ON
+from magenta_vae.music.midi_scan import END_OF_TRACK, NOTE_ON
 
 MAX_TRACKS = 1024  # More are made to harm: the ends of their own would take gigabytes.
 MAX_SIGNATURES = 16  # symusic's order of those at one tick is the file's where there are so few.
@@ -36,35 +35,31 @@ def _end(channel: int) -> bytes:
 _ENDS = [_end(channel) for channel in range(NUM_CHANNELS)]
 
 
-def read_with_symusic(chunks: Chunks, max_quarters: int) -> Reading | None:
-    """Reads the tracks of a file; None for one that symusic cannot be trusted with.
-
-    A note that is never let go lasts to the last release of its pitch, else to the end of its
-    track, where that is within `max_quarters`.
-    """
+def read_with_symusic(chunks: Chunks) -> Reading | None:
+    """Reads the tracks of a file; None for one that symusic cannot be trusted with."""
     tracks = chunks.tracks
     if len(tracks) > MAX_TRACKS or not all(body.endswith(END_OF_TRACK) for body in tracks):
         return None
-    if midi_plain.are_plain(tracks):
-        reading, playing = _read(chunks, midi_plain.find_channels(tracks), max_quarters)
-        if reading is None or not midi_plain.may_share_programs(tracks, playing):
-            return reading
-    scan = midi_scan.scan_tracks(tracks)
-    if midi_scan.is_doubtful(scan) or (owning := own_programs(tracks, scan)) is None:
+    if not midi_plain.are_plain(tracks):
         return None
+    reading, playing = _read(chunks, midi_plain.find_channels(tracks))
+    if reading is None or not midi_plain.may_share_programs(tracks, playing):
+        return reading
+    scan = midi_scan.scan_tracks(tracks)
+    if scan is None or (owning := own_programs(tracks, scan)) is None:
+        return None
+    if owning is tracks:
+        return reading
     channels = [np.flatnonzero(each).tolist() for each in scan.channels(NOTE_ON)]
-    return _read(chunks._replace(tracks=owning), channels, max_quarters)[0]
+    return _read(chunks._replace(tracks=owning), channels)[0]
 
 
-def _read(
-    chunks: Chunks, channels: list[list[int]], max_quarters: int
-) -> tuple[Reading | None, list[set[int]]]:
+def _read(chunks: Chunks, channels: list[list[int]]) -> tuple[Reading | None, list[set[int]]]:
     """Reads tracks; returns also the channels that each has notes on, or few more.
 
     Args:
         chunks: the tracks.
         channels: those that each may have notes on, in order.
-        max_quarters: as `read_with_symusic` takes it.
     """
     marked = [
         b"".join((body[:-3], _JUMP, *(_ENDS[channel] for channel in each), END_OF_TRACK))
@@ -75,12 +70,12 @@ def _read(
         score = symusic.Score.from_midi(join_chunks(chunks._replace(tracks=marked)))
     except Exception:  # symusic raises whatever its parser met, RuntimeError most of all.
         return None, []
-    parts, notes, ends, is_playing = _read_parts(score)
+    parts, notes, is_playing = _read_parts(score)
     signatures = [(each.time, each.numerator, each.denominator) for each in score.time_signatures]
     if len(is_playing) != sum(map(len, channels)) or _are_in_doubt(signatures):
         return None, []
-    if not _end_notes(notes, parts, ends, max_quarters * chunks.ticks_per_quarter):
-        return None, []
+    if notes.ends.max(initial=0) >= _FAR:
+        return None, []  # Of the notes of a pitch that are never let go all but one are missing.
     tempos = [(tempo.time, tempo.qpm) for tempo in score.tempos]
     told = iter(is_playing)
     playing = [{channel for channel in each if next(told)} for each in channels]
@@ -93,14 +88,11 @@ def _are_in_doubt(signatures: list[tuple[int, int, int]]) -> bool:
     return len(signatures) > MAX_SIGNATURES and any(at[t] != each for t, each in signatures_at)
 
 
-def _read_parts(score) -> tuple[list[Part], Notes, list[int], list[bool]]:
-    """Returns the parts of a score, their notes and their tracks' ends, and of each end of our own
-    whether its channel has notes, or may have them.
-
-    The end of a part's track is -1 where it is not known.
+def _read_parts(score) -> tuple[list[Part], Notes, list[bool]]:
+    """Returns the parts of a score, their notes, and of each end of our own whether its channel has
+    notes, or may have them.
     """
     parts: list[Part] = []
-    ends: list[int] = []
     columns: tuple[list[np.ndarray], ...] = ([], [], [], [])
     is_playing: list[bool] = []
     is_of_either = False  # What has no end of our own is of the channel before or the next one.
@@ -111,9 +103,9 @@ def _read_parts(score) -> tuple[list[Part], Notes, list[int], list[bool]]:
             continue
         notes = track.notes.numpy()
         found = notes["time"], notes["duration"], notes["pitch"], notes["velocity"]
-        end = int(found[0][-1]) - _FAR if len(found[0]) else -1
-        count = len(found[0]) - (end >= 0)
-        if end >= 0:
+        has_end = bool(len(found[0]) and found[0][-1] >= _FAR)
+        count = len(found[0]) - has_end
+        if has_end:
             is_playing.append(count > 0 or is_of_either)
             is_of_either = False
         elif count:
@@ -121,29 +113,9 @@ def _read_parts(score) -> tuple[list[Part], Notes, list[int], list[bool]]:
             is_of_either = True
         if count:
             parts.append(Part(int(track.program), bool(track.is_drum), track.name, count))
-            ends.append(max(end, -1))
             for column, values in zip(columns, found, strict=True):
                 column.append(values[:count])
     if not parts:
-        return parts, Notes(*np.zeros((4, 0), np.int32)), ends, is_playing
+        return parts, Notes(*np.zeros((4, 0), np.int32)), is_playing
     starts, durations, pitches, velocities = map(np.concatenate, columns)
-    return parts, Notes(starts, starts + durations, pitches, velocities), ends, is_playing
-
-
-def _end_notes(notes: Notes, parts: list[Part], track_ends: list[int], max_ticks: int) -> bool:
-    """Ends the notes that are never let go, in place; says whether it is known where."""
-    if notes.ends.max(initial=0) < _FAR:
-        return True
-    bounds = np.cumsum([0] + [part.num_notes for part in parts])
-    never = np.flatnonzero(notes.ends >= _FAR)
-    for index in never.tolist():
-        part = int(np.searchsorted(bounds, index, side="right")) - 1
-        rows = slice(bounds[part], bounds[part + 1])
-        is_same = (notes.pitches[rows] == notes.pitches[index]) & (notes.ends[rows] < _FAR)
-        last = max(notes.ends[rows][is_same].tolist(), default=-1)
-        if last <= notes.starts[index]:
-            last = track_ends[part]
-            if not 0 <= last <= max_ticks:
-                return False
-        notes.ends[index] = last
-    return True
+    return parts, Notes(starts, starts + durations, pitches, velocities), is_playing

@@ -114,7 +114,7 @@ def parse_song(midi: bytes) -> Song:
     """Parses the bytes of a MIDI file. Raises `SongError` with the reason where that fails."""
     chunks = read_chunks(midi)
     max_quarters = MAX_BARS * STEPS_PER_BAR // STEPS_PER_QUARTER
-    reading = read_with_symusic(chunks, max_quarters)
+    reading = read_with_symusic(chunks)
     if reading is None:
         reading = read_events(chunks, MAX_NOTES, max_quarters)
     check_num_notes(len(reading.notes.starts))
@@ -181,7 +181,7 @@ def check_num_notes(num_notes: int) -> None:
 def check_bars(first: float, last: float) -> None:
     """Raises `SongError` where the first or the last note is in a bar that no real song has."""
     if not first >= 0:
-        raise SongError("before the start", f"found a note in bar {first:,.0f}")
+        raise SongError("before the start", f"found a note {-first:,.2g} bars before it")
     if not last <= MAX_BARS:
         raise SongError("too long", f"at most {MAX_BARS:,} bars, found a note in bar {last:,.0f}")
 

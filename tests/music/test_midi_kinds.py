@@ -247,7 +247,7 @@ def test_a_pick_up_as_a_short_bar():
 def both_ways(data):
     """Returns what symusic and what the events give of a file."""
     chunks = midi_chunks.read_chunks(data)
-    found = [midi_symusic.read_with_symusic(chunks, 32_768),
+    found = [midi_symusic.read_with_symusic(chunks),
              midi_events.read_events(chunks, songs.MAX_NOTES, 32_768)]  # fmt: skip
     return [
         (each.parts, sorted(zip(*(column.tolist() for column in each.notes), strict=True)))
@@ -275,3 +275,74 @@ def test_too_many_notes_of_a_file_that_is_read_by_its_events(monkeypatch):
     monkeypatch.setattr(songs, "MAX_NOTES", 3)
     with pytest.raises(SongError, match="too many notes"):
         parse_song(bare(b"\x00\xf8" + FIRST + SECOND * 5))
+
+
+RESET = "00 f0 05 7e 7f 09 01 f7 "
+C_TO_E = "00 90 3c 40 83 60 3c 00 " + RESET + "00 3e 40 83 60 3e 00 00 40 40 83 60 40 00 "
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "00 ff 59 02 ff 00 ", "00 ff 51 03 07 a1 ff ", "00 ff 01 03 61 62 ff ",
+        "00 ff 7f 04 00 ff 00 60 ", "00 a0 3c ff ", "00 e0 80 7f ", "00 d0 28 83 60 30 ",
+        "00 d0 28 81 82 03 30 ",
+    ],
+)  # fmt: skip
+def test_what_comes_before_hides_no_sysex_among_running_status(before):
+    expected = [(0, 4, 60), (4, 8, 62), (8, 12, 64)]
+    data = bare(bytes.fromhex(before + C_TO_E))
+    (part,) = parse_song(data).instruments
+    shift = int(part.starts[0])
+    assert [(start - shift, end - shift, pitch) for start, end, pitch in notes(part)] == expected
+
+
+def test_a_key_of_one_flat_in_a_track_of_its_own():
+    data = bare(bytes.fromhex("00 ff 59 02 ff 00 bc"),
+                bytes.fromhex(C_TO_E))  # fmt: skip
+    (part,) = parse_song(data).instruments
+    assert notes(part) == [(0, 4, 60), (4, 8, 62), (8, 12, 64)]
+
+
+@pytest.mark.parametrize(
+    "track, is_drum",
+    [
+        ("00 90 3c 40 83 60 3c 00 00 d4 22 87 68 48 41 b4 00 7f 87 68 94 34 50 ", True),
+        (RESET + "87 6d d7 6f 87 68 62 69 97 35 50 ", False),
+        ("00 e0 80 7f 00 bb 00 7f 00 cb 00 00 9b 2a 64 83 60 2a 00 ", True),
+        ("00 a0 80 7f 00 bb 00 7f 00 cb 00 00 9b 2a 64 83 60 2a 00 ", True),
+    ],
+)
+def test_pressure_in_running_status_and_odd_data(track, is_drum):
+    song = parse_song(bare(bytes.fromhex(track)))
+    assert [part.is_drum for part in song.instruments][-1] == is_drum
+
+
+def test_every_note_of_a_pitch_that_is_never_let_go_is_there():
+    data = bare(bytes.fromhex("00 90 3c 40 83 60 3c 41 83 60 3e 40 83 60 3e 00"))
+    (part,) = parse_song(data).instruments
+    assert sorted(notes(part)) == [(0, 12, 60), (4, 12, 60), (8, 12, 62)]
+    hat = b"\x00\x99\x2a\x64" + b"\x81\x70\x2a\x64" * 31
+    (part,) = parse_song(bare(hat)).instruments
+    assert len(part.starts) == 32
+
+
+def test_notes_never_let_go_of_several_channels_end_with_their_track():
+    body = bytes.fromhex("00 90 3c 40 00 91 3e 40 00 92 40 40 83 60 92 41 00")
+    chunks = midi_chunks.read_chunks(bare(body))
+    reading = midi_symusic.read_with_symusic(chunks)
+    assert reading is None or set(reading.notes.ends.tolist()) == {480}
+
+
+@pytest.mark.parametrize("status", ["f1", "f3"])
+def test_a_system_message_with_a_data_byte_before_running_status(status):
+    body = f"00 90 3c 40 00 {status} 10 83 60 3c 00 00 3e 40 83 60 3e 00"
+    (part,) = parse_song(bare(bytes.fromhex(body))).instruments
+    assert notes(part) == [(0, 4, 60), (4, 8, 62)]
+
+
+def test_what_is_said_of_files_that_are_too_short():
+    with pytest.raises(SongError, match="14 bytes, found 6"):
+        parse_song(b"MThd\0\0")
+    with pytest.raises(SongError, match="with 0 in the file"):
+        parse_song(midi()[:14] + b"MTr")
