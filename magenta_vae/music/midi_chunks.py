@@ -108,7 +108,7 @@ def _read_header(midi: bytes) -> tuple[int, int, int]:
     if not midi:
         raise SongError("empty file")
     if midi[:4] == HEADER and len(midi) < 14:
-        raise SongError("damaged MIDI", f"expected a header of 14 bytes, found {len(midi)}")
+        raise SongError("not MIDI", f"expected a header of 14 bytes, found {len(midi)}")
     if midi[:4] != HEADER:
         raise SongError(
             "not MIDI", f"expected a 14-byte header that begins with MThd, found {midi[:4]!r}"
