@@ -1,6 +1,7 @@
 """What the parts of the system offer each other, as protocols: a class meets one by its methods.
 
-A part of one's own, named in a gin file, stands in the place of any of them without inheriting.
+A part of one's own, named in a gin file, stands in the place of any of them. Encoders and decoders
+are Keras layers, whose weights Keras trains and saves; nothing else need be inherited.
 Shapes: B examples, T steps of a window, K tracks, V classes of a track.
 """
 

@@ -6,7 +6,7 @@ In a command's own process stand-ins have their names while they are imported: t
 and to inherit from. One that is used raises an error. Whoever imports such a package later gets it
 as it is, and a program that imports magenta_vae gets everything as it is.
 
-`MAGENTA_VAE_PLAIN_IMPORTS=1` in the environment turns all of it off.
+`MAGENTA_VAE_PLAIN_IMPORTS=1` in the environment turns the stand-ins off.
 """
 
 import contextlib

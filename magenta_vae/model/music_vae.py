@@ -6,9 +6,12 @@ import keras
 import tensorflow as tf
 
 from magenta_vae.contracts import Choice, Decoder, Encoder, Noise, Schedule
-from magenta_vae.model import autoregressor, latent, losses
+from magenta_vae.model import autoregressor, decoders, encoders, latent, losses, schedules
 from magenta_vae.model.noise import LATENT, TOKEN, BatchNoise
 from magenta_vae.model.registration import register
+
+# What a file of a model holds: Keras finds classes whose modules are imported.
+PARTS = encoders, decoders, schedules
 
 
 @register
@@ -46,6 +49,12 @@ class MusicVAE(keras.Model):
         **kwargs,
     ):
         super().__init__(name=name, **kwargs)
+        for role, layer in (("encoder", encoder), ("decoder", decoder)):
+            if not isinstance(layer, keras.layers.Layer):
+                raise TypeError(
+                    f"{role} must be a keras.layers.Layer: the weights of nothing else are trained "
+                    f"and saved. Received: {layer!r}."
+                )
         self.encoder = encoder
         self.decoder = decoder
         self.track_names = tuple(track_names)
@@ -66,6 +75,7 @@ class MusicVAE(keras.Model):
             tokens: int32 [batch, steps, tracks].
             training: see `encode`.
         """
+        tokens = tf.cast(tokens, tf.int32)
         mu, _ = self.encode(tokens, training)
         return self.decode(mu, tokens, training)
 
@@ -205,10 +215,24 @@ class MusicVAE(keras.Model):
         The loss is the model's, so none is given. XLA compiles the steps only where `jit_compile`
         asks for it: it draws other numbers, and starts later. There are metrics from here on
         alone: a checkpoint of a model that is not compiled holds none.
+
+        Raises:
+            ValueError: for a loss or metrics.
         """
+        for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
+            if kwargs.get(name) is not None:
+                raise ValueError(
+                    f"A MusicVAE has a loss and metrics of its own. Received: {name}="
+                    f"{kwargs[name]!r}."
+                )
         super().compile(*args, **{"jit_compile": False, **kwargs})
         names = ("loss", "reconstruction", "kl", *(f"accuracy/{n}" for n in self.track_names))
-        self._means = {name: keras.metrics.Mean(name.replace("/", "_")) for name in names}
+        self._means = {name: keras.metrics.Mean(name) for name in names}
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The means that `fit` and `evaluate` show, in their order; none before `compile`."""
+        return list(getattr(self, "_means", {}).values())
 
     def compile_from_config(self, config: dict) -> None:
         """Does what `compile` did before the model was saved; Keras calls it while loading."""
@@ -220,7 +244,7 @@ class MusicVAE(keras.Model):
 
         The draws are a function of the step.
         """
-        tokens = keras.utils.unpack_x_y_sample_weight(data)[0]
+        tokens = _tokens(data)
         step = tf.convert_to_tensor(self.optimizer.iterations)
         with tf.GradientTape() as tape:
             terms = self.training_terms(tokens, step, _seed(step))
@@ -231,11 +255,21 @@ class MusicVAE(keras.Model):
 
     def test_step(self, data) -> dict[str, tf.Tensor]:
         """Takes a step of `evaluate`, teacher-forced, and returns the means so far."""
-        tokens = keras.utils.unpack_x_y_sample_weight(data)[0]
+        tokens = _tokens(data)
         step = tf.convert_to_tensor(self.optimizer.iterations)
         mu, sigma = self.encode(tokens)
         z = self.draw_z(mu, sigma, BatchNoise(_seed(step), tf.shape(tokens)[0]))
         return self._update_means(self.loss_terms(tokens, self.decode(z, tokens), mu, sigma, step))
+
+    def export(self, filepath, *args, **kwargs) -> None:
+        """Writes what `call` computes as a SavedModel, for batches of any size.
+
+        `serving.export` writes what a server of music needs: encoding, sampling, interpolation.
+        """
+        if len(args) < 3:  # format, verbose, input_signature
+            shape = (None, self.decoder.num_steps, len(self.track_names))
+            kwargs = {"input_signature": [keras.InputSpec(shape=shape, dtype="int32")], **kwargs}
+        super().export(filepath, *args, **kwargs)
 
     def get_config(self) -> dict:
         """Returns the arguments of the constructor."""
@@ -267,6 +301,14 @@ class MusicVAE(keras.Model):
         if self._sampling_probability is None:
             return tf.zeros([])
         return self._sampling_probability(step)
+
+
+def _tokens(data) -> tf.Tensor:
+    """Returns the tokens of a batch that Keras gives a step, int32 [batch, steps, tracks]."""
+    tokens, targets, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    if targets is not None or sample_weight is not None:
+        raise ValueError("A MusicVAE is fitted to tokens alone: give it no targets and no weights.")
+    return tf.cast(tokens, tf.int32)
 
 
 def _seed(step: tf.Tensor) -> tf.Tensor:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from magenta_vae import private_apis
@@ -9,6 +10,7 @@ from magenta_vae import private_apis
 _OpenAdam: Any = private_apis.open_adam()
 
 
+@keras.saving.register_keras_serializable("magenta_vae")
 class Adam(_OpenAdam):
     """`keras.optimizers.Adam` with a fused update; either goes on from the other's checkpoints.
 
