@@ -7,6 +7,8 @@ import importlib
 import inspect
 import json
 import pkgutil
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -308,3 +310,45 @@ def test_an_option_that_is_none_is_refused(option):
         decoders.FlatDecoder(CLASSES, STEPS, Z, UNITS, 2, **{option: 1})
     with pytest.raises(TypeError):
         schedules.Constant(1.0, **{option: 1})
+
+
+def test_a_keras_file_is_loaded_where_the_models_module_is_imported(tmp_path):
+    vae, tokens = tiny_vae("mel_2bar")
+    vae.save(tmp_path / "model.keras")
+    np.save(tmp_path / "tokens.npy", tokens)
+    program = (
+        "import keras, numpy, magenta_vae.model.music_vae\n"
+        "logits = keras.models.load_model('model.keras')(numpy.load('tokens.npy'))\n"
+        "numpy.save('logits.npy', logits[0])"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert_equal(np.load(tmp_path / "logits.npy"), vae(tokens)[0])
+
+
+def test_what_a_model_does_not_take_is_refused():
+    vae, tokens = tiny_vae("mel_2bar")
+    with pytest.raises(ValueError, match="a loss and metrics of its own. Received: metrics="):
+        vae.compile("adam", metrics=["accuracy"])
+    with pytest.raises(ValueError, match="Received: loss='mse'"):
+        vae.compile("adam", loss="mse")
+    vae.compile("adam")
+    vae.compile("adam")
+    names = [metric.name for metric in vae.metrics]
+    assert names == ["loss", "reconstruction", "kl", "accuracy/melody"]
+    with pytest.raises(ValueError, match="no targets and no weights"):
+        vae.fit(np.int32(tokens), np.zeros(len(tokens)), verbose=0)
+    with pytest.raises(TypeError, match="encoder must be a keras.layers.Layer"):
+        music_vae.MusicVAE(object(), vae.decoder, ["melody"], 0, Constant(1.0))
+
+
+def test_tokens_may_be_numpys_integers():
+    vae, tokens = tiny_vae("mel_2bar")
+    assert_equal(vae(np.int64(tokens)), vae(tokens))
+
+
+def test_a_model_is_exported_for_batches_of_any_size(tmp_path):
+    vae, tokens = tiny_vae("hierdec_trio_16bar")
+    vae.export(tmp_path / "export", verbose=False)
+    loaded = tf.saved_model.load(tmp_path / "export")
+    assert_equal(loaded.serve(tokens[:2]), vae(tokens[:2]))
