@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from magenta_vae.music import bars
-from magenta_vae.music.songs import Instrument, quantize
+from magenta_vae.music.songs import STEPS_PER_QUARTER, Instrument, quantize
 
 TICKS_PER_QUARTER = 960_000  # Whole ticks before steps: sums of durations carry rounding errors.
 VELOCITY = 80
@@ -97,6 +97,24 @@ def instruments(name: str, notes: list[Placed]) -> Iterator[Instrument]:
         pitches = np.array([note.pitch for note in group], np.int32)
         velocities = np.full(len(group), VELOCITY, np.int32)
         yield Instrument(program, is_drum, name, starts, ends, pitches, velocities)
+
+
+def tempos(
+    columns: Sequence[Sequence[Contents]], starts: Sequence[float]
+) -> tuple[tuple[float, float], ...]:
+    """Returns (step, quarters per minute) of the tempos of all parts, each once and in order.
+
+    Args:
+        columns: the measures of each part.
+        starts: where each measure begins, in quarters.
+    """
+    found = {
+        ((start + quarter) * STEPS_PER_QUARTER, qpm)
+        for contents in columns
+        for start, measure in zip(starts, contents, strict=False)
+        for quarter, qpm in measure.tempos
+    }
+    return tuple(sorted(found))
 
 
 def _tied_to(

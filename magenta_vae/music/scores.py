@@ -19,7 +19,6 @@ from magenta_vae.music.score_files import is_musicxml
 from magenta_vae.music.score_parts import BESIDE, UNPITCHED, Part
 from magenta_vae.music.songs import (
     STEPS_PER_BAR,
-    STEPS_PER_QUARTER,
     Instrument,
     Song,
     SongError,
@@ -76,14 +75,9 @@ def _song(root: ElementTree.Element) -> Song:
     )
     _check_notes(parts, instruments)
     bars.check_lengths(measures)
-    tempos = {
-        ((start + quarter) * STEPS_PER_QUARTER, qpm)
-        for each in contents
-        for start, measure in zip(starts, each, strict=False)
-        for quarter, qpm in measure.tempos
-    }
+    tempos = placing.tempos(contents, starts)
     left_out = (f"{each.label}: {_counted(each.left_out)}" for each in parts if each.left_out)
-    return Song(instruments, metres.signatures, tuple(sorted(tempos)), left_out=tuple(left_out))
+    return Song(instruments, metres.signatures, tempos, left_out=tuple(left_out))
 
 
 class _Column(NamedTuple):

@@ -10,7 +10,6 @@ import re
 from magenta_vae.music import bars, placing, repeats, tune_bars, tune_fields, tune_text
 from magenta_vae.music.songs import (
     STEPS_PER_BAR,
-    STEPS_PER_QUARTER,
     Song,
     SongError,
     check_bars,
@@ -82,14 +81,9 @@ def _song(text: str) -> Song:
     )
     check_bars(0, max(int(each.ends.max()) for each in instruments) / STEPS_PER_BAR)
     bars.check_lengths(measures)
-    tempos = {
-        ((start + quarter) * STEPS_PER_QUARTER, qpm)
-        for each in contents
-        for start, bar in zip(starts, each, strict=False)
-        for quarter, qpm in bar.tempos
-    }
+    tempos = placing.tempos(contents, starts)
     signatures = (each for column in played for bar in column for each in bar.signature)
-    return Song(instruments, tuple(dict.fromkeys(signatures)), tuple(sorted(tempos)))
+    return Song(instruments, tuple(dict.fromkeys(signatures)), tempos)
 
 
 def _title(text: str) -> str:
