@@ -98,8 +98,13 @@ class Run:
 
     def metrics(self, tokens: np.ndarray) -> dict:
         """Returns the metrics of Table 1 of windows; see `evaluation.Evaluation`."""
-        batch_size = self.experiment.eval_batch_size
-        return evaluation.Evaluation(self.network, tokens, batch_size)(self.step)
+        measure = evaluation.Evaluation(
+            self.network,
+            tokens,
+            self.experiment.eval_batch_size,
+            tracks=self.settings.window_format.tracks,
+        )
+        return measure(self.step)
 
 
 def open(run_dir: str, checkpoint: str | int = "latest", modules: Collection[str] = ()) -> Run:

@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing import event_accumulator
 
 from magenta_vae import files
 from magenta_vae.configuration import CONFIG_FILE
-from magenta_vae.training import table1
+from magenta_vae.training import evaluation, table1
 from magenta_vae.workflows.study import Study
 from magenta_vae.workflows.study_cells import COLUMNS, Cell
 
@@ -35,6 +35,8 @@ CLAIMS = (
     ("next", table1.SCHEDULED, COLUMNS["flat"][0]),
 )
 METRICS = {"next": "next_accuracy", "recon": "reconstruction_accuracy", "KL": "kl_nats"}
+# Which the paper has not: of onsets, in the reconstruction. Those of a kind of hit have its name too.
+NOTE_METRICS = {"notes precision": "precision", "notes recall": "recall", "notes F1": "f1"}
 
 
 class Row(NamedTuple):
@@ -42,7 +44,8 @@ class Row(NamedTuple):
 
     Attributes:
         model, track, column: where it stands.
-        metric: a key of METRICS; the KL, in nats, is of all tracks together.
+        metric: a key of METRICS; the KL, in nats, is of all tracks together. Or one of
+            NOTE_METRICS, for drums also followed by a kind of hit, as in `notes F1, kick`.
         values: of each seed.
         paper: the paper's, None where it has none.
         seeds: those of the values.
@@ -129,7 +132,8 @@ def write(study: Study) -> str:
     """Writes `table1.md`, `.csv`, `.json`, configurations and curves; returns the table."""
     output_dir = study.output_dir
     rows, cells = collect(study), list(study.done())
-    text = "\n\n".join(filter(None, (format_table(rows), format_claims(rows))))
+    parts = (format_table(rows), format_claims(rows), format_notes(rows))
+    text = "\n\n".join(filter(None, parts))
     runs = [{**study.result(cell), "run_dir": study.run_dir(cell)} for cell in cells]
     files.write_text(os.path.join(output_dir, "table1.md"), f"{text}\n\n{_describe_data(runs)}\n")
     summary = ("mean", "deviation")
@@ -185,6 +189,29 @@ def format_claims(rows: list[Row]) -> str:
     return "\n".join(heading + lines) if lines else ""
 
 
+def format_notes(rows: list[Row]) -> str:
+    """Returns the notes right as a Markdown table; without a row of them the text is empty."""
+    of_notes: dict[tuple[str, ...], dict[str, Row]] = {}
+    for row in rows:
+        metric, _, kind = row.metric.partition(", ")
+        if metric in NOTE_METRICS:
+            place = (row.model, row.track, row.column, kind or "all")
+            of_notes.setdefault(place, {})[metric] = row
+    if not of_notes:
+        return ""
+    lines = [
+        "Notes right in the reconstruction: share of onsets whose pitch (of drums: hit) and step "
+        "are right.",
+        "",
+        "| model | track | column | onsets | precision | recall | F1 |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for place, row_of in of_notes.items():
+        shown = [str(row_of.get(metric, "-")) for metric in NOTE_METRICS]
+        lines.append(f"| {' | '.join([*place, *shown])} |")
+    return "\n".join(lines)
+
+
 def write_curves(study: Study) -> None:
     """Writes each run's held-out accuracies and KL by step: `curves.csv`, `curves-<model>.png`."""
     runs = [list(_read_points(study, cell)) for cell in study.done()]
@@ -227,6 +254,28 @@ def _rows(model: str, column: str, of_seeds: dict[int, dict]) -> Iterator[Row]:
             else:
                 values = [each[key] for each in metrics]
             yield Row(model, track, name, metric, values, paper, seeds)
+        yield from _note_rows(
+            model,
+            track,
+            name,
+            {seed: result["figures"]["tracks"][track] for seed, result in of_seeds.items()},
+        )
+
+
+def _note_rows(model: str, track: str, column: str, of_seeds: dict[int, dict]) -> Iterator[Row]:
+    """Yields the rows of notes right of a track; of results that have none, nothing."""
+    notes = {
+        seed: {"": figures["notes"][evaluation.RECONSTRUCTION], **figures.get("hits", {})}
+        for seed, figures in of_seeds.items()
+        if "notes" in figures
+    }
+    for kind in next(iter(notes.values()), ()):
+        for metric, key in NOTE_METRICS.items():
+            values = {seed: scores[kind][key] for seed, scores in notes.items()}
+            values = {seed: value for seed, value in values.items() if value is not None}
+            label = f"{metric}, {kind}" if kind else metric
+            if values:
+                yield Row(model, track, column, label, [*values.values()], None, [*values])
 
 
 def _read_points(study: Study, cell: Cell) -> Iterator[Point]:

@@ -23,11 +23,12 @@ def format_comparison(comparison: dict) -> str:
 
 
 def format_metrics(metrics: dict, experiment: Experiment) -> str:
-    """Returns the metrics of `Run.metrics` as a table, and the paper's beside them.
+    """Returns the metrics of `Run.metrics` as tables, and the paper's beside ours.
 
     Args:
         metrics: of a run.
         experiment: what the run is.
     """
     cells = table1.format_cells(metrics, experiment.settings.num_bars, experiment.table1_column)
-    return evaluation.format_table(metrics) + (f"\n\n{cells}" if cells else "")
+    tables = (evaluation.format_table(metrics), evaluation.format_notes(metrics), cells)
+    return "\n\n".join(filter(None, tables))

@@ -152,7 +152,12 @@ def _go_on(
         + ", ".join(f"{len(tokens):,} windows to {split}" for split, tokens in splits.items())
     )
     held_out_tokens = splits["eval"][: experiment.eval_examples]
-    evaluation_of = evaluation.Evaluation(steps.model, held_out_tokens, experiment.eval_batch_size)
+    evaluation_of = evaluation.Evaluation(
+        steps.model,
+        held_out_tokens,
+        experiment.eval_batch_size,
+        tracks=experiment.settings.window_format.tracks,
+    )
     if is_chief:
         is_new = not checkpoint_files.is_begun(run_dir)
         summaries.describe_run(run_dir, configured.text, configured.hyperparameters, is_new)
