@@ -5,6 +5,7 @@ from pathlib import Path
 
 from magenta_vae import files
 from magenta_vae.configuration import Configuration
+from magenta_vae.inference.data_prior import DataPrior
 from magenta_vae.serving import export as exporting
 from magenta_vae.training import evaluation
 from magenta_vae.workflows import text_tables
@@ -58,8 +59,17 @@ def export(
         lambda described: model_card(facts, described, run.configured),
         formats,
         litert_batch_size,
+        prior=_find_data_prior(run),
         **({} if max_rows is None else {"max_rows": max_rows}),
     )
+
+
+def _find_data_prior(run: Run) -> DataPrior | None:
+    """Returns where the run's training windows lie, None where neither run nor data say."""
+    try:
+        return run.find_data_prior()
+    except (OSError, ValueError):
+        return None
 
 
 def _read_metrics(path: str) -> dict:

@@ -14,7 +14,7 @@ from magenta_vae import configuration
 from magenta_vae.contracts import LatentModel
 from magenta_vae.data import input_pipeline
 from magenta_vae.data.settings import Settings
-from magenta_vae.inference import forks, generation
+from magenta_vae.inference import data_prior, forks, generation, samples
 from magenta_vae.training import evaluation, weights
 from magenta_vae.workflows import run_files
 
@@ -66,9 +66,42 @@ class Run:
         """The training step of the weights."""
         return self._weights[1]
 
-    def model(self, **options) -> generation.TrainedModel:
-        """Returns the model, ready to make music, with options of `TrainedModel`."""
-        return generation.TrainedModel(self.network, self.settings.window_format, **options)
+    def model(self, data_dir: str | None = None, **options) -> generation.TrainedModel:
+        """Returns the model, ready to make music.
+
+        Args:
+            data_dir: the data set of `find_data_prior`, where the run keeps none.
+            **options: of `TrainedModel`.
+        """
+        return generation.TrainedModel(
+            self.network,
+            self.settings.window_format,
+            find_data_prior=functools.partial(self.find_data_prior, data_dir),
+            **options,
+        )
+
+    def kept_data_prior(self) -> data_prior.DataPrior | None:
+        """Returns the Gaussian that training kept, None where it is of other weights or missing."""
+        path = os.path.join(self.folder, data_prior.FILE)
+        if not self.network.z_size or not os.path.exists(path):
+            return None
+        kept = data_prior.read(path, self.network.z_size)
+        return kept if kept.step == self.step else None
+
+    def find_data_prior(self, data_dir: str | None = None) -> data_prior.DataPrior:
+        """Returns the Gaussian of the training windows, fitted now where training kept none.
+
+        Args:
+            data_dir: a data set, whose windows are taken in any case; None for the run's own.
+
+        Raises:
+            ValueError: for a model without a latent space, and as `windows` does.
+            FileNotFoundError: where there is no data set.
+        """
+        if not self.network.z_size:
+            raise ValueError("There is no Gaussian of z: the model is a baseline, without a z.")
+        kept = None if data_dir else self.kept_data_prior()
+        return kept or fit_data_prior(self.model(), self.windows("train", data_dir), self.step)
 
     def data_dir(self) -> str:
         """Returns the data set that the run was trained on; see `run_files.data_dir_of`."""
@@ -105,6 +138,20 @@ class Run:
             tracks=self.settings.window_format.tracks,
         )
         return measure(self.step)
+
+
+def fit_data_prior(
+    model: generation.TrainedModel, tokens: np.ndarray, step: int
+) -> data_prior.DataPrior:
+    """Returns the Gaussian of where a model puts windows, int [windows, steps, tracks].
+
+    Args:
+        model: with a latent space.
+        tokens: windows, of which at most `data_prior.NUM_WINDOWS` are drawn.
+        step: the training step of its weights.
+    """
+    drawn = samples.draw_windows(tokens, data_prior.NUM_WINDOWS)
+    return data_prior.fit(*model.posterior(drawn), step)
 
 
 def open(run_dir: str, checkpoint: str | int = "latest", modules: Collection[str] = ()) -> Run:

@@ -200,7 +200,7 @@ def format_claims(rows: list[Row]) -> str:
 
 def format_notes(rows: list[Row]) -> str:
     """Returns the notes right as a Markdown table; without a row of them the text is empty."""
-    of_notes: dict[tuple[str, ...], dict[str, Row]] = {}
+    of_notes: dict[tuple[str, str, str, str], dict[str, Row]] = {}
     for row in rows:
         metric, _, kind = row.metric.partition(", ")
         if metric in NOTE_METRICS:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import os
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 
@@ -14,7 +15,7 @@ from magenta_vae import configuration
 from magenta_vae.configuration import Configuration
 from magenta_vae.contracts import LatentModel
 from magenta_vae.data import input_pipeline
-from magenta_vae.inference import generation
+from magenta_vae.inference import data_prior, generation
 from magenta_vae.training import (
     checkpoint_files,
     devices,
@@ -27,7 +28,7 @@ from magenta_vae.training import (
 )
 from magenta_vae.training.held_out import HeldOut
 from magenta_vae.training.steps import TrainingSteps
-from magenta_vae.workflows import run_files
+from magenta_vae.workflows import run_files, runs
 
 
 def train(
@@ -180,7 +181,24 @@ def _go_on(
     if is_chief and not metrics:
         report(f"nothing to do: the run stands at step {step:,}, beyond max_steps={max_steps:,}")
         evaluate(step)
+    if is_chief and steps.model.z_size:
+        _keep_data_prior(configured, run_dir, steps.model, splits["train"], step, report)
     return metrics
+
+
+def _keep_data_prior(
+    configured: Configuration,
+    run_dir: str,
+    model: LatentModel,
+    tokens: np.ndarray,
+    step: int,
+    report: Callable[[str], None],
+) -> None:
+    """Writes where the training windows lie in the latent space, for `sample --prior=data`."""
+    trained_model = generation.TrainedModel(model, configured.experiment.settings.window_format)
+    kept = runs.fit_data_prior(trained_model, tokens, step)
+    data_prior.write(os.path.join(run_dir, data_prior.FILE), kept)
+    report(data_prior.format_description(data_prior.describe(kept)))
 
 
 def _make_steps(
