@@ -151,23 +151,15 @@ def define_sampling_flags() -> tuple[flags.FlagHolder, flags.FlagHolder]:
     )
 
 
-def define_prior_flags() -> dict[str, flags.FlagHolder]:
-    """Defines --prior and --data_dir of commands that sample and returns them by their names."""
-    return {
-        "prior": flags.DEFINE_enum(
-            "prior",
-            "standard",
-            ["standard", "data"],
-            "Where z is drawn: from N(0, I), as in the paper, or from a Gaussian of the training "
-            "windows.",
-        ),
-        "data_dir": flags.DEFINE_string(
-            "data_dir",
-            None,
-            "For --prior=data: the data set whose training windows are taken; by default what the "
-            "run has kept of its own.",
-        ),
-    }
+def define_prior_flag() -> flags.FlagHolder:
+    """Defines --prior and returns it."""
+    return flags.DEFINE_enum(
+        "prior",
+        "standard",
+        ["standard", "data"],
+        "Where z is drawn: from N(0, I), as in the paper, or from a Gaussian of the training "
+        "windows.",
+    )
 
 
 def define_seed_flag(help_text: str) -> flags.FlagHolder:

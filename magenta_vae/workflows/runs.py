@@ -130,14 +130,22 @@ class Run:
         return tokens
 
     def metrics(self, tokens: np.ndarray) -> dict:
-        """Returns the metrics of Table 1 of windows; see `evaluation.Evaluation`."""
+        """Returns the metrics of Table 1 of windows, and where the training windows lie.
+
+        See `evaluation.Evaluation`, and for `data_prior`, which is left out where there is neither
+        a Gaussian that training kept nor the run's data set, `data_prior.describe`.
+        """
         measure = evaluation.Evaluation(
             self.network,
             tokens,
             self.experiment.eval_batch_size,
             tracks=self.settings.window_format.tracks,
         )
-        return measure(self.step)
+        try:
+            where = {"data_prior": data_prior.describe(self.find_data_prior())}
+        except (OSError, ValueError):  # A baseline, or a run whose data is elsewhere.
+            where = {}
+        return measure(self.step) | where
 
 
 def fit_data_prior(

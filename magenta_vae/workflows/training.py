@@ -15,7 +15,7 @@ from magenta_vae import configuration
 from magenta_vae.configuration import Configuration
 from magenta_vae.contracts import LatentModel
 from magenta_vae.data import input_pipeline
-from magenta_vae.inference import data_prior, generation
+from magenta_vae.inference import data_prior, generation, sample_words, samples
 from magenta_vae.training import (
     checkpoint_files,
     devices,
@@ -181,24 +181,36 @@ def _go_on(
     if is_chief and not metrics:
         report(f"nothing to do: the run stands at step {step:,}, beyond max_steps={max_steps:,}")
         evaluate(step)
-    if is_chief and steps.model.z_size:
-        _keep_data_prior(configured, run_dir, steps.model, splits["train"], step, report)
+    if is_chief:
+        _look_back(configured, run_dir, steps.model, splits, step, report)
     return metrics
 
 
-def _keep_data_prior(
+def _look_back(
     configured: Configuration,
     run_dir: str,
     model: LatentModel,
-    tokens: np.ndarray,
+    splits: Mapping[str, np.ndarray],
     step: int,
     report: Callable[[str], None],
 ) -> None:
-    """Writes where the training windows lie in the latent space, for `sample --prior=data`."""
-    trained_model = generation.TrainedModel(model, configured.experiment.settings.window_format)
-    kept = runs.fit_data_prior(trained_model, tokens, step)
-    data_prior.write(os.path.join(run_dir, data_prior.FILE), kept)
-    report(data_prior.format_description(data_prior.describe(kept)))
+    """Keeps where the training windows lie in the latent space, and says what samples are like."""
+    experiment = configured.experiment
+    trained_model = generation.TrainedModel(model, experiment.settings.window_format)
+    if model.z_size:
+        kept = runs.fit_data_prior(trained_model, splits["train"], step)
+        data_prior.write(os.path.join(run_dir, data_prior.FILE), kept)
+        report(data_prior.format_description(data_prior.describe(kept)))
+    if experiment.compared_samples:
+        comparison = samples.compare(
+            trained_model,
+            splits["eval"],
+            experiment.compared_samples,
+            training=splits["train"],
+            reconstruct=False,
+        )
+        for sentence in sample_words.describe(comparison):
+            report(sentence)
 
 
 def _make_steps(
