@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from magenta_vae import configuration
+from magenta_vae import configuration, files
 from magenta_vae.contracts import LatentModel
 from magenta_vae.data import input_pipeline
 from magenta_vae.data.settings import Settings
@@ -87,6 +87,18 @@ class Run:
             return None
         kept = data_prior.read(path, self.network.z_size)
         return kept if kept.step == self.step else None
+
+    def kept_figures(self) -> dict | None:
+        """Returns the metrics that training took last, None where they are of other weights.
+
+        They are those of `metrics`, with `samples`, as `samples.compare` gives them, where the
+        experiment compares samples.
+        """
+        path = os.path.join(self.folder, run_files.FIGURES_FILE)
+        if not os.path.exists(path):
+            return None
+        kept = files.read_json(path, ["step"])
+        return kept if kept["step"] == self.step else None
 
     def find_data_prior(self, data_dir: str | None = None) -> data_prior.DataPrior:
         """Returns the Gaussian of the training windows, fitted now where training kept none.

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from magenta_vae import configuration
+from magenta_vae import configuration, files
 from magenta_vae.configuration import Configuration
 from magenta_vae.contracts import LatentModel
 from magenta_vae.data import input_pipeline
@@ -182,7 +182,7 @@ def _go_on(
         report(f"nothing to do: the run stands at step {step:,}, beyond max_steps={max_steps:,}")
         evaluate(step)
     if is_chief:
-        _look_back(configured, run_dir, steps.model, splits, step, report)
+        _look_back(configured, run_dir, steps.model, splits, metrics, report)
     return metrics
 
 
@@ -191,16 +191,20 @@ def _look_back(
     run_dir: str,
     model: LatentModel,
     splits: Mapping[str, np.ndarray],
-    step: int,
+    metrics: Mapping,
     report: Callable[[str], None],
 ) -> None:
-    """Keeps where the training windows lie in the latent space, and says what samples are like."""
-    experiment = configured.experiment
+    """Keeps where the training windows lie in the latent space, and says what samples are like.
+
+    The last metrics are kept with both: what is exported tells them.
+    """
+    experiment, figures = configured.experiment, dict(metrics)
     trained_model = generation.TrainedModel(model, experiment.settings.window_format)
     if model.z_size:
-        kept = runs.fit_data_prior(trained_model, splits["train"], step)
+        kept = runs.fit_data_prior(trained_model, splits["train"], metrics["step"])
         data_prior.write(os.path.join(run_dir, data_prior.FILE), kept)
-        report(data_prior.format_description(data_prior.describe(kept)))
+        figures["data_prior"] = data_prior.describe(kept)
+        report(data_prior.format_description(figures["data_prior"]))
     if experiment.compared_samples:
         comparison = samples.compare(
             trained_model,
@@ -209,8 +213,11 @@ def _look_back(
             training=splits["train"],
             reconstruct=False,
         )
+        figures["samples"] = comparison
         for sentence in sample_words.describe(comparison):
             report(sentence)
+    path = os.path.join(run_dir, run_files.FIGURES_FILE)
+    files.write_text(path, json.dumps(figures, indent=2) + "\n")
 
 
 def _make_steps(
