@@ -260,7 +260,7 @@ def test_class_counts_come_from_the_tokens():
     assert model(np.zeros([2, 32, 1], np.int32))[0].shape == (2, 32, tokens.Melody().num_classes)
 
 
-@pytest.mark.parametrize("name", ["demo", "demo_mel_32bar", "demo_trio_16bar"])
+@pytest.mark.parametrize("name", ["demo", "demo_drums", "demo_mel_32bar", "demo_trio_16bar"])
 def test_the_demos_build_on_the_bundled_songs(name):
     parts = parse(name).experiment
     assert parts.make_model().count_params() < 5_000_000
