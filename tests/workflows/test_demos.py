@@ -1,4 +1,4 @@
-"""What the demos' music is like, at a smaller size than theirs: it is near the songs', not noise."""
+"""What the demos' music is like, at a smaller size too: near the songs', not noise."""
 
 import json
 
