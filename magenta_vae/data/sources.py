@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from magenta_vae.data import archives, records
 from magenta_vae.music import note_sequences, packing, readers, songs, tunes
+from magenta_vae.music.midi_chunks import HEADER
 from magenta_vae.music.songs import Song, SongError
 
 TUNES = (".abc", *(f".abc{packed}" for packed in packing.EXTENSIONS))  # May hold many tunes.
@@ -51,7 +52,8 @@ def find_files(inputs: Sequence[str]) -> list[str]:
     """Returns the files of folders (at any depth), globs and single paths, sorted, each once.
 
     Of a folder those are taken whose names say that they are music, archives or records, whether
-    they can be read or not; each real folder is searched once, however many links lead to it.
+    they can be read or not, and MIDI files whose names have no ending. Each real folder is searched
+    once, however many links lead to it.
 
     Raises `FileNotFoundError` for an input that yields none.
     """
@@ -93,7 +95,18 @@ def has_several_songs(path: str) -> bool:
 
 
 def _is_song(path: str) -> bool:
-    return archives.is_music(path) or has_several_songs(path)
+    return archives.is_music(path) or has_several_songs(path) or _is_unnamed_midi(path)
+
+
+def _is_unnamed_midi(path: str) -> bool:
+    """Says whether a file whose name has no ending begins as MIDI does."""
+    if os.path.splitext(path)[1] or not os.path.isfile(path):
+        return False
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(HEADER)) == HEADER
+    except OSError:
+        return False
 
 
 def _walk(folder: str) -> Iterator[str]:
