@@ -11,6 +11,7 @@ from magenta_vae.data import shards, workers
 from magenta_vae.data.settings import Settings
 from magenta_vae.data.sources import Source
 from magenta_vae.music import songs, windows
+from magenta_vae.music.errors import VocabularyError
 
 AS_4_4, AS_DRUMS = "taken as 4/4", "parts taken as drums"  # Files; parts off channel 10.
 LEFT_OUT = "parts with notes left out"  # Of scores: percussion that nothing tells, cues, slashes.
@@ -85,6 +86,9 @@ def examine(source: Source | str, settings: Settings) -> Outcome:
             raise songs.SongError("only rests", f"none of {cut} windows passes the rests rule")
         unique, _ = shards.unique_rows(np.concatenate(rows))
     except songs.SongError as error:
+        return dropped(error.reason, error.detail)
+    except VocabularyError as error:
+        cut = dropped_rests = 0
         return dropped(error.reason, error.detail)
     except MemoryError:
         cut = dropped_rests = 0

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from magenta_vae.contracts import Vocabulary
+from magenta_vae.music import errors
 
 NUM_PITCHES = 128
 NO_PITCH = -1
@@ -91,9 +92,14 @@ def name(track: Vocabulary, token: int) -> str:
 
 
 def check(track: Vocabulary) -> None:
-    """Raises `ValueError` for what is no vocabulary, or says one thing read and another written."""
+    """Raises `ValueError` for what is no vocabulary, or says one thing read and another written.
+
+    An error that the vocabulary raises itself is a `VocabularyError`.
+    """
     what = f"{type(track).__name__} cannot be the vocabulary of a track:"
-    if missing := [each for each in _MEMBERS if not hasattr(track, each)]:
+    with errors.naming(track):
+        missing = [member for member in _MEMBERS if not hasattr(track, member)]
+    if missing:
         raise ValueError(f"{what} it has no {', '.join(missing)}; see `contracts.Vocabulary`.")
     if not 2 <= track.num_classes <= MAX_CLASSES:
         raise ValueError(
@@ -140,7 +146,8 @@ def _check_notes(track: Vocabulary, read: np.ndarray, what: str) -> None:
 def _starts(track: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
     """Returns the notes that classes start: of each its class and its pitch, int [notes]."""
     # A line of every class once: what starts at step t is what the class t starts.
-    notes = track.detokenize(np.arange(track.num_classes, dtype=np.int32))
+    with errors.naming(track):
+        notes = track.detokenize(np.arange(track.num_classes, dtype=np.int32))
     return notes.starts, notes.pitches
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from magenta_vae.contracts import Instrument, Notes, Vocabulary
-from magenta_vae.music import classes
+from magenta_vae.music import classes, errors
 from magenta_vae.music.classes import NUM_PITCHES, Onset
 from magenta_vae.music.tokens import monophonic
 
@@ -101,7 +101,12 @@ def describe(track: Vocabulary) -> DescribedVocabulary:
     """Returns a vocabulary that reads and writes the same tokens, made of data alone."""
     if isinstance(track, DescribedVocabulary):
         return track
-    programs = range(0 if track.is_drum else NUM_PROGRAMS)
+    with errors.naming(track):
+        programs = [
+            program
+            for program in range(0 if track.is_drum else NUM_PROGRAMS)
+            if track.accepts(_Program(program))
+        ]
     return DescribedVocabulary(
         vocabulary=f"{type(track).__module__}.{type(track).__qualname__}",
         name=track.name,
@@ -112,7 +117,7 @@ def describe(track: Vocabulary) -> DescribedVocabulary:
         release=int(track.release),
         output_program=int(track.output_program),
         starts=tuple(classes.onsets(track)),
-        programs=tuple(each for each in programs if track.accepts(_Program(each))),
+        programs=tuple(programs),
     )
 
 

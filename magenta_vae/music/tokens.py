@@ -23,7 +23,7 @@ from note_seq.drums_encoder_decoder import DEFAULT_DRUM_TYPE_PITCHES
 from note_seq.protobuf import music_pb2
 
 from magenta_vae.contracts import Instrument, Notes, Vocabulary
-from magenta_vae.music import classes, note_sequences
+from magenta_vae.music import classes, errors, note_sequences
 from magenta_vae.music.classes import NUM_PITCHES
 
 
@@ -211,7 +211,8 @@ def detokenize_windows(tokens: np.ndarray, tracks: Sequence[Vocabulary]) -> Wind
     for index, track in enumerate(tracks):
         # One long line, whose notes are cut where the next window begins: some vocabularies have
         # one token for silence that goes on and for a note that does.
-        notes = track.detokenize(tokens[:, :, index].reshape(-1).astype(np.int32))
+        with errors.naming(track):
+            notes = track.detokenize(tokens[:, :, index].reshape(-1).astype(np.int32))
         windows, starts = np.divmod(notes.starts.astype(np.int64), num_steps)
         ends = np.minimum(starts + (notes.ends - notes.starts), num_steps)
         found.append((windows, np.full(len(windows), index), starts, ends, notes.pitches))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from magenta_vae.contracts import Notes, Vocabulary
-from magenta_vae.music import metres, songs
+from magenta_vae.music import errors, metres, songs
 from magenta_vae.music.songs import STEPS_PER_BAR, Instrument, Song, SongError
 from magenta_vae.music.tokens import tokenize_notes
 from magenta_vae.music.window_format import WindowFormat
@@ -129,7 +129,8 @@ def has_run(mask: np.ndarray, length: int) -> np.ndarray:
 
 def accepted(song: Song, track: Vocabulary) -> list[int]:
     """Returns the places of the instruments that can be a track. Raises `SongError` for none."""
-    indices = [index for index, part in enumerate(song.instruments) if track.accepts(part)]
+    with errors.naming(track):
+        indices = [index for index, part in enumerate(song.instruments) if track.accepts(part)]
     if not indices:
         raise SongError(f"no {track.name} track", f"found {_describe(song.instruments)}")
     return indices
@@ -150,7 +151,9 @@ def _cut_all(
     song_steps, num_steps = song_bars * STEPS_PER_BAR, num_bars * STEPS_PER_BAR
     # What ends with the song is released behind it, before the next one.
     offsets = np.arange(len(parts)) * (song_steps + 1)
-    tokens = tokenize_notes(track, track.reduce(_in_line(parts, offsets)), offsets[-1] + song_steps)
+    notes = _in_line(parts, offsets)
+    with errors.naming(track):
+        tokens = tokenize_notes(track, track.reduce(notes), offsets[-1] + song_steps)
     in_song = np.arange(0, song_steps - num_steps + 1, STEPS_PER_BAR)
     starts = offsets[:, np.newaxis] + in_song
     windows = tokens.take(starts[..., np.newaxis] + np.arange(num_steps))
@@ -198,6 +201,7 @@ def _parts(
     for first in range(0, len(indices), at_once):
         some = indices[first : first + at_once]
         windows = _cut_all([song.instruments[index] for index in some], track, song_bars, num_bars)
-        kept = ~has_run(track.is_silent(windows), max_rest_steps + 1)
+        with errors.naming(track):
+            kept = ~has_run(track.is_silent(windows), max_rest_steps + 1)
         for index, which, each in zip(some, kept, windows, strict=True):
             yield _Part(index, which, each[which])
