@@ -153,7 +153,8 @@ class Encoder(Protocol):
 
         Args:
             tokens: of all tracks.
-            training: whether to keep what a gradient will need.
+            training: whether a gradient will be taken: what it needs is then kept. Without, the
+                values are the same, and a gradient would take far more memory.
         """
 
 
@@ -187,7 +188,8 @@ class Decoder(Protocol):
         Args:
             z: float [B, z_size].
             tokens: int32 [B, T, K], the true tokens.
-            training: whether to keep what a gradient will need.
+            training: whether a gradient will be taken: what it needs is then kept. Without, the
+                values are the same, and a gradient would take far more memory.
         """
 
     def predict_scheduled(

@@ -112,11 +112,24 @@ class _Loader(importlib.abc.Loader):
     def exec_module(self, module):
         with _replaced(self._names):
             self._loader.exec_module(module)
+        _import_when_asked_for(module, self._names)
         # What was imported stays: the garbage collector need not visit it, least of all at the end.
         gc.freeze()
         if module.__name__ == "tensorflow":
             # Grappler takes longer to rewrite a graph than all runs of a command gain by it.
             module.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
+def _import_when_asked_for(package: types.ModuleType, names: Sequence[str]) -> None:
+    """Has a package import those of its modules that had a stand-in, once they are asked for."""
+
+    def find(name: str):
+        full_name = f"{package.__name__}.{name}"
+        if full_name in names:
+            return importlib.import_module(full_name)
+        raise AttributeError(f"module {package.__name__!r} has no attribute {name!r}")
+
+    vars(package).setdefault("__getattr__", find)
 
 
 @contextlib.contextmanager

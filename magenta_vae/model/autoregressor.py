@@ -82,7 +82,8 @@ class Autoregressor(keras.layers.Layer):
         Args:
             context: float [rows, context_size].
             previous: int32 [rows, steps, tracks], the token before each step.
-            training: whether to keep what a gradient will need.
+            training: whether a gradient will be taken: what it needs is then kept. Without, the
+                values are the same, and a gradient would take far more memory.
 
         Returns:
             Logits of each track, float [rows, steps, classes].

@@ -11,7 +11,7 @@ from magenta_vae.model import autoregressor
 from magenta_vae.model.autoregressor import Autoregressor
 from magenta_vae.model.lstm_stack import LSTMStack
 from magenta_vae.model.noise import GroupedNoise
-from magenta_vae.model.registration import register
+from magenta_vae.model.registration import hold_by_name, register
 
 
 @register
@@ -68,7 +68,8 @@ class FlatDecoder(keras.layers.Layer):
         Args:
             z: float [batch, z_size].
             tokens: int32 [batch, steps, tracks], the true tokens.
-            training: whether to keep what a gradient will need.
+            training: whether a gradient will be taken: what it needs is then kept. Without, the
+                values are the same, and a gradient would take far more memory.
         """
         return self._autoregressor.predict(z, _previous(self._first(z), tokens), training)
 
@@ -153,7 +154,13 @@ class Conductor(keras.layers.Layer):
         self.built = True
 
     def call(self, z: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Returns float [batch, segments, embedding_size] of z [batch, z_size]."""
+        """Returns the embeddings, float [batch, segments, embedding_size].
+
+        Args:
+            z: float [batch, z_size].
+            training: whether a gradient will be taken: what it needs is then kept. Without, the
+                values are the same, and a gradient would take far more memory.
+        """
         no_tokens = tf.zeros([self.num_segments, tf.shape(z)[0], 0], tf.int32)
         outputs = tf.transpose(self.stack.follow(z, no_tokens, training), [1, 0, 2])
         return outputs if self._linear is None else self._linear(outputs)
@@ -214,8 +221,8 @@ class HierarchicalDecoder(keras.layers.Layer):
         self._segment_steps = num_steps // conductor.num_segments
         self._num_tracks = len(num_classes)
         with keras.name_scope(self.name):
-            for track, classes in enumerate(num_classes):
-                one = Autoregressor(
+            autoregressors = [
+                Autoregressor(
                     [classes],
                     conductor.embedding_size,
                     num_units,
@@ -226,7 +233,9 @@ class HierarchicalDecoder(keras.layers.Layer):
                     name=f"track_{track}",
                     dtype=self.dtype_policy,
                 )
-                setattr(self, one.name, one)
+                for track, classes in enumerate(num_classes)
+            ]
+        hold_by_name(self, {one.name: one for one in autoregressors})
         self.built = True
 
     @property
@@ -243,7 +252,8 @@ class HierarchicalDecoder(keras.layers.Layer):
         Args:
             z: float [batch, z_size].
             tokens: int32 [batch, steps, tracks], the true tokens.
-            training: whether to keep what a gradient will need.
+            training: whether a gradient will be taken: what it needs is then kept. Without, the
+                values are the same, and a gradient would take far more memory.
         """
         previous = self._split(_previous(self._first(z), tokens))
         return self._join(

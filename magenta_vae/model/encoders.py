@@ -56,7 +56,8 @@ class BidirectionalLSTM(keras.layers.Layer):
 
         Args:
             tokens: of all tracks.
-            training: whether to keep what a gradient will need.
+            training: whether a gradient will be taken: what it needs is then kept. Without, the
+                values are the same, and a gradient would take far more memory.
         """
         steps_first = tf.transpose(tokens, [1, 0, 2])
         finals = [

@@ -10,7 +10,7 @@ import tensorflow as tf
 from magenta_vae.model import lstm, lstm_steps, recomputation, recurrence
 from magenta_vae.model.lstm import LSTMLayer
 from magenta_vae.model.lstm_steps import StackSteps, State
-from magenta_vae.model.registration import register
+from magenta_vae.model.registration import hold_by_name, register
 
 
 class Beginning(NamedTuple):
@@ -90,9 +90,14 @@ class LSTMStack(keras.layers.Layer):
             )
             self._initial_state.build((None, context_size))
         sizes = [sum(self._widths) + (context_size if joins_context else 0), *self.units[:-1]]
-        for name, *layer in zip(self.layer_names, sizes, self.units, strict=True):
-            # Not in a list: Keras 3 hides a layer's lists from tf.train.Checkpoint.
-            setattr(self, name, LSTMLayer(*layer, name=name, dtype=self.dtype_policy))
+        by_name = zip(self.layer_names, sizes, self.units, strict=True)
+        hold_by_name(
+            self,
+            {
+                name: LSTMLayer(size, width, name=name, dtype=self.dtype_policy)
+                for name, size, width in by_name
+            },
+        )
         self.built = True
 
     @property
@@ -104,8 +109,7 @@ class LSTMStack(keras.layers.Layer):
         """Names the layers at the layer that holds the stack too, where checkpoints keep them."""
         if self._initial_state is not None:
             owner._initial_state = self._initial_state
-        for layer in self.lstm_layers:
-            setattr(owner, layer.name, layer)
+        hold_by_name(owner, {layer.name: layer for layer in self.lstm_layers})
 
     def call(
         self, tokens: tf.Tensor, context: tf.Tensor | None = None, training: bool = False
@@ -115,7 +119,8 @@ class LSTMStack(keras.layers.Layer):
         Args:
             tokens: int32 [rows, steps, tracks].
             context: float [rows, context_size].
-            training: whether to keep what a gradient will need.
+            training: whether a gradient will be taken: what it needs is then kept. Without, the
+                values are the same, and a gradient would take far more memory.
         """
         outputs = self.follow(context, tf.transpose(tokens, [1, 0, 2]), training)
         return tf.transpose(outputs, [1, 0, 2])
@@ -129,7 +134,8 @@ class LSTMStack(keras.layers.Layer):
             context: float [rows, context_size]; or another at each step, [steps, rows,
                 context_size], where it sets no state. None where there is none.
             tokens: int32 [steps, rows, tracks].
-            training: whether to keep what a gradient will need.
+            training: whether a gradient will be taken: what it needs is then kept. Without, the
+                values are the same, and a gradient would take far more memory.
 
         Returns:
             The hidden states of the last layer, [steps, rows, U].
