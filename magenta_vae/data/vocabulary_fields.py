@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from magenta_vae.music.classes import MAX_CLASSES, NUM_PITCHES, Onset
-from magenta_vae.music.described import NUM_PROGRAMS
+from magenta_vae.music.described_vocabulary import NUM_PROGRAMS
 
 MAX_NAME = 100
 MAX_KINDS = 16  # Of hits: they give 2^16 classes.

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from magenta_vae import contracts
-from magenta_vae.contracts import Choice, Noise
+from magenta_vae.contracts import Noise, TokenChooser
 from magenta_vae.model import autoregressor
 from magenta_vae.model.autoregressor import Autoregressor
 from magenta_vae.model.lstm_stack import LSTMStack
@@ -81,14 +81,14 @@ class FlatDecoder(keras.layers.Layer):
             [self._autoregressor], z, self._first(z), tokens, probability, noise
         )
 
-    def sample(self, z: tf.Tensor, choose: Choice) -> tf.Tensor:
+    def sample(self, z: tf.Tensor, choose: TokenChooser) -> tf.Tensor:
         """Returns the tokens chosen, int32 [batch, steps, tracks].
 
         Args:
             z: float [batch, z_size].
             choose: `autoregressor.greedy`, or an `autoregressor.sampler`.
         """
-        return autoregressor.run(
+        return autoregressor.generate(
             [self._autoregressor], z[None], self._first(z), self.num_steps, choose
         )
 
@@ -99,7 +99,7 @@ class FlatDecoder(keras.layers.Layer):
         return {**inner, **super().get_config(), "num_steps": self.num_steps, "z_size": z_size}
 
     def _first(self, z: tf.Tensor) -> tf.Tensor:
-        return autoregressor.nothing([self._autoregressor], tf.shape(z)[0])
+        return autoregressor.start_tokens([self._autoregressor], tf.shape(z)[0])
 
 
 @register
@@ -278,7 +278,7 @@ class HierarchicalDecoder(keras.layers.Layer):
         )
         return self._join(logits)
 
-    def sample(self, z: tf.Tensor, choose: Choice) -> tf.Tensor:
+    def sample(self, z: tf.Tensor, choose: TokenChooser) -> tf.Tensor:
         """Returns the tokens chosen, int32 [batch, steps, tracks].
 
         Args:
@@ -286,7 +286,7 @@ class HierarchicalDecoder(keras.layers.Layer):
             choose: `autoregressor.greedy`, or an `autoregressor.sampler`.
         """
         embeddings = tf.transpose(self.conductor(z), [1, 0, 2])
-        return autoregressor.run(
+        return autoregressor.generate(
             self._autoregressors, embeddings, self._first(z), self._segment_steps, choose
         )
 
@@ -314,7 +314,7 @@ class HierarchicalDecoder(keras.layers.Layer):
         return tf.reshape(embeddings, [-1, self.conductor.embedding_size])
 
     def _first(self, z: tf.Tensor) -> tf.Tensor:
-        return autoregressor.nothing(self._autoregressors, tf.shape(z)[0])
+        return autoregressor.start_tokens(self._autoregressors, tf.shape(z)[0])
 
     def _split(self, tokens: tf.Tensor) -> tf.Tensor:
         """[B, T, K] -> [B * S, T / S, K]."""

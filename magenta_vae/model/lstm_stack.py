@@ -13,8 +13,8 @@ from magenta_vae.model.lstm_steps import StackSteps, State
 from magenta_vae.model.registration import hold_by_name, register
 
 
-class Beginning(NamedTuple):
-    """What a stack begins with.
+class InitialInputs(NamedTuple):
+    """What a context gives a stack before its first step.
 
     Attributes:
         gates: what the context adds to the first layer's gates, the same at every step, [4U, rows],
@@ -145,7 +145,7 @@ class LSTMStack(keras.layers.Layer):
         loop = self._loop if training else recurrence.outputs
         return loop(*self._over(context, tokens))
 
-    def finish(
+    def last_output(
         self, context: tf.Tensor | None, tokens: tf.Tensor, training: bool = False
     ) -> tf.Tensor:
         """Runs over given tokens as `follow` does, for the last output alone: [rows, U]."""
@@ -174,14 +174,14 @@ class LSTMStack(keras.layers.Layer):
         Returns:
             The hidden states of the last layer, [steps, rows, U].
         """
-        arguments = self._weights(), *self.begin(context), first, num_steps, choose
+        arguments = self._weights(), *self.initial_inputs(context), first, num_steps, choose
         if self._takes_cudnn():
             # A kernel of a whole sequence wants its tokens before: one loop, of no gradient, draws
             # them.
             return self._run_keras(context, recurrence.read_tokens(*arguments))
         return self._loop(*arguments)
 
-    def begin(self, context: tf.Tensor) -> Beginning:
+    def initial_inputs(self, context: tf.Tensor) -> InitialInputs:
         """Returns what the context gives; of width 0 it tells the rows alone.
 
         Args:
@@ -189,7 +189,7 @@ class LSTMStack(keras.layers.Layer):
         """
         joined = context if self.joins_context else context[..., :0]
         gates = lstm.context_gates(self.lstm_layers[0], self._widths, joined)
-        return Beginning(gates, self.first_states(context))
+        return InitialInputs(gates, self.first_states(context))
 
     def first_states(self, context: tf.Tensor) -> list[State]:
         """Returns the first (hidden, cell) of each layer, [U, rows] each."""
@@ -228,7 +228,8 @@ class LSTMStack(keras.layers.Layer):
         if context is None:
             context = tf.zeros([tf.shape(tokens)[1], 0])
         num_steps = recurrence.count_steps(tokens)
-        return self._weights(), *self.begin(context), tokens[0], num_steps, _following(tokens)
+        initial = self.initial_inputs(context)
+        return self._weights(), *initial, tokens[0], num_steps, _following(tokens)
 
     def _loop(self, *arguments) -> tf.Tensor:
         unroll = recomputation.unroll if self.recompute else recurrence.unroll

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from magenta_vae.contracts import Choice, Decoder, Encoder, Noise, Schedule
+from magenta_vae.contracts import Decoder, Encoder, Noise, Schedule, TokenChooser
 from magenta_vae.model import (
     autoregressor,
     decoders,
@@ -127,7 +127,7 @@ class MusicVAE(keras.Model):
         """
         return self.decoder.predict(z, tokens, training)
 
-    def sample(self, z: tf.Tensor, choose: Choice = autoregressor.greedy) -> tf.Tensor:
+    def sample(self, z: tf.Tensor, choose: TokenChooser = autoregressor.greedy) -> tf.Tensor:
         """Runs the decoder on its own output.
 
         Args:
@@ -140,7 +140,7 @@ class MusicVAE(keras.Model):
         validation.check_choose(choose)
         return self.decoder.sample(z, choose)
 
-    def sampler(self, temperature, noise: Noise) -> Choice:
+    def sampler(self, temperature, noise: Noise) -> TokenChooser:
         """Returns a choice for `sample` that draws from the softmax at a temperature.
 
         Args:

@@ -51,9 +51,8 @@ def check_schedule(argument: str, schedule: Any) -> None:
 
 def check_free_bits(free_bits: Any) -> None:
     """Raises `ValueError` for what is no number of bits."""
-    if (
-        not isinstance(free_bits, int | float | np.number) or not free_bits >= 0
-    ):  # A NaN is refused too.
+    is_number = isinstance(free_bits, int | float | np.number)
+    if not is_number or not free_bits >= 0:  # A NaN is refused too.
         raise ValueError(
             f"free_bits must be a number, at least 0. Received: free_bits={free_bits!r}."
         )

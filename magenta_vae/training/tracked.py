@@ -7,7 +7,7 @@ from magenta_vae.contracts import LatentModel
 MODEL, OTHERS = "model", "others"
 
 
-def contents(model: LatentModel) -> dict[str, object]:
+def checkpointed_objects(model: LatentModel) -> dict[str, object]:
     """Returns what a checkpoint holds of a model, by its names there.
 
     The model, and the variables that TensorFlow does not find by its attributes: Keras keeps those

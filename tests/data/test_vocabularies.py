@@ -15,9 +15,15 @@ from magenta_vae.data.records import WindowSerializer
 from magenta_vae.data.settings import settings_of
 from magenta_vae.data.tokenization import tokenize_records
 from magenta_vae.magenta.vocabulary import NoteOffMelody
-from magenta_vae.music import attributes, described, histograms, statistics, token_statistics
+from magenta_vae.music import (
+    attributes,
+    described_vocabulary,
+    histograms,
+    statistics,
+    token_statistics,
+)
 from magenta_vae.music import tokens as music_tokens
-from magenta_vae.music.described import DescribedVocabulary
+from magenta_vae.music.described_vocabulary import DescribedVocabulary
 from magenta_vae.music.errors import VocabularyError
 from magenta_vae.music.songs import Instrument
 from magenta_vae.music.tokens import Drums, Melody, Notes
@@ -351,4 +357,4 @@ def test_a_class_of_ones_own_may_have_a_name_of_ours():
     assert values["vocabulary"] == "mine.Melody"
     (found,) = vocabularies.from_description([values])
     np.testing.assert_array_equal(found.onsets, own.onsets)
-    assert described.describe(found) is found
+    assert described_vocabulary.describe(found) is found

@@ -387,9 +387,7 @@ def test_a_model_has_the_dtype_policy_of_its_layers():
     assert made(parts(encoder=half, decoder=half), dtype=half).dtype_policy.name == half
     vae.compile("adam")
     assert isinstance(vae.optimizer, keras.optimizers.LossScaleOptimizer)
-    with pytest.raises(
-        ValueError, match="dtype=mixed_float16, where the encoder has float32. Make"
-    ):
+    with pytest.raises(ValueError, match="dtype=mixed_float16, where the encoder has float32"):
         made(parts(), dtype=half)
     with pytest.raises(ValueError, match="dtype=float32, where the decoder has mixed_float16"):
         made(parts(decoder=half), dtype="float32")
