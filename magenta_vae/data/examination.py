@@ -78,10 +78,14 @@ def examine(source: Source | str, settings: Settings) -> Outcome:
             (LEFT_OUT, len(left_out)),
         )
         taken += [(what, number) for what, number in counts if number]
-        for part in windows.song_windows(song, settings.window_format, settings.max_rest_steps):
-            cut += part.num_cut
-            dropped_rests += part.num_cut - len(part.tokens)
-            rows.append(part.tokens.astype(settings.token_dtype).reshape(-1, settings.row_size))
+        for combination in windows.song_windows(
+            song, settings.window_format, settings.max_rest_steps
+        ):
+            cut += combination.num_cut
+            dropped_rests += combination.num_cut - len(combination.tokens)
+            rows.append(
+                combination.tokens.astype(settings.token_dtype).reshape(-1, settings.row_size)
+            )
         if cut == dropped_rests:
             raise songs.SongError("only rests", f"none of {cut} windows passes the rests rule")
         unique, _ = shards.unique_rows(np.concatenate(rows))
@@ -134,4 +138,6 @@ def count_outcomes(outcomes: Iterable[Outcome]) -> dict:
 
 def _printable(text: str) -> str:
     """Returns a line that a terminal prints as it is: names may hold newlines and escapes."""
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+    return "".join(
+        character if character.isprintable() else repr(character)[1:-1] for character in text
+    )

@@ -76,7 +76,9 @@ class DescribedVocabulary:
         pitches = self._written[tokens[changes]]
         ends = np.append(changes[1:], len(tokens))[: len(changes)]
         is_onset = pitches != classes.NO_PITCH
-        return Notes(*(np.asarray(each[is_onset], np.int32) for each in (changes, ends, pitches)))
+        return Notes(
+            *(np.asarray(column[is_onset], np.int32) for column in (changes, ends, pitches))
+        )
 
     def is_silent(self, tokens: np.ndarray) -> np.ndarray:
         """Says at which steps of int [..., steps] tokens nothing sounds: bool [..., steps]."""

@@ -64,7 +64,7 @@ def song_windows(
         yield Windows(
             tokens=np.stack([line.tokens[passes[line.passes]] for line in combination], axis=-1),
             bars=np.flatnonzero(passes),
-            instruments=tuple(line.index for line in combination),
+            instruments=tuple(line.instrument for line in combination),
             num_cut=len(passes),
         )
 
@@ -73,12 +73,12 @@ class _Line(NamedTuple):
     """The windows of one instrument as one track.
 
     Attributes:
-        index: the instrument's place in the song.
+        instrument: its place in the song.
         passes: bool [windows], which of them pass the rests rule.
         tokens: int32 [windows that pass, steps].
     """
 
-    index: int
+    instrument: int
     passes: np.ndarray
     tokens: np.ndarray
 
