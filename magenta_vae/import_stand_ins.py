@@ -112,12 +112,13 @@ class _Loader(importlib.abc.Loader):
     def exec_module(self, module):
         with _replaced(self._names):
             self._loader.exec_module(module)
-        _import_when_asked_for(module, self._names)
         # What was imported stays: the garbage collector need not visit it, least of all at the end.
         gc.freeze()
         if module.__name__ == "tensorflow":
             # Grappler takes longer to rewrite a graph than all runs of a command gain by it.
             module.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+        if any(name.startswith(f"{module.__name__}.") for name in self._names):
+            _import_when_asked_for(module, self._names)
 
 
 def _import_when_asked_for(package: types.ModuleType, names: Sequence[str]) -> None:

@@ -21,10 +21,7 @@ _BANKS = [bytes([0, bank]) for bank in KIT_BANKS]
 
 def find_channels(tracks: Sequence[bytes]) -> list[list[int]]:
     """Returns the channels that each track may have notes on: those it has, perhaps more."""
-    return [
-        [channel for channel in range(NUM_CHANNELS) if NOTE_ON | channel in track]
-        for track in tracks
-    ]
+    return [[each for each in range(NUM_CHANNELS) if NOTE_ON | each in track] for track in tracks]
 
 
 def are_plain(tracks: Sequence[bytes]) -> bool:
@@ -34,8 +31,8 @@ def are_plain(tracks: Sequence[bytes]) -> bool:
         tracks: the bytes of each, which end with an end of track.
     """
     joined = b"".join(tracks)
-    system = [status for status in range(SYSEX, META) if status in joined]
-    controllers = [controller for controller in CONTROLLERS if controller in joined]
+    system = [each for each in range(SYSEX, META) if each in joined]
+    controllers = [each for each in CONTROLLERS if each in joined]
     return not any(
         (
             any(status in track for status in system)
@@ -57,7 +54,7 @@ def may_share_programs(tracks: Sequence[bytes], playing: Sequence[Collection[int
         playing: the channels that each has notes on.
     """
     for channel in set().union(*playing):
-        ours = {index for index, channels in enumerate(playing) if channel in channels}
+        ours = {index for index, each in enumerate(playing) if channel in each}
         told = {index for index, track in enumerate(tracks) if PROGRAM | channel in track}
         if told and len(ours | told) > 1:
             told = {index for index in told if _may_have(tracks[index], PROGRAM | channel)}
@@ -67,5 +64,5 @@ def may_share_programs(tracks: Sequence[bytes], playing: Sequence[Collection[int
 
 
 def _may_have(track: bytes, status: int) -> bool:
-    places = find_statuses(track)
-    return places is None or any(track[at] == status for at in places)
+    found = find_statuses(track)
+    return found is None or any(track[at] == status for at in found)

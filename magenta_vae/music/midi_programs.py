@@ -31,10 +31,7 @@ def own_programs(tracks: list[bytes], scan: Scan) -> list[bytes] | None:
         which = scan.statuses == PROGRAM | channel
         if _runs_on(values, scan.at[which]).any():
             return None
-        told = [
-            [program for c, program in changes_of_track if c == channel]
-            for changes_of_track in changes
-        ]
+        told = [[program for c, program in each if c == channel] for each in changes]
         if np.bincount(scan.track[which], minlength=len(tracks)).tolist() != list(map(len, told)):
             return None
         last = sum(told, [])[-1]

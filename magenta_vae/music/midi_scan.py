@@ -16,9 +16,7 @@ NOTE_ON, CONTROLLER, PROGRAM, SYSEX, META = 0x90, 0xB0, 0xC0, 0xF0, 0xFF
 END_OF_TRACK = b"\xff\x2f\x00"
 # The types of meta events that are written.
 META_TYPES = {*range(0x10), 0x20, 0x21, 0x2E, 0x2F, 0x4B, 0x51, 0x54, 0x58, 0x59, 0x7F}
-CONTROLLERS = bytes(
-    CONTROLLER | channel for channel in range(NUM_CHANNELS) if channel != DRUM_CHANNEL
-)
+CONTROLLERS = bytes(CONTROLLER | each for each in range(NUM_CHANNELS) if each != DRUM_CHANNEL)
 
 _TIME_PATTERN = rb"[\x80-\xff]{0,3}+[\x00-\x7f]"
 # The data of an event and the time after it. A bank of drum kits is none that symusic tells.
@@ -65,10 +63,10 @@ def scan_tracks(tracks: Sequence[bytes]) -> Scan | None:
     """Finds the statuses of tracks; None where `find_statuses` does not tell those of one."""
     joined, places, start = b"".join(tracks), [], 0
     for body in tracks:
-        places_in_track = find_statuses(body)
-        if places_in_track is None:
+        found = find_statuses(body)
+        if found is None:
             return None
-        places.append(np.array(places_in_track, np.int64) + start)
+        places.append(np.array(found, np.int64) + start)
         start += len(body)
     at = np.concatenate([np.empty(0, np.int64), *places])
     statuses = np.frombuffer(joined, np.uint8)[at]
@@ -83,7 +81,7 @@ def find_statuses(body: bytes) -> list[int] | None:
     runs = find_runs(body)
     if runs is None:
         return None
-    return [match.start() for run in runs for match in _STATUS.finditer(body, *run)]
+    return [each.start() for run in runs for each in _STATUS.finditer(body, *run)]
 
 
 def find_runs(body: bytes) -> list[tuple[int, int]] | None:
@@ -114,8 +112,8 @@ def find_runs(body: bytes) -> list[tuple[int, int]] | None:
         if body[at] < 0x80:
             # Whole runs are gone through once more only for their last status.
             if runs and runs[-1][0] >= last:
-                *_, status = _STATUS.finditer(body, *runs[-1])
-                last = status.start()
+                *_, found = _STATUS.finditer(body, *runs[-1])
+                last = found.start()
             if not (is_meta and runs) or PROGRAM <= body[last] < 0xE0:
                 return None
             running = _RUNNING_CONTROL if body[last] in CONTROLLERS else _RUNNING_TWO
@@ -124,8 +122,8 @@ def find_runs(body: bytes) -> list[tuple[int, int]] | None:
 
 def _end(pattern: re.Pattern, body: bytes, at: int) -> int:
     """Returns where the bytes of a pattern end: where they begin if there are none."""
-    match = pattern.match(body, at)
-    return match.end() if match else at
+    found = pattern.match(body, at)
+    return found.end() if found else at
 
 
 def _skip_system_event(body: bytes, at: int) -> int:

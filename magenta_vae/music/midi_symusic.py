@@ -50,7 +50,7 @@ def read_with_symusic(chunks: Chunks) -> Reading | None:
         return None
     if owning is tracks:
         return reading
-    channels = [np.flatnonzero(has_notes).tolist() for has_notes in scan.channels(NOTE_ON)]
+    channels = [np.flatnonzero(each).tolist() for each in scan.channels(NOTE_ON)]
     return _read(chunks._replace(tracks=owning), channels)[0]
 
 
@@ -62,8 +62,8 @@ def _read(chunks: Chunks, channels: list[list[int]]) -> tuple[Reading | None, li
         channels: those that each may have notes on, in order.
     """
     marked = [
-        b"".join((body[:-3], _JUMP, *(_ENDS[channel] for channel in track_channels), END_OF_TRACK))
-        for body, track_channels in zip(chunks.tracks, channels, strict=True)
+        b"".join((body[:-3], _JUMP, *(_ENDS[channel] for channel in each), END_OF_TRACK))
+        for body, each in zip(chunks.tracks, channels, strict=True)
     ]
     score: Any  # Its stubs know neither time signatures nor tempos.
     try:
@@ -71,24 +71,21 @@ def _read(chunks: Chunks, channels: list[list[int]]) -> tuple[Reading | None, li
     except Exception:  # symusic raises whatever its parser met, RuntimeError most of all.
         return None, []
     parts, notes, is_playing = _read_parts(score)
-    signatures = [
-        (signature.time, signature.numerator, signature.denominator)
-        for signature in score.time_signatures
-    ]
+    signatures = [(each.time, each.numerator, each.denominator) for each in score.time_signatures]
     if len(is_playing) != sum(map(len, channels)) or _are_in_doubt(signatures):
         return None, []
     if notes.ends.max(initial=0) >= _FAR:
         return None, []  # Of the notes of a pitch that are never let go all but one are missing.
     tempos = [(tempo.time, tempo.qpm) for tempo in score.tempos]
     told = iter(is_playing)
-    playing = [{channel for channel in track_channels if next(told)} for track_channels in channels]
+    playing = [{channel for channel in each if next(told)} for each in channels]
     return Reading(parts, notes, signatures, tempos), playing
 
 
 def _are_in_doubt(signatures: list[tuple[int, int, int]]) -> bool:
     """Says whether of two signatures at one tick it is not known which is the later one."""
     at = dict(signatures_at := [(tick, (n, d)) for tick, n, d in signatures])
-    return len(signatures) > MAX_SIGNATURES and any(at[t] != metre for t, metre in signatures_at)
+    return len(signatures) > MAX_SIGNATURES and any(at[t] != each for t, each in signatures_at)
 
 
 def _read_parts(score) -> tuple[list[Part], Notes, list[bool]]:
@@ -105,9 +102,9 @@ def _read_parts(score) -> tuple[list[Part], Notes, list[bool]]:
             is_of_either = False
             continue
         notes = track.notes.numpy()
-        fields = notes["time"], notes["duration"], notes["pitch"], notes["velocity"]
-        has_end = bool(len(fields[0]) and fields[0][-1] >= _FAR)
-        count = len(fields[0]) - has_end
+        found = notes["time"], notes["duration"], notes["pitch"], notes["velocity"]
+        has_end = bool(len(found[0]) and found[0][-1] >= _FAR)
+        count = len(found[0]) - has_end
         if has_end:
             is_playing.append(count > 0 or is_of_either)
             is_of_either = False
@@ -116,7 +113,7 @@ def _read_parts(score) -> tuple[list[Part], Notes, list[bool]]:
             is_of_either = True
         if count:
             parts.append(Part(int(track.program), bool(track.is_drum), track.name, count))
-            for column, values in zip(columns, fields, strict=True):
+            for column, values in zip(columns, found, strict=True):
                 column.append(values[:count])
     if not parts:
         return parts, Notes(*np.zeros((4, 0), np.int32)), is_playing

@@ -56,20 +56,18 @@ def song_to_note_sequence(song: Song) -> music_pb2.NoteSequence:
     for step, (numerator, denominator) in _placed_signatures(song):
         seconds = float(_steps_to_seconds(np.array(step), tempos)) if step else 0.0
         sequence.time_signatures.add(time=seconds, numerator=numerator, denominator=denominator)
-    for index, instrument in enumerate(song.instruments):
-        sequence.instrument_infos.add(instrument=index, name=instrument.name)
+    for index, part in enumerate(song.instruments):
+        sequence.instrument_infos.add(instrument=index, name=part.name)
         add_notes(
             sequence,
-            instrument.starts,
-            instrument.ends,
-            instrument.pitches,
-            velocities=instrument.velocities,
-            seconds=[
-                _steps_to_seconds(steps, tempos) for steps in (instrument.starts, instrument.ends)
-            ],
+            part.starts,
+            part.ends,
+            part.pitches,
+            velocities=part.velocities,
+            seconds=[_steps_to_seconds(steps, tempos) for steps in (part.starts, part.ends)],
             instrument=index,
-            program=instrument.program,
-            is_drum=instrument.is_drum,
+            program=part.program,
+            is_drum=part.is_drum,
         )
     return sequence
 
@@ -107,15 +105,15 @@ def note_sequence_to_song(sequence: music_pb2.NoteSequence) -> Song:
     """
     check_num_notes(len(sequence.notes))
     starts, ends = _note_steps(sequence)
-    groups: dict[tuple, list[int]] = {}
+    parts: dict[tuple, list[int]] = {}
     for index, note in enumerate(sequence.notes):
-        groups.setdefault((note.instrument, note.program, note.is_drum), []).append(index)
+        parts.setdefault((note.instrument, note.program, note.is_drum), []).append(index)
     names = {info.instrument: info.name for info in sequence.instrument_infos}
     pitches = np.array([note.pitch for note in sequence.notes], np.int32)
     velocities = np.array([note.velocity for note in sequence.notes], np.int32)
     if pitches.min() < 0 or pitches.max() > 127:
         raise SongError("not a pitch", f"expected 0-127, found {pitches.min()}-{pitches.max()}")
-    for _, program, _ in groups:
+    for _, program, _ in parts:
         if not 0 <= program <= 127:
             raise SongError("not a program", f"expected 0-127, found {program}")
     song = Song(
@@ -129,7 +127,7 @@ def note_sequence_to_song(sequence: music_pb2.NoteSequence) -> Song:
                 pitches=pitches[rows],
                 velocities=velocities[rows],
             )
-            for (number, program, is_drum), rows in groups.items()
+            for (number, program, is_drum), rows in parts.items()
         ),
         time_signatures=tuple((s.numerator, s.denominator) for s in sequence.time_signatures),
         tempos=(),
@@ -266,7 +264,7 @@ def _append(result: music_pb2.NoteSequence, sequence: music_pb2.NoteSequence) ->
         if not result.tempos or result.tempos[-1].qpm != qpm:
             result.tempos.add(time=first_seconds + seconds, qpm=qpm)
     for signature in sequence.time_signatures or [_COMMON_TIME]:
-        metres = [(other.numerator, other.denominator) for other in result.time_signatures]
+        metres = [(each.numerator, each.denominator) for each in result.time_signatures]
         if metres[-1:] != [(signature.numerator, signature.denominator)]:
             result.time_signatures.add().CopyFrom(signature)
             result.time_signatures[-1].time += first_seconds

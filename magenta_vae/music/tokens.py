@@ -273,7 +273,7 @@ def detokenize(
     for index, track in enumerate(tracks):
         sequence.instrument_infos.add(instrument=index, name=track.name)
         is_here = notes.tracks == index
-        add_track(sequence, tracks, index, *(column[is_here] for column in notes[2:]))
+        add_track(sequence, tracks, index, *(each[is_here] for each in notes[2:]))
     return sequence
 
 
