@@ -31,9 +31,6 @@ class GinFlags(NamedTuple):
         """Returns the configuration that they give; see `configuration.parse`."""
         given = self.gin_file.value, self.gin_param.value
         configuration.require_gin_file(self.gin_file.value)
-        # A run that lies in the working folder brings no modules along, unless they are allowed.
-        if self.allow_module.value or configuration.own_imports(*given):
-            _find_own_modules()
         return configuration.parse(*given, self.allow_module.value)
 
 
@@ -48,8 +45,6 @@ class RunFlags(NamedTuple):
         """Returns the run that they name; see `runs.open`."""
         from magenta_vae.workflows import runs
 
-        if self.allow_module.value:
-            _find_own_modules()
         return runs.open(self.run_dir.value, self.checkpoint.value, self.allow_module.value)
 
 
@@ -192,12 +187,6 @@ def writing_options(
         holders: the flags that say what is made.
     """
     return {**values(output), "report": report, "made_by": describe_call(run.step, *holders)}
-
-
-def _find_own_modules() -> None:
-    """Lets modules of one's own be found in the working folder too, after all others."""
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
 
 
 def run(main: Callable[[Sequence[str]], None], takes_arguments: bool = False) -> None:

@@ -117,6 +117,20 @@ class _Loader(importlib.abc.Loader):
         if module.__name__ == "tensorflow":
             # Grappler takes longer to rewrite a graph than all runs of a command gain by it.
             module.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+        if any(name.startswith(f"{module.__name__}.") for name in self._names):
+            _import_when_asked_for(module, self._names)
+
+
+def _import_when_asked_for(package: types.ModuleType, names: Sequence[str]) -> None:
+    """Has a package import those of its modules that had a stand-in, once they are asked for."""
+
+    def find(name: str):
+        full_name = f"{package.__name__}.{name}"
+        if full_name in names:
+            return importlib.import_module(full_name)
+        raise AttributeError(f"module {package.__name__!r} has no attribute {name!r}")
+
+    vars(package).setdefault("__getattr__", find)
 
 
 @contextlib.contextmanager

@@ -177,8 +177,8 @@ class Transposition:
             )
         # No tensors: with the first one TensorFlow's devices are settled.
         ranges = [classes.pitch_tokens(track) for track in tracks]
-        self._first = np.array([each.start for each in ranges], np.int32)  # [K]
-        self._last = np.array([each.stop - 1 for each in ranges], np.int32)
+        self._first = np.array([tokens.start for tokens in ranges], np.int32)  # [K]
+        self._last = np.array([tokens.stop - 1 for tokens in ranges], np.int32)
         self._min_shift = min_shift
         self._max_shift = max_shift
 

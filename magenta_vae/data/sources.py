@@ -144,8 +144,8 @@ def _glob(pattern: str) -> Iterator[str]:
         return
     for folder in glob.iglob(before) if before else [os.curdir]:
         inside = {os.path.dirname(path) for path in _walk(folder)} | {os.path.normpath(folder)}
-        for each in sorted(inside):
-            yield from _glob(os.path.join(glob.escape(each), after))
+        for inner in sorted(inside):
+            yield from _glob(os.path.join(glob.escape(inner), after))
 
 
 def _opener(path: str) -> Callable[[str, float], Iterator[Source]] | None:
@@ -190,9 +190,9 @@ def _open_archive(path: str, seconds: float) -> Iterator[Source]:
 def _split(name: str, data: bytes) -> Iterator[Source]:
     """Yields a file that was read: each of its tunes where it holds many, else itself."""
     try:
-        found = tunes.split_tunes(packing.unpack(data)) if name.lower().endswith(TUNES) else [data]
+        songs = tunes.split_tunes(packing.unpack(data)) if name.lower().endswith(TUNES) else [data]
     except SongError as error:
         yield Source(name, error=error)
         return
-    for index, each in enumerate(found):
-        yield Source(f"{name}/{index}" if len(found) > 1 else name, each)
+    for index, song in enumerate(songs):
+        yield Source(f"{name}/{index}" if len(songs) > 1 else name, song)

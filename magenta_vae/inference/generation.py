@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from magenta_vae.contracts import LatentModel
-from magenta_vae.inference import forks, graphs, validation
+from magenta_vae.inference import forked_processes, graphs, validation
 from magenta_vae.inference.music_model import MusicModel
 from magenta_vae.inference.reading import REFUSE, Music, WindowReader
 from magenta_vae.music.window_format import WindowFormat
@@ -19,7 +19,7 @@ class TrainedModel(MusicModel):
 
     Each kind of call builds one graph, the first time, for batches of any size. Threads may share a
     model; a process that is forked from one that has used a model may not use any, for TensorFlow
-    would hang there: it is refused, see `forks`.
+    would hang there: it is refused, see `forked_processes`.
 
     Args:
         model: a `MusicVAE` with its weights.
@@ -86,7 +86,7 @@ class TrainedModel(MusicModel):
 
     def _batched(self, function, *arrays: np.ndarray) -> np.ndarray:
         """Applies a function of batches to rows of any number."""
-        forks.claim()
+        forked_processes.claim()
         num_rows = max(1, len(arrays[0]))  # No rows are a batch too: it has the result's shape.
         batches = [
             function(*(tf.constant(array[first : first + MAX_BATCH]) for array in arrays)).numpy()

@@ -14,7 +14,7 @@ from magenta_vae import configuration
 from magenta_vae.contracts import LatentModel
 from magenta_vae.data import input_pipeline
 from magenta_vae.data.settings import Settings
-from magenta_vae.inference import forks, generation
+from magenta_vae.inference import forked_processes, generation
 from magenta_vae.training import evaluation, weights
 from magenta_vae.workflows import run_files
 
@@ -47,7 +47,7 @@ class Run:
 
     @functools.cached_property
     def _weights(self) -> tuple[LatentModel, int]:
-        forks.claim()
+        forked_processes.claim()
         try:
             network = weights.make_empty(self.experiment.make_model)
         except tf.errors.ResourceExhaustedError as error:
