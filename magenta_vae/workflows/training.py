@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from magenta_vae import configuration
+from magenta_vae import configuration, start_up_lines
 from magenta_vae.configuration import Configuration
 from magenta_vae.contracts import LatentModel
 from magenta_vae.data import input_pipeline
@@ -60,6 +60,7 @@ def train(
         report(f"TF_CONFIG names {num_workers} workers: waiting for all of them")
     with devices.watching_workers():
         strategy = devices.make_strategy(num_virtual_devices)  # Before any tensor is made.
+        start_up_lines.settle()
         if not devices.is_chief(strategy):
             report = _say_nothing
         return _train(
