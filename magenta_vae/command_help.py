@@ -22,8 +22,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("init_from", "init_checkpoint", "init_partial"),
     ),
     "What is made": (
-        *("samples", "num_samples", "num_steps", "similarity", "attribute", "strength", "temperature"),
-        *("seed", "prior", "qpm", "figure", "end_points", "evaluate"),
+        *("samples", "num_samples", "num_steps", "similarity", "attribute", "strength"),
+        *("temperature", "seed", "prior", "qpm", "figure", "end_points", "evaluate"),
         *("num_songs", "num_bars", "models", "columns", "scale", "seeds", "first_seed"),
     ),
     "Output": (

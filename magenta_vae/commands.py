@@ -50,6 +50,10 @@ class RunFlags(NamedTuple):
     checkpoint: flags.FlagHolder
     allow_module: flags.FlagHolder
 
+    def given(self) -> list[str]:
+        """Returns those that were given, as they are typed."""
+        return given(*self)
+
     def open(self):
         """Returns the run that they name; see `runs.open`."""
         from magenta_vae.workflows import runs
@@ -172,6 +176,19 @@ def values(holders: Mapping[str, flags.FlagHolder]) -> dict:
     return {name: holder.value for name, holder in holders.items()}
 
 
+def given(*holders: flags.FlagHolder) -> list[str]:
+    """Returns those flags that were given, as they are typed, to name them in another command."""
+    typed = []
+    for holder in holders:
+        flag = flags.FLAGS[holder.name]
+        if flag.present and flag.boolean:
+            typed.append(f"--{'' if flag.value else 'no'}{flag.name}")
+        elif flag.present:
+            each = flag.value if isinstance(flag.value, list) else [flag.value]
+            typed += [f"--{flag.name}={value}" for value in each]
+    return typed
+
+
 def describe_call(step: int, *holders: flags.FlagHolder) -> dict:
     """Returns how music was made, as JSON values: the same call makes the same music.
 
@@ -272,9 +289,7 @@ def _parse(given: list[str], name: str, takes_arguments: bool) -> list[str]:
     try:
         left = flags.FLAGS(given)
         if len(left) > 1 and not takes_arguments:
-            raise flags.Error(
-                f"flags are given as --name=value. Received: {' '.join(left[1:])}"
-            )
+            raise flags.Error(f"flags are given as --name=value. Received: {' '.join(left[1:])}")
     except flags.Error as error:
         command = _command(name)
         sys.exit(f"error: {_reword(error)}\n{command} --help says which flags there are.")

@@ -5,11 +5,12 @@ sees that; a command, which has the terminal to itself, opens a `Display`.
 """
 
 import contextlib
+import io
 import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import IO, TypeVar
 
 from tqdm import tqdm
@@ -33,7 +34,7 @@ def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterabl
     """
     if _display is None:
         return items
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     return _display.track(items, what, total)
 
@@ -64,7 +65,7 @@ def opened(stream: IO[str] | None = None) -> Iterator["Display"]:
         stream: where it shows; standard error by default, which leaves standard output to results.
     """
     global _display
-    before, _display = _display, Display(stream or sys.stderr)
+    before, _display = _display, Display(stream or sys.stderr or io.StringIO())
     try:
         yield _display
     finally:
@@ -79,14 +80,14 @@ class Display:
     are written rarely, since all of them stay: after ten seconds, later once a minute.
 
     Args:
-        stream: text, None for none.
+        stream: text.
         clock: seconds.
     """
 
-    def __init__(self, stream: IO[str] | None, clock: Callable[[], float] = time.monotonic):
+    def __init__(self, stream: IO[str], clock: Callable[[], float] = time.monotonic):
         self._stream = stream
         self._clock = clock
-        self._is_live = stream is not None and stream.isatty()
+        self._is_live = stream.isatty()
         self._bar: tqdm | None = None
         self._is_tracking = False
         self._begun = self._written = clock()
@@ -135,7 +136,10 @@ class Display:
     @contextlib.contextmanager
     def away(self) -> Iterator[None]:
         """Takes the live line off the terminal while something else is written there."""
-        with tqdm.external_write_mode(self._stream) if self._bar else contextlib.nullcontext():
+        if not self._is_tracking:
+            self.clear()  # What it said is old.
+        is_there = self._bar is not None
+        with tqdm.external_write_mode(self._stream) if is_there else contextlib.nullcontext():
             yield
 
     def clear(self) -> None:
@@ -159,7 +163,7 @@ class Display:
         """Says whether it is time for a plain line."""
         now = self._clock()
         pause = min(max(FIRST_PAUSE_SECONDS, (now - self._begun) / 30), LONGEST_PAUSE_SECONDS)
-        if self._stream is None or now - self._written < pause:
+        if now - self._written < pause:
             return False
         self._written = now
         return True

@@ -18,7 +18,7 @@ import sys
 import types
 from collections.abc import Iterator, Mapping, Sequence
 
-from magenta_vae import interrupts, start_up_lines
+from magenta_vae import display, interrupts, start_up_lines
 
 SWITCH = "MAGENTA_VAE_PLAIN_IMPORTS"
 
@@ -118,6 +118,7 @@ class _Loader(importlib.abc.Loader):
         with contextlib.ExitStack() as stack:
             stack.enter_context(_replaced(self._names))
             if module.__name__ in IMPORTED_FIRST:
+                display.show("starting")
                 stack.enter_context(start_up_lines.held())
                 stack.enter_context(interrupts.at_once())
             self._loader.exec_module(module)

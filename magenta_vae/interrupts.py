@@ -44,5 +44,6 @@ def at_once() -> Iterator[None]:
 def _end() -> None:
     with contextlib.suppress(Exception):
         sys.stdout.flush()
-        print("interrupted before anything was done", file=sys.stderr, flush=True)
+        sys.stderr.write("interrupted before anything was done\n")
+        sys.stderr.flush()
     os._exit(STATUS)

@@ -24,7 +24,7 @@ import warnings
 from collections.abc import Iterator
 
 SWITCH = "MAGENTA_VAE_START_UP_LINES"
-LEVEL = "TF_CPP_MIN_LOG_LEVEL"  # TensorFlow's: 0 shows all, 1 no notices, 2 no warnings, 3 no errors
+LEVEL = "TF_CPP_MIN_LOG_LEVEL"  # TensorFlow's: 0 shows all, 1 no notices, 2 no warnings either
 STDERR = 2
 
 _is_on = False
@@ -50,7 +50,7 @@ def held() -> Iterator[None]:
         return
     try:
         _hold = _Hold()
-    except OSError:  # There is no file descriptor 2, or no place for a temporary file.
+    except (OSError, AttributeError):  # No standard error, or no place for a temporary file.
         yield
         return
     try:
@@ -88,7 +88,7 @@ def settle() -> None:
     with tf.device("CPU"):
         tokens = tf.constant([[0]])
         with held():
-            tf.transpose(tokens)  # Without AVX-512 oneDNN has none of whole numbers, an E-level line.
+            tf.transpose(tokens)  # Without AVX-512 oneDNN leaves that of whole numbers to others.
 
 
 def _has_gpu() -> bool:
@@ -108,23 +108,18 @@ class _Hold:
 
     def __init__(self) -> None:
         self.is_shown = False
-        self._descriptor = os.dup(STDERR)
-        try:
-            self._file = tempfile.TemporaryFile()
-        except OSError:
-            os.close(self._descriptor)
-            raise
-        self._watcher = _Watcher(self._file.fileno(), self._descriptor)
+        sys.stderr.flush()
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115
         self._stream = sys.stderr
-        if self._stream is not None:
-            self._stream.flush()
-            # Loggers made meanwhile keep this stream: it is never closed.
-            sys.stderr = open(self._descriptor, "w", buffering=1, errors="backslashreplace")
+        # It is not closed at the end: a logger that was made meanwhile may have it.
+        self._instead = os.fdopen(os.dup(STDERR), "w", buffering=1, errors="backslashreplace")
+        self._watcher = _Watcher(self._file.fileno(), self._instead.fileno())
+        sys.stderr = self._instead
         os.dup2(self._file.fileno(), STDERR)
 
     def end(self) -> None:
         """Gives the descriptor back."""
-        os.dup2(self._descriptor, STDERR)
+        os.dup2(self._instead.fileno(), STDERR)
         sys.stderr = self._stream
         self._watcher.end()
         if self.is_shown:
