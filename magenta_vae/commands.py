@@ -16,6 +16,8 @@ from magenta_vae import command_help, display, import_stand_ins, interrupts
 if TYPE_CHECKING:  # A command loads TensorFlow once its flags are read.
     from magenta_vae.workflows.runs import Run
 
+NOTHING_WRITTEN = "nothing was written; the same command begins anew"
+WHOLE_FILES = "every file that was written is whole; the same command begins anew"
 HELP_FLAGS = ("-h", "-help", "--help", "-helpshort", "--helpshort", "-?", "--?")
 FULL_HELP_FLAGS = ("-helpfull", "--helpfull")
 BROKEN_PIPE = 128 + signal.SIGPIPE
@@ -228,14 +230,14 @@ def _find_own_modules() -> None:
 def run(
     main: Callable[[Sequence[str]], None],
     takes_arguments: bool = False,
-    when_interrupted: Callable[[], str] | None = None,
+    when_interrupted: str | Callable[[], str] = "",
 ) -> None:
     """Runs a command; what its user can mend ends in one message and exit status 1.
 
     Args:
         main: given the command's name, and what follows its flags after `--` if it takes that.
         takes_arguments: whether it does.
-        when_interrupted: returns what Ctrl-C leaves, and how the command goes on.
+        when_interrupted: what Ctrl-C leaves, and how the command goes on, or what returns that.
     """
     traceback = flags.DEFINE_bool("traceback", False, "Show where in the code an error came from.")
     name = os.path.basename(sys.argv[0])
@@ -264,8 +266,8 @@ def run(
             sys.exit(f"error: {error}")
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # What follows takes no time.
-            left = f": {when_interrupted()}" if when_interrupted else ""
-            print(f"interrupted{left}", file=sys.stderr)
+            left = when_interrupted if isinstance(when_interrupted, str) else when_interrupted()
+            print(": ".join(["interrupted", left] if left else ["interrupted"]), file=sys.stderr)
             sys.exit(interrupts.STATUS)
         # Nothing is left to do but to end, in which Python would print a traceback.
         with contextlib.suppress(ValueError):

@@ -98,7 +98,7 @@ class Display:
             if self._bar is None:
                 self._bar = self._open_bar(bar_format="{desc}", mininterval=0)
             self._bar.set_description_str(line[: self._num_columns() - 1])
-        elif self._is_due():
+        elif self._is_due(self._begun):
             print(line, file=self._stream, flush=True)
 
     def track(self, items: Iterable[Item], what: str, total: int | None) -> Iterator[Item]:
@@ -129,7 +129,7 @@ class Display:
         begun = self._clock()
         for number, item in enumerate(items, start=1):
             yield item
-            if number != total and self._is_due():
+            if number != total and self._is_due(begun):
                 line = _describe(what, number, total, self._clock() - begun)
                 print(line, file=self._stream, flush=True)
 
@@ -159,11 +159,11 @@ class Display:
         except (OSError, ValueError):
             return 80
 
-    def _is_due(self) -> bool:
-        """Says whether it is time for a plain line."""
+    def _is_due(self, begun: float) -> bool:
+        """Says whether it is time for a plain line about work that was begun then."""
         now = self._clock()
-        pause = min(max(FIRST_PAUSE_SECONDS, (now - self._begun) / 30), LONGEST_PAUSE_SECONDS)
-        if now - self._written < pause:
+        pause = min(max(FIRST_PAUSE_SECONDS, (now - begun) / 30), LONGEST_PAUSE_SECONDS)
+        if now - max(begun, self._written) < pause:
             return False
         self._written = now
         return True

@@ -120,7 +120,7 @@ class _Loader(importlib.abc.Loader):
             if module.__name__ in IMPORTED_FIRST:
                 display.show("starting")
                 stack.enter_context(start_up_lines.held())
-                stack.enter_context(interrupts.at_once())
+                stack.enter_context(interrupts.at_once(start_up_lines.forget))
             self._loader.exec_module(module)
             if module.__name__ == "tensorflow":
                 start_up_lines.look_for_devices(module)

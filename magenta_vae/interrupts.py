@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 STATUS = 130  # As a shell reports a process that Ctrl-C ended.
 
@@ -23,18 +23,26 @@ def take_over() -> None:
 
 
 @contextlib.contextmanager
-def at_once() -> Iterator[None]:
+def at_once(before_end: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Has Ctrl-C end the process within, where nothing has been begun that wants an end of its own.
 
     An exception would not do while packages are imported: some catch it, and what C++ code makes of
     it is another error.
+
+    Args:
+        before_end: is called then.
     """
     before = signal.getsignal(signal.SIGINT)
     is_ours = before is signal.default_int_handler
     if not is_ours or threading.current_thread() is not threading.main_thread():
         yield
         return
-    signal.signal(signal.SIGINT, lambda *_: _end())
+
+    def end(*_):
+        before_end()
+        _end()
+
+    signal.signal(signal.SIGINT, end)
     try:
         yield
     finally:

@@ -56,9 +56,19 @@ def held() -> Iterator[None]:
     try:
         yield
     except Exception:
-        _hold.is_shown = True
+        if _hold is not None:
+            _hold.is_shown = True
         raise
     finally:
+        if _hold is not None:
+            _hold.end()
+            _hold = None
+
+
+def forget() -> None:
+    """Ends the hold at work without showing its text: what follows is no failure of the start."""
+    global _hold
+    if _hold is not None:
         _hold.end()
         _hold = None
 

@@ -330,14 +330,16 @@ def after_export(version: str) -> str:
     row = '{"signature_name": "sample", "instances": [{"seed": 0, "temperature": 0.5}]}'
     ask = ["curl", f"http://localhost:8501/v1/models/{name}:predict", "-d", row]
     python = (
+        "from magenta_vae.music.note_sequences import write_midi; "
         "from magenta_vae.serving.client import Client; "
-        f"print(Client('http://localhost:8501', {name!r}).sample(1, seed=0))"
+        f'client = Client("http://localhost:8501", "{name}"); '
+        'write_midi(client.sample(1, seed=0)[0], "asked.mid")'
     )
     return _format(
         {
             "serve it": shlex.join(serve),
             "ask for tokens": shlex.join(ask),
-            "ask for music": shlex.join(["python3", "-c", python]),
+            "ask for music, as asked.mid": shlex.join(["python3", "-c", python]),
         }
     )
 
@@ -355,9 +357,8 @@ def _line(name: str, *flags: str, **values) -> str:
 
 
 def _format(steps: Mapping[str, str], before: str = "") -> str:
-    """Returns the lines of what to do, with what it is for before them, and a sentence above."""
-    width = max(map(len, steps), default=0) + 1
-    rows = [f"  {f'{purpose}:':<{width}}  {line}" for purpose, line in steps.items()]
+    """Returns the lines to type, each below what it is for, and a sentence above."""
+    rows = [f"  {purpose}:\n    {line}" for purpose, line in steps.items()]
     return "\n".join([f"{before} What next:".strip(), *rows])
 
 
