@@ -14,8 +14,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
-from tqdm import tqdm
 
+from magenta_vae import display
 from magenta_vae.data import descriptions, records, shards, sources, workers
 from magenta_vae.data.examination import Outcome, count_outcomes, examine, failed
 from magenta_vae.data.journal import Journal, read_range
@@ -101,11 +101,8 @@ def _examine_all(files, songs, journal, settings: Settings, pool, num_done: int,
     done = (Outcome(*fields) for fields in itertools.islice(journal.read_outcomes(), num_done))
     tasks = ((source, settings) for source in songs)
     examined = _written(pool.map(examine, tasks, failed), journal)
-    progress = tqdm(
-        itertools.chain(done, examined),
-        "files",
-        len(files) if is_listed else None,
-        unit="file",
+    progress = display.track(
+        itertools.chain(done, examined), "reading files", len(files) if is_listed else None
     )
 
     def explained() -> Iterator[Outcome]:
@@ -150,7 +147,7 @@ def _merge(journal, settings: Settings, pool) -> dict:
     tasks = ((journal.describe_range(*buckets), settings) for buckets in ranges)
     writers = {split: shards.ShardWriter(journal.data_dir, split) for split in SPLITS}
     merged = pool.map(_merge_range, tasks, chunk=1)
-    for framed in tqdm(merged, "windows", len(ranges), unit="range"):
+    for framed in display.track(merged, "writing windows", len(ranges)):
         for split in SPLITS:
             writers[split].write(framed[split])
     return {split: writer.close() for split, writer in writers.items()}

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from magenta_vae import display
 from magenta_vae.contracts import LatentModel
 from magenta_vae.inference import forked_processes, graphs, validation
 from magenta_vae.inference.music_model import MusicModel
@@ -71,26 +72,29 @@ class TrainedModel(MusicModel):
         return self._reader.read(music)
 
     def _posterior(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        both = self._batched(lambda batch: tf.stack(self._encode_graph(batch), axis=1), tokens)
+        both = self._batched(
+            lambda batch: tf.stack(self._encode_graph(batch), axis=1), "encoding", tokens
+        )
         return both[:, 0], both[:, 1]
 
     def _decode(self, z: np.ndarray, temperature: float, seed: int) -> np.ndarray:
         return self._batched(
             lambda points, seeds: self._decode_graph(points, temperature, seeds),
+            "decoding",
             z,
             _row_seeds(seed, len(z)),
         )
 
     def _prior(self, num_samples: int, seed: int) -> np.ndarray:
-        return self._batched(self._prior_graph, _row_seeds(seed, num_samples))
+        return self._batched(self._prior_graph, "sampling", _row_seeds(seed, num_samples))
 
-    def _batched(self, function, *arrays: np.ndarray) -> np.ndarray:
-        """Applies a function of batches to rows of any number."""
+    def _batched(self, function, what: str, *arrays: np.ndarray) -> np.ndarray:
+        """Applies a function of batches to rows of any number; `what` is said of its progress."""
         forked_processes.claim()
         num_rows = max(1, len(arrays[0]))  # No rows are a batch too: it has the result's shape.
         batches = [
             function(*(tf.constant(array[first : first + MAX_BATCH]) for array in arrays)).numpy()
-            for first in range(0, num_rows, MAX_BATCH)
+            for first in display.track(range(0, num_rows, MAX_BATCH), f"{what} batches")
         ]
         return np.concatenate(batches)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from magenta_vae import display
 from magenta_vae.contracts import LatentModel
 from magenta_vae.training import divergence
 
@@ -48,7 +49,8 @@ class Evaluation:
             step: the training step, for beta and for the record.
         """
         sums: dict[str, np.ndarray] = {}
-        for first in range(0, len(self._tokens), self._batch_size):
+        firsts = range(0, len(self._tokens), self._batch_size)
+        for first in display.track(firsts, "evaluating batches"):
             batch = tf.constant(self._tokens[first : first + self._batch_size], tf.int32)
             seed = tf.constant([self._seed, first], tf.int64)
             metrics = self._measure(batch, tf.constant(step, tf.int64), seed)

@@ -20,8 +20,8 @@ def learn(
     temperature: float = 0.5,
     seed: int = 0,
     report: Callable[[str], None] = lambda line: None,
-) -> None:
-    """Learns a run's attribute vectors, writes them, and reports what each does.
+) -> attributes.AttributeVectors:
+    """Learns a run's attribute vectors, writes them, reports what each does, and returns them.
 
     Args:
         run: an opened run.
@@ -48,6 +48,7 @@ def learn(
     )
     report(attributes.format_effects(learned, effects))
     report(f"wrote {output}")
+    return learned
 
 
 def apply(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from magenta_vae import configuration
+from magenta_vae import configuration, start_up_lines
 from magenta_vae.contracts import LatentModel
 from magenta_vae.data import input_pipeline
 from magenta_vae.data.settings import Settings
@@ -54,6 +54,7 @@ class Run:
             raise MemoryError(
                 f"The model that {self.folder} describes does not fit into the memory there is."
             ) from error
+        start_up_lines.settle()
         return network, weights.load_weights(self.folder, network, self.checkpoint)
 
     @property
