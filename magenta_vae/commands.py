@@ -158,6 +158,17 @@ def define_sampling_flags() -> tuple[flags.FlagHolder, flags.FlagHolder]:
     )
 
 
+def define_prior_flag() -> flags.FlagHolder:
+    """Defines --prior and returns it."""
+    return flags.DEFINE_enum(
+        "prior",
+        "standard",
+        ["standard", "data"],
+        "Where z is drawn: from N(0, I), as in the paper, or from a Gaussian of the training "
+        "windows.",
+    )
+
+
 def define_seed_flag(help_text: str) -> flags.FlagHolder:
     """Defines --seed and returns it."""
     return flags.DEFINE_integer("seed", 0, help_text, lower_bound=0, upper_bound=2**63 - 1)

@@ -1,6 +1,7 @@
 """A trained model in use in this process."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -8,6 +9,7 @@ import tensorflow as tf
 from magenta_vae import display
 from magenta_vae.contracts import LatentModel
 from magenta_vae.inference import forked_processes, graphs, validation
+from magenta_vae.inference.data_prior import DataPrior
 from magenta_vae.inference.music_model import MusicModel
 from magenta_vae.inference.reading import REFUSE, Music, WindowReader
 from magenta_vae.music.window_format import WindowFormat
@@ -29,6 +31,8 @@ class TrainedModel(MusicModel):
         jit_compile: whether XLA compiles decoding. That takes seconds at the first batch of 1, 2,
             4 ... 64 points; from then on decoding is faster. It rounds otherwise: of thousands of
             tokens one may differ, and what follows it.
+        find_data_prior: returns the Gaussian that `prior="data"` draws from; it is asked for once,
+            when it is needed. None for a model without.
 
     Example:
         >>> z = model.encode("song.mid")  # float32 [windows, z_size]
@@ -43,9 +47,11 @@ class TrainedModel(MusicModel):
         polyphony: str = REFUSE,
         pad: bool = False,
         jit_compile: bool = False,
+        find_data_prior: Callable[[], DataPrior] | None = None,
     ):
         self._model = model
         self._window_format = window_format
+        self._find_data_prior = find_data_prior
         self._reader = WindowReader(window_format, polyphony, pad)
         shape = [None, window_format.num_steps, len(window_format.tracks)]
         window = tf.TensorSpec(shape, tf.int32)
@@ -87,6 +93,16 @@ class TrainedModel(MusicModel):
 
     def _prior(self, num_samples: int, seed: int) -> np.ndarray:
         return self._batched(self._prior_graph, "sampling", _row_seeds(seed, num_samples))
+
+    def _data_prior(self, num_samples: int, seed: int) -> np.ndarray:
+        if self._find_data_prior is None or not self.z_size:
+            return super()._data_prior(num_samples, seed)
+        return self._fitted_prior.points(self._prior(num_samples, seed))
+
+    @functools.cached_property
+    def _fitted_prior(self) -> DataPrior:
+        assert self._find_data_prior is not None
+        return self._find_data_prior()
 
     def _batched(self, function, what: str, *arrays: np.ndarray) -> np.ndarray:
         """Applies a function of batches to rows of any number; `what` is said of its progress."""

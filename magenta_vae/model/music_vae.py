@@ -204,19 +204,32 @@ class MusicVAE(keras.Model):
             `reconstructed`, where it reads what it sampled at temperature 1 ("Recon"); and
             `greedy`, where it reads its most likely tokens.
         """
+        return self.held_out_terms_and_tokens(tokens, step, seed)[0]
+
+    def held_out_terms_and_tokens(
+        self, tokens: tf.Tensor, step: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[dict, dict]:
+        """Returns the `held_out_terms`, and the tokens whose accuracies are among them.
+
+        Args:
+            tokens, step, seed: as of `held_out_terms`.
+
+        Returns:
+            The terms, and under the names of the accuracies int32 [batch, steps, tracks] each.
+        """
         draws = BatchNoise(seed, tf.shape(tokens)[0])
         mu, sigma = self.encode(tokens)
         z = self.draw_z(mu, sigma, draws)
         logits = self.decode(z, tokens)
         sampled = self.sample(z, self.sampler(1.0, draws))
-        likely = losses.most_likely(self.decode(z, sampled))  # what it would have said at each step
-        greedy = self.sample(z, autoregressor.greedy)
-        return {
-            **self.loss_terms(tokens, logits, mu, sigma, step),
-            "next": losses.accuracies(losses.most_likely(logits), tokens),
-            "reconstructed": losses.accuracies(likely, tokens),
-            "greedy": losses.accuracies(greedy, tokens),
+        predicted = {
+            "next": losses.most_likely(logits),
+            # What it would have said at each step.
+            "reconstructed": losses.most_likely(self.decode(z, sampled)),
+            "greedy": self.sample(z, autoregressor.greedy),
         }
+        accuracies = {name: losses.accuracies(each, tokens) for name, each in predicted.items()}
+        return {**self.loss_terms(tokens, logits, mu, sigma, step), **accuracies}, predicted
 
     def loss_terms(self, tokens, logits, mu, sigma, step) -> dict[str, tf.Tensor]:
         """Returns the terms of the loss that do not depend on how the logits were made.

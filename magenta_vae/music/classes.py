@@ -79,18 +79,6 @@ def num_started(track: Vocabulary) -> np.ndarray:
     return np.bincount(_starts(track)[0], minlength=track.num_classes)
 
 
-def name(track: Vocabulary, token: int) -> str:
-    """Returns what a token is called in tables."""
-    if token == track.rest:
-        return "rest" if track.is_drum or track.rest != track.sustain else "no event"
-    if track.is_drum:
-        return "hits " + "+".join(map(str, np.flatnonzero(hits(track)[token]) + 1))
-    if token == track.sustain:
-        return "hold"
-    pitch = pitches(track)[token]
-    return f"pitch {pitch}" if pitch != NO_PITCH else "release"
-
-
 def check(track: Vocabulary) -> None:
     """Raises `ValueError` for what is no vocabulary, or says one thing read and another written.
 

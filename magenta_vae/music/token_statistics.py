@@ -6,6 +6,7 @@ import numpy as np
 
 from magenta_vae.contracts import Vocabulary
 from magenta_vae.music import classes
+from magenta_vae.music.names import hit_names, token_name
 from magenta_vae.music.songs import STEPS_PER_BAR
 
 
@@ -71,10 +72,9 @@ def format_tracks(described: dict[str, dict], tracks: Sequence[Vocabulary]) -> s
 def format_hits(described: dict, track: Vocabulary) -> str:
     """Returns which pitches of a file are each kind of hit of drums, and how many there are."""
     lines = [f"{track.name}: hits, and the pitches read as each; the first is written"]
-    for kind, (onset, count) in enumerate(
-        zip(classes.onsets(track), described["hits_per_kind"], strict=True)
-    ):
-        lines.append(f"  {kind + 1}: {count:>9,}  pitches {', '.join(map(str, onset.pitches))}")
+    names, counts = hit_names(track), described["hits_per_kind"]
+    for name, onset, count in zip(names, classes.onsets(track), counts, strict=True):
+        lines.append(f"  {name:<14}{count:>9,}  pitches {', '.join(map(str, onset.pitches))}")
     return "\n".join(lines)
 
 
@@ -82,5 +82,5 @@ def most_frequent(described: dict, track: Vocabulary, number: int = 8) -> str:
     """Returns the most frequent tokens of a track with their shares, as a line."""
     counts = np.array(described["tokens_per_class"])
     order = np.argsort(-counts, kind="stable")[:number]
-    shares = (f"{classes.name(track, token)} {counts[token] / counts.sum():.1%}" for token in order)
+    shares = (f"{token_name(track, token)} {counts[token] / counts.sum():.1%}" for token in order)
     return f"{track.name}: " + ", ".join(shares)

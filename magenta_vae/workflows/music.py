@@ -6,15 +6,36 @@ what `outputs.write_music` takes beside the music and its name. It returns the p
 
 from collections.abc import Callable, Mapping, Sequence
 
-from magenta_vae.inference import outputs
+from magenta_vae.inference import data_prior, outputs
 from magenta_vae.workflows import attributes
 from magenta_vae.workflows.runs import Run
 
 
-def sample(run: Run, num_samples: int, temperature: float, seed: int, **writing) -> list[str]:
-    """Writes samples of the prior."""
-    music = run.model().sample(num_samples, temperature, seed)
-    return outputs.write_music(music, name=f"sample-seed{seed}", **writing)
+def sample(
+    run: Run,
+    num_samples: int,
+    temperature: float,
+    seed: int,
+    prior: str = data_prior.STANDARD,
+    data_dir: str | None = None,
+    *,
+    report: Callable[[str], None] = lambda line: None,
+    **writing,
+) -> list[str]:
+    """Writes samples of a prior; says where N(0, I) is far from where the training windows lie.
+
+    Args:
+        run: an opened run.
+        num_samples, temperature, seed, prior: see `MusicModel.sample`.
+        data_dir: see `Run.find_data_prior`.
+        report: is given the lines about the result.
+        **writing: of `outputs.write_music`.
+    """
+    kept = run.kept_data_prior() if prior == data_prior.STANDARD else None
+    if advice := data_prior.advice(kept) if kept else None:
+        report(advice)
+    music = run.model(data_dir).sample(num_samples, temperature, seed, prior)
+    return outputs.write_music(music, name=f"sample-seed{seed}", report=report, **writing)
 
 
 def interpolate(

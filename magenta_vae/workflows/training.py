@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import os
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 
@@ -10,11 +11,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from magenta_vae import configuration, start_up_lines
+from magenta_vae import configuration, files, start_up_lines
 from magenta_vae.configuration import Configuration
 from magenta_vae.contracts import LatentModel
 from magenta_vae.data import input_pipeline
-from magenta_vae.inference import generation
+from magenta_vae.inference import data_prior, generation, sample_words, samples
 from magenta_vae.training import (
     checkpoint_files,
     devices,
@@ -27,7 +28,7 @@ from magenta_vae.training import (
 )
 from magenta_vae.training.held_out import HeldOut
 from magenta_vae.training.steps import TrainingSteps
-from magenta_vae.workflows import run_files
+from magenta_vae.workflows import run_files, runs
 
 
 def train(
@@ -129,7 +130,12 @@ def _go_on(
         + ", ".join(f"{len(tokens):,} windows to {split}" for split, tokens in splits.items())
     )
     held_out_tokens = splits["eval"][: experiment.eval_examples]
-    evaluation_of = evaluation.Evaluation(steps.model, held_out_tokens, experiment.eval_batch_size)
+    evaluation_of = evaluation.Evaluation(
+        steps.model,
+        held_out_tokens,
+        experiment.eval_batch_size,
+        tracks=experiment.settings.window_format.tracks,
+    )
     if is_chief:
         is_new = not checkpoint_files.is_begun(run_dir)
         summaries.describe_run(run_dir, configured.text, configured.hyperparameters, is_new)
@@ -153,7 +159,43 @@ def _go_on(
     if is_chief and not metrics:
         report(f"nothing to do: the run stands at step {step:,}, beyond max_steps={max_steps:,}")
         evaluate(step)
+    if is_chief:
+        _look_back(configured, run_dir, steps.model, splits, metrics, report)
     return metrics
+
+
+def _look_back(
+    configured: Configuration,
+    run_dir: str,
+    model: LatentModel,
+    splits: Mapping[str, np.ndarray],
+    metrics: Mapping,
+    report: Callable[[str], None],
+) -> None:
+    """Keeps where the training windows lie in the latent space, and says what samples are like.
+
+    The last metrics are kept with both: what is exported tells them.
+    """
+    experiment, figures = configured.experiment, dict(metrics)
+    trained_model = generation.TrainedModel(model, experiment.settings.window_format)
+    if model.z_size:
+        kept = runs.fit_data_prior(trained_model, splits["train"], metrics["step"])
+        data_prior.write(os.path.join(run_dir, data_prior.FILE), kept)
+        figures["data_prior"] = data_prior.describe(kept)
+        report(data_prior.format_description(figures["data_prior"]))
+    if experiment.compared_samples:
+        comparison = samples.compare(
+            trained_model,
+            splits["eval"],
+            experiment.compared_samples,
+            training=splits["train"],
+            reconstruct=False,
+        )
+        figures["samples"] = comparison
+        for sentence in sample_words.describe(comparison):
+            report(sentence)
+    path = os.path.join(run_dir, run_files.FIGURES_FILE)
+    files.write_text(path, json.dumps(figures, indent=2) + "\n")
 
 
 def _make_steps(
