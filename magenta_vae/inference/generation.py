@@ -1,14 +1,12 @@
 """A trained model in use in this process."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import tensorflow as tf
 
 from magenta_vae.contracts import LatentModel
 from magenta_vae.inference import forks, graphs, validation
 from magenta_vae.inference.music_model import MusicModel
-from magenta_vae.inference.reading import REFUSE, Music, WindowReader
+from magenta_vae.inference.reading import REFUSE, WindowReader
 from magenta_vae.music.window_format import WindowFormat
 
 MAX_BATCH = 64
@@ -45,7 +43,7 @@ class TrainedModel(MusicModel):
     ):
         self._model = model
         self._window_format = window_format
-        self._reader = WindowReader(window_format, polyphony, pad)
+        self._window_reader = WindowReader(window_format, polyphony, pad)
         shape = [None, window_format.num_steps, len(window_format.tracks)]
         window = tf.TensorSpec(shape, tf.int32)
         self._encode_graph = tf.function(model.encode, [window], autograph=False)
@@ -62,13 +60,9 @@ class TrainedModel(MusicModel):
         """Dimensions of the latent space; 0 of a baseline."""
         return self._model.z_size
 
-    def tokenize(self, music: Music | Sequence[Music]) -> np.ndarray:
-        """Returns the windows of music: int32 [windows, steps, tracks].
-
-        Raises:
-            SongError: for music that does not fit, with the rule it breaks.
-        """
-        return self._reader.read(music)
+    @property
+    def _reader(self) -> WindowReader:
+        return self._window_reader
 
     def _posterior(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         both = self._batched(lambda batch: tf.stack(self._encode_graph(batch), axis=1), tokens)
