@@ -225,7 +225,7 @@ def test_music_is_written_with_pictures_and_sound(run_dir, tmp_path):
     assert "plays" in out  # which synthesizer
     names = sorted(path.name for path in first.iterdir())
     files = [f"sample-seed0-00{n}.{kind}" for n in (0, 1) for kind in ("mid", "png", "wav")]
-    assert names == [*files, "sample-seed0.json"]
+    assert names == [*files, "sample-seed0.json", "sample-seed0.png"]
     made_by = json.loads((first / "sample-seed0.json").read_text())
     assert made_by.pop("version")
     assert made_by == {
@@ -305,8 +305,8 @@ def test_attributes_are_learned_and_applied(run_dir, tmp_path):
             "--num_workers: a --runner has workers",
         ),
         (
-            ["attributes", "--run_dir=nowhere", "--vectors=x", "--track=lead"],
-            "--track: of learning alone",
+            ["attributes", "--run_dir=nowhere", "--vectors=x", "--data_dir=lead"],
+            "--data_dir: of learning alone",
         ),
         (["evaluate", "--run_dir=nowhere", "--seed=1"], "--seed: of --samples alone"),
         (

@@ -9,7 +9,7 @@ from magenta_vae.inference import interpolation, validation
 from magenta_vae.inference.reading import Music, Reading, WindowReader
 from magenta_vae.inference.validation import TEMPERATURE, NoteSequences
 from magenta_vae.music.tokens import Vocabulary
-from magenta_vae.music.window_format import Playback, WindowFormat
+from magenta_vae.music.window_format import BY_DEFAULT, Playback, WindowFormat
 
 
 class MusicModel(abc.ABC):
@@ -265,7 +265,7 @@ class MusicModel(abc.ABC):
         self, windows: np.ndarray, playbacks: Sequence[Playback] | None = None
     ) -> NoteSequences:
         """Returns the windows of int [windows, steps, tracks] tokens, each played in its way."""
-        pairs = zip(windows, playbacks or [Playback()] * len(windows), strict=True)
+        pairs = zip(windows, playbacks or [BY_DEFAULT] * len(windows), strict=True)
         return [self.window_format.detokenize(window, playback) for window, playback in pairs]
 
 

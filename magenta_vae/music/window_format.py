@@ -22,6 +22,9 @@ class Playback(NamedTuple):
     programs: tuple[int, ...] | None = None
 
 
+BY_DEFAULT = Playback()
+
+
 @dataclasses.dataclass(frozen=True)
 class WindowFormat:
     """The tracks and the length that windows have in common.
@@ -66,7 +69,7 @@ class WindowFormat:
         return tokens.tokenize(window, self.tracks, self.num_steps)
 
     def detokenize(
-        self, window: np.ndarray, playback: Playback = Playback()
+        self, window: np.ndarray, playback: Playback = BY_DEFAULT
     ) -> music_pb2.NoteSequence:
         """Returns the music of int [steps, tracks] tokens: a window, a part of one, or several."""
         return tokens.detokenize(window, self.tracks, playback.qpm, playback.programs)

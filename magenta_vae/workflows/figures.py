@@ -82,10 +82,10 @@ def write_figure(
         start, end = _choose_examples(run, data_dir, seed, report)
         music = model.interpolate(start, end, num_steps, temperature, seed)
         shown = [start, *music[1:-1], end]
-        drawing = plots.draw_interpolation(shown)
+        drawing = plots.draw_interpolation(shown, title)
     else:
         music = shown = model.sample(1, temperature, seed)
-        drawing = plots.draw_score(*shown)
+        drawing = plots.draw_score(*shown, title, sheets.GENERATED)
     base = os.path.join(output_dir, f"figure{figure}")
     paths = [f"{base}{suffix}" for suffix in suffixes]
     for path in paths:

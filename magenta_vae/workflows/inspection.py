@@ -70,6 +70,7 @@ def _draw(
             window_format.detokenize(line),
             f"{name}: {number} random windows of {num_bars} bars one after another, "
             f"{number * num_bars} bars in all",
+            sheets.TRUE,
         ),
     }
     paths = []
