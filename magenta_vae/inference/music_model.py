@@ -193,9 +193,9 @@ class MusicModel(abc.ABC):
         """
         positions = validation.positions(num_steps)
         first, last = (self.read(music)[:1] for music in (start, end))
-        ends = [self.encode_tokens(each.tokens)[0] for each in (first, last)]
-        points = interpolation.slerp(*ends, positions)
-        playbacks = _between(*first.playbacks, *last.playbacks, positions)
+        mean, other = (self.encode_tokens(each.tokens)[0] for each in (first, last))
+        points = interpolation.slerp(mean, other, positions)
+        playbacks = _between(first.playbacks[0], last.playbacks[0], positions)
         return self.decode(points, temperature, seed, playbacks)
 
     def interpolate_grid(

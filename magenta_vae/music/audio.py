@@ -134,8 +134,9 @@ def trim(samples: np.ndarray, num_seconds: float, sample_rate_hz: int = 44_100) 
     sounding = np.flatnonzero(magnitude > magnitude.max(initial=0) * SILENCE)
     last = int(sounding[-1]) + 1 if len(sounding) else 0
     kept = np.array(samples[: max(last, round(num_seconds * sample_rate_hz))])
-    fade = _ramp(TRIM_FADE_SECONDS, sample_rate_hz)[::-1][-len(kept) :]
-    kept[len(kept) - len(fade) :] *= fade
+    fade = _ramp(min(TRIM_FADE_SECONDS, len(kept) / sample_rate_hz), sample_rate_hz)[::-1]
+    if len(kept):
+        kept[-len(fade) :] *= fade
     return kept
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.typing import ColorType
 from note_seq.protobuf.music_pb2 import NoteSequence
 
 from magenta_vae import files
@@ -120,9 +121,9 @@ def draw_rows(
     figure, systems = layout.lay_out(
         rolls, [System(whole)] * len(rows), title, width_inches, legend
     )
-    colors = TRACK_COLORS if len(rows) == 1 else (TRUE.color, *TRACK_COLORS)
+    colors: Sequence[ColorType] = TRACK_COLORS if len(rows) == 1 else (TRUE.color, *TRACK_COLORS)
     if kinds:
-        colors = tuple(kind.color for kind in kinds)
+        colors = [kind.color for kind in kinds]
     numbers = [str(number) for number in range(1, len(borders))]
     for name, (row,), color in zip(rows, systems, itertools.cycle(colors), strict=False):
         layout.rule_windows(row, borders, whole, numbers)

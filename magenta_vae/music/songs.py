@@ -80,7 +80,7 @@ class Song(NamedTuple):
         """Returns the tempo at a step, in quarters a minute."""
         # What is told within half a step is meant for it.
         told = [(at, qpm) for at, qpm in self.tempos if at <= step + 0.5]
-        return max(told, key=lambda tempo: tempo[0])[1] if told else DEFAULT_QPM
+        return sorted(told, key=lambda tempo: tempo[0])[-1][1] if told else DEFAULT_QPM
 
 
 def read_song(path: str | os.PathLike) -> Song:

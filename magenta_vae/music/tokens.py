@@ -272,13 +272,9 @@ def detokenize(
     for index, track in enumerate(tracks):
         sequence.instrument_infos.add(instrument=index, name=track.name)
         is_here = notes.tracks == index
-        add_track(
-            sequence,
-            tracks,
-            index,
-            *(each[is_here] for each in notes[2:]),
-            program=None if programs is None else programs[index],
-        )
+        starts, ends, pitches = (each[is_here] for each in notes[2:])
+        program = None if programs is None else programs[index]
+        add_track(sequence, tracks, index, starts, ends, pitches, program)
     return sequence
 
 

@@ -71,14 +71,13 @@ def options(
         if record is not None:
             record["read"] = [window.as_json() for window in made.read.windows]
             record["onsets"] = onsets
-    name = os.path.basename(os.path.abspath(run.folder))
-    caption = f"{name}, step {run.step:,}, temperature {temperature:g}, seed {seed}"
+    how = caption(run, temperature, seed)
     bars = f"{window_format.num_bars} bar" + "s" * (window_format.num_bars > 1)
 
     def draw(index: int) -> Any:
         from magenta_vae.music import sheets  # Late, with matplotlib.
 
-        title = f"{caption}\n{what} {index + 1} of {len(made.music)}, {bars}"
+        title = f"{how}\n{what} {index + 1} of {len(made.music)}, {bars}"
         if (source := made.source(index)) is not None and made.read is not None:
             each = onsets[index] or {"right": 0, "of": 0}
             title += f": {_share(each['right'], each['of'])} onsets right"
@@ -88,7 +87,7 @@ def options(
     def draw_all() -> Any:
         from magenta_vae.music import sheets
 
-        title = f"{caption}\n{len(made.music)} {what}s of {bars}"
+        title = f"{how}\n{len(made.music)} {what}s of {bars}"
         if made.read is not None:
             lines = inputs.describe(made.read.windows)
             more = f", and {len(lines) - 2:,} more" if len(lines) > 2 else ""
@@ -101,6 +100,12 @@ def options(
         return sheets.draw_sheet(windows, title, told)
 
     return {"draw": draw, "draw_all": draw_all, "made_by": record}
+
+
+def caption(run: Run, temperature: float, seed: int) -> str:
+    """Returns whose music it is and how it was drawn, as pictures say it."""
+    name = os.path.basename(os.path.abspath(run.folder))
+    return f"{name}, step {run.step:,}, temperature {temperature:g}, seed {seed}"
 
 
 def _window(made: Made, index: int, window_format: WindowFormat) -> Any:
