@@ -15,7 +15,17 @@ GROUPS: dict[str, tuple[str, ...]] = {
     REQUIRED: (),  # Of whichever group: they come first.
     "Input": (
         *("input", "start", "end", "vectors", "data_dir", "split", "track", "program"),
-        *("start_bar", "num_windows", "polyphony", "pad", "reader", "figures"),
+        *(
+            "start_bar",
+            "end_track",
+            "end_program",
+            "end_start_bar",
+            "num_windows",
+            "polyphony",
+            "pad",
+            "reader",
+            "figures",
+        ),
     ),
     "Model": (
         *("run_dir", "checkpoint", "gin_file", "gin_param", "allow_module", "config"),
@@ -27,8 +37,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("num_songs", "num_bars", "models", "columns", "scale", "seeds", "first_seed"),
     ),
     "Output": (
-        *("output_dir", "output", "json", "continuous", "plot", "audio", "soundfont", "picture"),
-        *("dots_per_inch", "formats", "litert_batch_size", "max_rows"),
+        *("output_dir", "output", "json", "continuous", "plot", "audio", "soundfont", "accents"),
+        *("picture", "dots_per_inch", "formats", "litert_batch_size", "max_rows"),
     ),
     RUNNING: (
         *("max_steps", "num_workers", "seconds_per_file", "memory_mb_per_file", "runner"),
@@ -50,7 +60,10 @@ VALUES = {
     "gin_param": "NAME=VALUE",
     "init_from": "FOLDER",
     "input": "PATH",
-    "track": "NAME",
+    "track": "NUMBER|NAME",
+    "end_track": "NUMBER|NAME",
+    "program": "N",
+    "end_program": "N",
     **dict.fromkeys(("start", "end", "vectors", "figures", "output", "json", "soundfont"), "FILE"),
 }
 KINDS = {"int": "N", "float": "X", "comma separated list of strings": "NAME,NAME"}

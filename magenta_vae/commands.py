@@ -115,13 +115,23 @@ def define_output_flags(required: bool = True) -> dict[str, flags.FlagHolder]:
 
 
 def define_sound_flags() -> dict[str, flags.FlagHolder]:
-    """Defines --audio and --soundfont and returns them by their names."""
+    """Defines how music is played, and --audio, and returns the flags by their names."""
     defined = {
         "audio": flags.DEFINE_bool("audio", False, "Also write sound (.wav)."),
         "soundfont": flags.DEFINE_string("soundfont", None, "A SoundFont (.sf2) that plays it."),
+        "qpm": flags.DEFINE_float(
+            "qpm",
+            None,
+            "Tempo in quarters a minute; by default that of the music that was read, else 120.",
+            lower_bound=4,
+            upper_bound=1000,
+        ),
+        "accents": flags.DEFINE_bool(
+            "accents", False, "Strong beats are louder; without, all notes are as loud."
+        ),
     }
     flags.register_multi_flags_validator(
-        list(defined),
+        ["audio", "soundfont"],
         lambda given: given["audio"] or not given["soundfont"],
         message="--soundfont is what plays --audio: give both",
     )
@@ -141,6 +151,50 @@ def define_reading_flags() -> dict[str, flags.FlagHolder]:
             "pad", False, "Read missing bars and tracks as rests instead of refusing them."
         ),
     }
+
+
+def define_input_flag(use: str = "", required: bool = True) -> flags.FlagHolder:
+    """Defines --input, music to read, and returns it."""
+    return flags.DEFINE_multi_string(
+        "input",
+        None,
+        f"{use}A file of music (MIDI, MusicXML, ABC), a folder, a glob or an archive. "
+        "May be repeated.",
+        required=required,
+    )
+
+
+def define_excerpt_flags(
+    of_model: str | None = None, num_windows: bool = True
+) -> dict[str, flags.FlagHolder]:
+    """Defines what part of a piece is read, by the names of the arguments of `Excerpt`.
+
+    Args:
+        of_model: the help of a --track that has another use as well.
+        num_windows: whether --num_windows is defined, where it means this alone.
+    """
+    defined = {
+        "track": flags.DEFINE_multi_string(
+            "track",
+            None,
+            (of_model or "")
+            + "The track of the file to read, by its number (from 1) or name; for one of a model's "
+            "several, lead=3. May be repeated. The first that fits by default.",
+        ),
+        "program": flags.DEFINE_multi_string(
+            "program",
+            None,
+            "The General MIDI program (0 to 127) of the track to read, or bass=33. Repeatable.",
+        ),
+        "start_bar": flags.DEFINE_integer(
+            "start_bar", 1, "The bar of the file to begin at, from 1.", lower_bound=1
+        ),
+    }
+    if num_windows:
+        defined["num_windows"] = flags.DEFINE_integer(
+            "num_windows", None, "How many windows of a file to read at most.", lower_bound=1
+        )
+    return defined
 
 
 def define_continuous_flag(file: str) -> flags.FlagHolder:
@@ -224,7 +278,10 @@ def writing_options(
         output: as `define_output_flags` returns them.
         holders: the flags that say what is made.
     """
-    return {**values(output), "report": report, "made_by": describe_call(run.step, *holders)}
+    # What is as it is by default was not said by earlier versions, and need not be.
+    playing = [output[name] for name in ("qpm", "accents") if output[name].value]
+    made_by = describe_call(run.step, *holders, *playing)
+    return {**values(output), "report": report, "made_by": made_by}
 
 
 def run(

@@ -48,14 +48,14 @@ class Source(NamedTuple):
         return readers.parse_music(data, reader)
 
 
-def find_files(inputs: Sequence[str]) -> list[str]:
+def find_files(inputs: Sequence[str], flag: str = "input") -> list[str]:
     """Returns the files of folders (at any depth), globs and single paths, sorted, each once.
 
     Of a folder those are taken whose names say that they are music, archives or records, whether
     they can be read or not, and MIDI files whose names have no ending. Each real folder is searched
     once, however many links lead to it.
 
-    Raises `FileNotFoundError` for an input that yields none.
+    Raises `FileNotFoundError` for an input that yields none, naming the flag that gave it.
     """
     all_paths: set[str] = set()
     for name in inputs:
@@ -67,7 +67,7 @@ def find_files(inputs: Sequence[str]) -> list[str]:
             paths = [path for path in _glob(name) if not os.path.isdir(path)]
         if not paths:
             raise FileNotFoundError(
-                f"--input={name} names no MIDI file, nor other music: expected "
+                f"--{flag}={name} names no MIDI file, nor other music: expected "
                 f"{', '.join((*readers.EXTENSIONS, *archives.ARCHIVES, RECORDS))}."
             )
         all_paths.update(paths)

@@ -1,7 +1,7 @@
 """A trained model in use in this process."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +11,7 @@ from magenta_vae.contracts import LatentModel
 from magenta_vae.inference import forked_processes, graphs, validation
 from magenta_vae.inference.data_prior import DataPrior
 from magenta_vae.inference.music_model import MusicModel
-from magenta_vae.inference.reading import REFUSE, Music, WindowReader
+from magenta_vae.inference.reading import REFUSE, WindowReader
 from magenta_vae.music.window_format import WindowFormat
 
 MAX_BATCH = 64
@@ -52,7 +52,7 @@ class TrainedModel(MusicModel):
         self._model = model
         self._window_format = window_format
         self._find_data_prior = find_data_prior
-        self._reader = WindowReader(window_format, polyphony, pad)
+        self._window_reader = WindowReader(window_format, polyphony, pad)
         shape = [None, window_format.num_steps, len(window_format.tracks)]
         window = tf.TensorSpec(shape, tf.int32)
         self._encode_graph = tf.function(model.encode, [window], autograph=False)
@@ -69,13 +69,9 @@ class TrainedModel(MusicModel):
         """Dimensions of the latent space; 0 of a baseline."""
         return self._model.z_size
 
-    def tokenize(self, music: Music | Sequence[Music]) -> np.ndarray:
-        """Returns the windows of music: int32 [windows, steps, tracks].
-
-        Raises:
-            SongError: for music that does not fit, with the rule it breaks.
-        """
-        return self._reader.read(music)
+    @property
+    def _reader(self) -> WindowReader:
+        return self._window_reader
 
     def _posterior(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         both = self._batched(

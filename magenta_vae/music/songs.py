@@ -19,6 +19,7 @@ from magenta_vae.music.midi_symusic import read_with_symusic
 
 STEPS_PER_QUARTER = 4
 STEPS_PER_BAR = metres.STEPS_PER_WHOLE
+DEFAULT_QPM = 120.0  # Quarters a minute, where a file says nothing: as MIDI has it.
 
 # Bounds, checked before anything is sized from what a file claims. The longest of 2,700 real files
 # tried has 1,600 bars; a single stray event can claim millions.
@@ -74,6 +75,12 @@ class Song(NamedTuple):
     def num_bars(self) -> int:
         """Bars from the start of the file to the one in which its last note ends."""
         return -(-self.num_steps // STEPS_PER_BAR)
+
+    def qpm_at(self, step: int) -> float:
+        """Returns the tempo at a step, in quarters a minute."""
+        # What is told within half a step is meant for it.
+        told = [(at, qpm) for at, qpm in self.tempos if at <= step + 0.5]
+        return sorted(told, key=lambda tempo: tempo[0])[-1][1] if told else DEFAULT_QPM
 
 
 def read_song(path: str | os.PathLike) -> Song:

@@ -261,8 +261,11 @@ def detokenize(
     tokens: np.ndarray,
     tracks: Sequence[Vocabulary],
     qpm: float = note_sequences.DEFAULT_QPM,
+    programs: Sequence[int] | None = None,
 ) -> music_pb2.NoteSequence:
     """Returns the window of int [steps, tracks] tokens, at a tempo in quarters per minute.
+
+    The tracks are played by their vocabularies' programs where no others are given.
 
     `tokenize` is its exact inverse for the tokens of any window. For other tokens, as a model may
     sample them, the round trip turns a hold that has nothing to hold into a rest.
@@ -273,7 +276,9 @@ def detokenize(
     for index, track in enumerate(tracks):
         sequence.instrument_infos.add(instrument=index, name=track.name)
         is_here = notes.tracks == index
-        add_track(sequence, tracks, index, *(each[is_here] for each in notes[2:]))
+        starts, ends, pitches = (each[is_here] for each in notes[2:])
+        program = None if programs is None else programs[index]
+        add_track(sequence, tracks, index, starts, ends, pitches, program)
     return sequence
 
 
@@ -284,8 +289,9 @@ def add_track(
     starts: np.ndarray,
     ends: np.ndarray,
     pitches: np.ndarray,
+    program: int | None = None,
 ) -> None:
-    """Appends notes of a track to a window, int [notes], in steps."""
+    """Appends notes of a track to a window, int [notes], in steps, by its own program for None."""
     track = tracks[index]
     note_sequences.add_notes(
         sequence,
@@ -293,7 +299,7 @@ def add_track(
         ends,
         pitches,
         instrument=index,
-        program=track.output_program,
+        program=track.output_program if program is None else program,
         is_drum=track.is_drum,
     )
 
