@@ -183,8 +183,10 @@ def test_what_commands_end_with_is_typed_as_it_is_and_runs_without_a_word_of_ten
     done = sh(f"{sample} --run_dir={run_dir} --output_dir='my samples' --num_samples=2")
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line for line in done.stdout.splitlines() if line.startswith(" " * 4)]
-    assert ["sample", "interpolate", "similar"] == [
-        os.path.basename(shlex.split(line)[0]) for line in lines
+    assert [os.path.basename(shlex.split(line)[0]) for line in lines] == [
+        "sample",
+        "interpolate",
+        "similar",
     ]
     for line in lines[1:]:
         done = sh(line)
