@@ -4,11 +4,15 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import numpy as np
+
+from magenta_vae.contracts import Vocabulary
 from magenta_vae.data import sources
 from magenta_vae.inference import excerpts, reading
 from magenta_vae.inference.excerpts import Excerpt, ReadWindow
 from magenta_vae.inference.music_model import MusicModel
 from magenta_vae.inference.reading import Reading
+from magenta_vae.music import notes_right
 from magenta_vae.music.songs import SongError
 
 MAX_LINES = 8  # Of pieces that were read, and of reasons why others were not.
@@ -52,6 +56,9 @@ def read(
     joined = reading.join(readings)
     for line in describe(joined.windows):
         report(f"read {line}")
+    if silent := sum(not _has_onsets(tokens, model.tracks) for tokens in joined.tokens):
+        windows = f"{silent:,} of {len(joined.tokens):,} windows" if len(joined.tokens) > 1 else "it"
+        report(f"no note begins in {windows}: --start_bar=N reads from another bar on")
     return joined
 
 
@@ -85,6 +92,12 @@ def describe(windows: Sequence[ReadWindow]) -> list[str]:
     if len(lines) > MAX_LINES:
         lines[MAX_LINES - 1 :] = [f"{len(lines) - MAX_LINES + 1:,} more pieces"]
     return lines
+
+
+def _has_onsets(tokens: np.ndarray, tracks: Sequence[Vocabulary]) -> bool:
+    """Says whether a note begins in a window, int [steps, tracks]."""
+    counts = notes_right.count(tokens[np.newaxis], tokens[np.newaxis], tracks)
+    return any(of_track.true.any() for of_track in counts)
 
 
 def _goes_on(last: ReadWindow, window: ReadWindow) -> bool:
