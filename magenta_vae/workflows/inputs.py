@@ -57,7 +57,9 @@ def read(
     for line in describe(joined.windows):
         report(f"read {line}")
     if silent := sum(not _has_onsets(tokens, model.tracks) for tokens in joined.tokens):
-        windows = f"{silent:,} of {len(joined.tokens):,} windows" if len(joined.tokens) > 1 else "it"
+        windows = (
+            f"{silent:,} of {len(joined.tokens):,} windows" if len(joined.tokens) > 1 else "it"
+        )
         report(f"no note begins in {windows}: --start_bar=N reads from another bar on")
     return joined
 
