@@ -12,6 +12,7 @@ def load(
     pad: bool = False,
     jit_compile: bool = False,
     modules: Collection[str] = (),
+    data_dir: str | None = None,
 ):
     """Returns a trained run's model, ready to make music: an `inference.generation.TrainedModel`.
 
@@ -28,6 +29,8 @@ def load(
             first batch of each size takes seconds more, each further one a fraction of the time.
         modules: of your own whose functions and classes the run may name beside this package's.
             They are imported, so that their code is run: name those that you trust.
+        data_dir: a data set whose training windows `sample(prior="data")` is fitted to; by default
+            what the run has kept of its own.
 
     Example:
         >>> model = magenta_vae.load("runs/mel_2bar")
@@ -36,4 +39,4 @@ def load(
     from magenta_vae.workflows import runs
 
     run = runs.open(run_dir, checkpoint, modules)
-    return run.model(polyphony=polyphony, pad=pad, jit_compile=jit_compile)
+    return run.model(data_dir, polyphony=polyphony, pad=pad, jit_compile=jit_compile)

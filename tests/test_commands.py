@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -131,6 +132,26 @@ def test_a_mistyped_command_is_refused_with_the_nearest(typed, hint):
     assert second == "magenta_vae --help says which commands there are."
 
 
+@pytest.mark.parametrize("asked", ["sampel", "no_such"])
+def test_help_with_a_command_that_there_is_not_is_refused_too(asked):
+    for arguments in (["help", asked], ["--help", asked]):
+        done = magenta_vae_program(*arguments)
+        assert done.returncode == 1
+        assert f"{asked!r} is not a command" in done.stderr
+
+
+def test_what_is_interrupted_says_what_is_kept():
+    program = (
+        "import os, signal\nfrom magenta_vae import commands\n"
+        "def main(_):\n"
+        "    for _ in commands.display.track(range(9), 'making'):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "commands.run(main, when_interrupted=lambda: 'all is kept')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "interrupted: all is kept\n")
+
+
 def test_a_command_that_is_interrupted_says_so_to_the_shell(tmp_path):
     program = (
         "import os, signal\nfrom magenta_vae import commands\n"
@@ -143,6 +164,37 @@ def test_a_command_that_is_interrupted_says_so_to_the_shell(tmp_path):
 def magenta_vae_program(*arguments):
     command = [sys.executable, "-m", "magenta_vae", *arguments]
     return subprocess.run(command, capture_output=True, text=True)
+
+
+def quiet_environment():
+    """Returns this environment without what the tests tell TensorFlow, and with this Python."""
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    folders = [str(Path(sys.executable).parent), environment["PATH"]]
+    return {**environment, "PATH": os.pathsep.join(folders)}
+
+
+def test_what_commands_end_with_is_typed_as_it_is_and_runs_without_a_word_of_tensorflow(
+    run_dir, tmp_path
+):
+    def sh(line):
+        return subprocess.run(
+            line, shell=True, capture_output=True, text=True, cwd=tmp_path, env=quiet_environment()
+        )
+
+    sample = shlex.quote(str(ROOT / "scripts" / "sample"))
+    done = sh(f"{sample} --run_dir={run_dir} --output_dir='my samples' --num_samples=2")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line for line in done.stdout.splitlines() if line.startswith(" " * 4)]
+    assert [os.path.basename(shlex.split(line)[0]) for line in lines] == [
+        "sample",
+        "interpolate",
+        "similar",
+    ]
+    for line in lines[1:]:
+        done = sh(line)
+        assert (done.returncode, done.stderr) == (0, ""), line
+    assert list((tmp_path / "my samples" / "between").glob("*.mid"))
+    assert list((tmp_path / "my samples" / "variations").glob("*.mid"))
 
 
 def test_explain_gives_every_file_a_line(songs, tmp_path):
@@ -324,7 +376,7 @@ def test_samples_are_compared_with_held_out_music(run_dir, tmp_path):
     assert figures["examples"] > 6  # those of Table 1 are of the whole split
     row = figures["samples"]["tracks"]["melody"]["note_density"]
     assert f"{row['distance']['samples']:.3f}" in out
-    assert sorted(row["mean"]) == ["held_out", "reconstructions", "samples"]
+    assert sorted(row["mean"]) == ["held_out", "reconstructions", "samples", "training"]
 
 
 def test_attributes_are_learned_and_applied(run_dir, tmp_path):

@@ -26,6 +26,8 @@ class Experiment:
         eval_examples: held-out windows evaluated while training, None for all.
         table1_column: the column of the paper's Table 1 that the model stands in.
         midi: MIDI files to build a data set from where none is given: a path, or a bundled folder.
+        compared_samples: samples that are compared with held-out windows after the last step, None
+            for none.
 
     Raises:
         ValueError: for a size that is no number of windows or steps, before anything is trained.
@@ -46,6 +48,7 @@ class Experiment:
     eval_examples: int | None = 2048
     table1_column: str | None = None
     midi: str | None = None
+    compared_samples: int | None = None
 
     def __post_init__(self):
         for name in ("make_model", "make_optimizer"):
@@ -59,7 +62,7 @@ class Experiment:
             )
         for name in ("batch_size", "max_steps", "eval_batch_size"):
             _check_count(name, getattr(self, name))
-        for name in ("micro_batch_size", "eval_examples"):
+        for name in ("micro_batch_size", "eval_examples", "compared_samples"):
             if getattr(self, name) is not None:
                 _check_count(name, getattr(self, name), "None or ")
         if not isinstance(self.clip_norm, int | float) or not self.clip_norm > 0:

@@ -37,6 +37,7 @@ _TYPES = {
     "run_dir": str,
     "step": int,
 }
+OPPOSITE = "does the opposite"
 
 
 class Effect(NamedTuple):
@@ -52,6 +53,11 @@ class Effect(NamedTuple):
     reconstructed: float
     added: float
 
+    @property
+    def is_opposite(self) -> bool:
+        """Whether adding the vector gives less of the attribute than taking it away."""
+        return self.added < self.subtracted
+
 
 @dataclasses.dataclass(frozen=True)
 class AttributeVectors:
@@ -63,6 +69,8 @@ class AttributeVectors:
         track: the name of the track whose attributes they are.
         num_windows: of how many windows they were learned.
         run_dir, step: the run they come from, and the training step of its weights.
+        effects: what each does to held-out windows, by the attributes' names; empty where that was
+            not measured.
     """
 
     vectors: dict[str, AttributeVector]
@@ -71,6 +79,7 @@ class AttributeVectors:
     num_windows: int
     run_dir: str = ""
     step: int = 0
+    effects: dict[str, Effect] = dataclasses.field(default_factory=dict)
 
     def __getitem__(self, name: str) -> np.ndarray:
         """Returns the vector of an attribute, float32 [z_size]; an unknown one is refused."""
@@ -78,6 +87,17 @@ class AttributeVectors:
             known = ", ".join(self.vectors)
             raise ValueError(f"The attribute must be one of: {known}. Received: {name}.")
         return self.vectors[name].vector
+
+    def warning(self, name: str) -> str | None:
+        """Returns what to say before a vector is used that does not do what its name says."""
+        effect = self.effects.get(name)
+        if effect is None or not effect.is_opposite:
+            return None
+        return (
+            f"warning: on held-out windows the vector of {name} {OPPOSITE} of what it says: its "
+            f"mean was {effect.added:.3f} after adding it and {effect.subtracted:.3f} after taking "
+            "it away"
+        )
 
 
 def learn(
@@ -134,6 +154,10 @@ def write(path: str | os.PathLike, learned: AttributeVectors) -> None:
     content = dataclasses.asdict(learned)
     for vector in content["vectors"].values():
         vector["vector"] = vector["vector"].tolist()
+    content["effects"] = {
+        name: {key: None if np.isnan(mean) else mean for key, mean in effect._asdict().items()}
+        for name, effect in learned.effects.items()
+    }
     files.write_text(path, json.dumps(content, indent=2) + "\n")
 
 
@@ -150,7 +174,13 @@ def read(path: str | os.PathLike, z_size: int) -> AttributeVectors:
         content = files.read_json(path)
         files.check_types(path, content, _TYPES, _TYPES)
         vectors = {name: _parse(vector) for name, vector in content.pop("vectors").items()}
-        learned = AttributeVectors(vectors=vectors, **content)
+        effects = {
+            name: Effect(
+                **{key: np.nan if mean is None else float(mean) for key, mean in effect.items()}
+            )
+            for name, effect in content.pop("effects", {}).items()
+        }
+        learned = AttributeVectors(vectors=vectors, effects=effects, **content)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} is not a file of attribute vectors: {error!r}.") from error
     if learned.z_size != z_size:
@@ -213,7 +243,8 @@ def format_effects(learned: AttributeVectors, effects: dict[str, Effect]) -> str
         row = learned.vectors[name]
         label = f"{name} ({attributes.ATTRIBUTES[name].unit})"
         cells = "".join(f"{mean:>10.3f}" for mean in effect)
-        lines.append(f"{label:<32}{row.num_bottom:>9,}{row.num_top:>9,}   {cells}")
+        mark = f"  {OPPOSITE}" if effect.is_opposite else ""
+        lines.append(f"{label:<32}{row.num_bottom:>9,}{row.num_top:>9,}   {cells}{mark}")
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 from note_seq.protobuf import music_pb2
 
 from magenta_vae.contracts import Vocabulary
-from magenta_vae.music.described import NUM_PROGRAMS
+from magenta_vae.music.described_vocabulary import NUM_PROGRAMS
 from magenta_vae.music.songs import Instrument, Song, SongError
 from magenta_vae.music.window_format import Playback
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from magenta_vae.inference import interpolation, validation
+from magenta_vae.inference import data_prior, interpolation, validation
+from magenta_vae.inference.data_prior import STANDARD
 from magenta_vae.inference.reading import Music, Reading, WindowReader
 from magenta_vae.inference.validation import TEMPERATURE, NoteSequences
 from magenta_vae.music.tokens import Vocabulary
@@ -78,6 +79,11 @@ class MusicModel(abc.ABC):
     def _prior(self, num_samples: int, seed: int) -> np.ndarray:
         """Returns points of the prior, float32 [samples, z_size]; checks the seed."""
 
+    def _data_prior(self, num_samples: int, seed: int) -> np.ndarray:
+        """Returns points of the Gaussian of the training windows, as `_prior` does."""
+        del num_samples, seed
+        raise ValueError("prior=data needs a Gaussian of training windows, which this model lacks.")
+
     def encode(self, music: Music | Sequence[Music]) -> np.ndarray:
         """Returns the posterior's mean of each window: float32 [windows, z_size].
 
@@ -142,16 +148,32 @@ class MusicModel(abc.ABC):
         z = self.encode_tokens(reading.tokens)
         return self.decode(z, temperature, seed, reading.playbacks)
 
-    def sample_z(self, num_samples: int, seed: int = 0) -> np.ndarray:
-        """Returns points of the prior, float32 [samples, z_size]; see `sample`."""
+    def sample_z(self, num_samples: int, seed: int = 0, prior: str = STANDARD) -> np.ndarray:
+        """Returns points of a prior, float32 [samples, z_size]; see `sample`."""
         validation.check_count("num_samples", num_samples)
-        return self._prior(num_samples, seed)
+        data_prior.check(prior)
+        draw = self._prior if prior == STANDARD else self._data_prior
+        return draw(num_samples, seed)
 
     def sample(
-        self, num_samples: int, temperature: float = TEMPERATURE, seed: int = 0
+        self,
+        num_samples: int,
+        temperature: float = TEMPERATURE,
+        seed: int = 0,
+        prior: str = STANDARD,
     ) -> NoteSequences:
-        """Samples music from the prior; sample i does not depend on `num_samples`."""
-        return self.decode(self.sample_z(num_samples, seed), temperature, seed)
+        """Samples music from a prior; sample i does not depend on `num_samples`.
+
+        Args:
+            num_samples: how many pieces.
+            temperature, seed: see `decode`.
+            prior: `standard`, N(0, I) as in the paper, or `data`, a Gaussian of the training
+                windows; see `data_prior`.
+
+        Raises:
+            ValueError: where the model has no Gaussian of its training windows.
+        """
+        return self.decode(self.sample_z(num_samples, seed, prior), temperature, seed)
 
     def similar(
         self,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from magenta_vae import files
+from magenta_vae import display, files
 from magenta_vae.music import note_sequences, playing
 
 SUFFIXES = (".mid", ".png", ".wav")
@@ -55,7 +55,7 @@ def write_music(
     """
     write = _piece_writer(audio, soundfont, report, qpm, accents)
     with files.staging(output_dir) as beside:
-        for index, sequence in enumerate(sequences):
+        for index, sequence in enumerate(display.track(sequences, "writing pieces")):
             base = os.path.join(beside, f"{name}-{index:03d}")
             write(sequence, base)
             if plot:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from magenta_vae.contracts import Vocabulary
-from magenta_vae.music.piano_rolls import DRUM_NAMES
+from magenta_vae.music.names import hit_names
 from magenta_vae.music.picture_layout import FONT_POINTS, INK, ROW_COLOR, TITLE_POINTS
 from magenta_vae.music.plots import TRACK_COLORS
 from magenta_vae.music.songs import STEPS_PER_BAR, STEPS_PER_QUARTER
@@ -37,7 +37,10 @@ def draw_histograms(described: dict[str, dict], tracks: Sequence[Vocabulary], ti
     for row, track in enumerate(tracks):
         each, color = described[track.name], TRACK_COLORS[row % len(TRACK_COLORS)]
         what = figure.add_subplot(grid[row, 0])
-        (_draw_hits if track.is_drum else _draw_pitches)(what, each, color)
+        if track.is_drum:
+            _draw_hits(what, each, hit_names(track), color)
+        else:
+            _draw_pitches(what, each, color)
         _dress(what, f"{track.name}: {'hits' if track.is_drum else 'notes of each pitch'}")
         where = figure.add_subplot(grid[row, 1])
         where.bar(range(1, STEPS_PER_BAR + 1), each["onsets_per_step"], color=color)
@@ -56,12 +59,10 @@ def _draw_pitches(axes, described: dict, color: str) -> None:
     axes.set_xticks(octaves, [f"C{pitch // 12 - 1}" for pitch in octaves])
 
 
-def _draw_hits(axes, described: dict, color: str) -> None:
-    counts = described["hits_per_kind"]
-    axes.barh(range(len(counts)), counts, color=color)
+def _draw_hits(axes, described: dict, names: Sequence[str], color: str) -> None:
+    axes.barh(range(len(names)), described["hits_per_kind"], color=color)
     axes.invert_yaxis()
-    numbers = [f"hit {kind + 1}" for kind in range(len(DRUM_NAMES), len(counts))]
-    axes.set_yticks(range(len(counts)), [*DRUM_NAMES[: len(counts)], *numbers])
+    axes.set_yticks(range(len(names)), names)
 
 
 def _dress(axes, title: str) -> None:

@@ -112,7 +112,7 @@ def note_sequence_to_song(sequence: music_pb2.NoteSequence) -> Song:
     pitches = np.array([note.pitch for note in sequence.notes], np.int32)
     velocities = np.array([note.velocity for note in sequence.notes], np.int32)
     if pitches.min() < 0 or pitches.max() > 127:
-        raise SongError("not a pitch", f"expected 0-127, found {pitches.min()}-{pitches.max()}")
+        raise SongError("not a pitch", f"expected 0-127, found {pitches.min()} to {pitches.max()}")
     for _, program, _ in parts:
         if not 0 <= program <= 127:
             raise SongError("not a program", f"expected 0-127, found {program}")

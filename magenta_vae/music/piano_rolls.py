@@ -5,12 +5,10 @@ from typing import NamedTuple
 
 from note_seq.protobuf.music_pb2 import NoteSequence
 
+from magenta_vae.music.names import hit_names
 from magenta_vae.music.tokens import NUM_PITCHES, Drums
 
-DRUM_NAMES = (
-    *("kick", "snare", "closed hi-hat", "open hi-hat"),
-    *("low tom", "mid tom", "high tom", "crash", "ride"),
-)
+DRUM_NAMES = tuple(hit_names(Drums()))
 PITCH_HEIGHT, DRUM_HEIGHT, MAX_ROLL_HEIGHT = 0.085, 0.2, 2.4  # Inches, of a row and of a roll.
 MIN_PITCHES, PITCH_MARGIN = 15, 2  # Rows of a piano roll; those above and below what sounds.
 MAX_PITCHES_WITH_G = 48  # Names of higher rolls would touch: only C is written.

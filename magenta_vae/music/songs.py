@@ -69,7 +69,7 @@ class Song(NamedTuple):
     @property
     def num_steps(self) -> int:
         """Steps from the start of the file to where its last note ends."""
-        return max((int(part.ends.max()) for part in self.instruments), default=0)
+        return max((int(instrument.ends.max()) for instrument in self.instruments), default=0)
 
     @property
     def num_bars(self) -> int:
@@ -158,8 +158,8 @@ def settle_metre(song: Song, accepted: Collection[metres.Metre] = (metres.COMMON
         return song
     moved = move_song(song, shift)
     return moved._replace(
-        time_signatures=tuple(each.metre for each in signatures),
-        signature_steps=tuple(each.step for each in signatures),
+        time_signatures=tuple(signature.metre for signature in signatures),
+        signature_steps=tuple(signature.step for signature in signatures),
     )
 
 
@@ -169,8 +169,8 @@ def move_song(song: Song, steps: int) -> Song:
         return song
     return song._replace(
         instruments=tuple(
-            part._replace(starts=part.starts + steps, ends=part.ends + steps)
-            for part in song.instruments
+            instrument._replace(starts=instrument.starts + steps, ends=instrument.ends + steps)
+            for instrument in song.instruments
         ),
         tempos=tuple((step + steps if step else step, qpm) for step, qpm in song.tempos),
         signature_steps=tuple(step + steps for step in song.signature_steps),

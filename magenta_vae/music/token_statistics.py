@@ -6,6 +6,7 @@ import numpy as np
 
 from magenta_vae.contracts import Vocabulary
 from magenta_vae.music import classes
+from magenta_vae.music.names import hit_names, token_name
 from magenta_vae.music.songs import STEPS_PER_BAR
 
 
@@ -53,17 +54,17 @@ def format_tracks(described: dict[str, dict], tracks: Sequence[Vocabulary]) -> s
     header = ("track", "classes used", "pitches", "rests", "holds", "onsets a window")
     rows = [header]
     for track in tracks:
-        each = described[track.name]
+        numbers = described[track.name]
         pitches = "none"
-        if not track.is_drum and each["lowest_pitch"] is not None:
-            pitches = f"{each['lowest_pitch']}-{each['highest_pitch']}"
+        if not track.is_drum and numbers["lowest_pitch"] is not None:
+            pitches = f"{numbers['lowest_pitch']}-{numbers['highest_pitch']}"
         rows.append((
             track.name,
-            f"{each['classes_used']} of {track.num_classes}",
+            f"{numbers['classes_used']} of {track.num_classes}",
             pitches,
-            f"{each['rest_share']:.1%}",
-            f"{each['hold_share']:.1%}",
-            f"{each['onsets_per_window']:.1f}",
+            f"{numbers['rest_share']:.1%}",
+            f"{numbers['hold_share']:.1%}",
+            f"{numbers['onsets_per_window']:.1f}",
         ))  # fmt: skip
     return "\n".join("".join(f"{value:<17}" for value in row).rstrip() for row in rows)
 
@@ -71,10 +72,9 @@ def format_tracks(described: dict[str, dict], tracks: Sequence[Vocabulary]) -> s
 def format_hits(described: dict, track: Vocabulary) -> str:
     """Returns which pitches of a file are each kind of hit of drums, and how many there are."""
     lines = [f"{track.name}: hits, and the pitches read as each; the first is written"]
-    for kind, (onset, count) in enumerate(
-        zip(classes.onsets(track), described["hits_per_kind"], strict=True)
-    ):
-        lines.append(f"  {kind + 1}: {count:>9,}  pitches {', '.join(map(str, onset.pitches))}")
+    names, counts = hit_names(track), described["hits_per_kind"]
+    for name, onset, count in zip(names, classes.onsets(track), counts, strict=True):
+        lines.append(f"  {name:<14}{count:>9,}  pitches {', '.join(map(str, onset.pitches))}")
     return "\n".join(lines)
 
 
@@ -82,5 +82,5 @@ def most_frequent(described: dict, track: Vocabulary, number: int = 8) -> str:
     """Returns the most frequent tokens of a track with their shares, as a line."""
     counts = np.array(described["tokens_per_class"])
     order = np.argsort(-counts, kind="stable")[:number]
-    shares = (f"{classes.name(track, token)} {counts[token] / counts.sum():.1%}" for token in order)
+    shares = (f"{token_name(track, token)} {counts[token] / counts.sum():.1%}" for token in order)
     return f"{track.name}: " + ", ".join(shares)

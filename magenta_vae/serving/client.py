@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from magenta_vae.data import vocabularies
-from magenta_vae.inference import validation
+from magenta_vae.inference import data_prior, validation
+from magenta_vae.inference.data_prior import STANDARD
 from magenta_vae.inference.music_model import MusicModel
 from magenta_vae.inference.reading import REFUSE, Music, WindowReader
 from magenta_vae.inference.validation import TEMPERATURE, NoteSequences
 from magenta_vae.music.window_format import WindowFormat
 from magenta_vae.serving import prior, seeds, transports
+from magenta_vae.serving.prior import SAMPLE_FROM_DATA
 from magenta_vae.serving.seeds import ROWS_PER_REQUEST
 
 MAX_SIZE = 2**16  # Of z and of bars, far beyond any model: arrays are made of them.
@@ -102,12 +104,18 @@ class Client(MusicModel):
         return self._detokenize(windows, reading.playbacks)
 
     def sample(
-        self, num_samples: int, temperature: float = TEMPERATURE, seed: int = 0
+        self,
+        num_samples: int,
+        temperature: float = TEMPERATURE,
+        seed: int = 0,
+        prior: str = STANDARD,
     ) -> NoteSequences:
-        """Samples music from the prior; sample i does not depend on `num_samples`."""
+        """Samples music from a prior, `standard` or `data`; see `MusicModel.sample`."""
         validation.check_count("num_samples", num_samples)
         validation.check_temperature(temperature)
-        return self._detokenize(self._generate("sample", num_samples, temperature, seed))
+        data_prior.check(prior)
+        signature = "sample" if prior == STANDARD else self._require_data_prior()
+        return self._detokenize(self._generate(signature, num_samples, temperature, seed))
 
     def _posterior(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         outputs = self._batched("encode", tokens=tokens)
@@ -118,6 +126,23 @@ class Client(MusicModel):
 
     def _prior(self, num_samples: int, seed: int) -> np.ndarray:
         return prior.points(seeds.pairs(seed, num_samples), self.z_size)
+
+    def _data_prior(self, num_samples: int, seed: int) -> np.ndarray:
+        inputs = {
+            "temperature": np.ones(num_samples, np.float32),  # Of the tokens, which are not needed.
+            "seed": seeds.row_seeds(seed, num_samples),
+        }
+        return self._ask(self._require_data_prior(), "z", **inputs).astype(np.float32)
+
+    def _require_data_prior(self) -> str:
+        """Returns the signature that draws from the Gaussian of the training windows."""
+        if SAMPLE_FROM_DATA not in self.description.get("signatures", {}):
+            raise ValueError(
+                f"prior=data needs the signature {SAMPLE_FROM_DATA}, which the served model has "
+                "not: it was exported by an older version, or without its training windows. Export "
+                "it again."
+            )
+        return SAMPLE_FROM_DATA
 
     def _generate(
         self, signature: str, num_rows: int, temperature: float, seed: int, **inputs

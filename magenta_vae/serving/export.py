@@ -8,16 +8,17 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from magenta_vae import files
+from magenta_vae import display, files
 from magenta_vae.contracts import LatentModel
 from magenta_vae.data import vocabularies
+from magenta_vae.inference.data_prior import DataPrior
 from magenta_vae.inference.fields import Field
 from magenta_vae.music import songs
 from magenta_vae.music.note_sequences import DEFAULT_QPM
 from magenta_vae.music.window_format import WindowFormat
 from magenta_vae.serving import runtimes
 from magenta_vae.serving.seeds import ROWS_PER_REQUEST, SEED_BITS
-from magenta_vae.serving.signatures import INPUTS, MAX_ROWS, Signatures
+from magenta_vae.serving.signatures import MAX_ROWS, Signatures
 
 # What else a model can be written as, beside its SavedModel.
 FORMATS = ("onnx", "litert")
@@ -34,6 +35,7 @@ def write(
     formats: Sequence[str] = (),
     litert_batch_size: int = 1,
     max_rows: int = MAX_ROWS,
+    prior: DataPrior | None = None,
 ) -> str:
     """Writes a model as the next version under a folder and returns the version's path.
 
@@ -48,6 +50,7 @@ def write(
         formats: of `FORMATS`.
         litert_batch_size: rows of a batch in LiteRT, which takes batches of one size only.
         max_rows: the most rows of a request to a server.
+        prior: where its training windows lie, which adds the signature `sample_from_data`.
 
     Raises:
         ValueError: for a model without latent space, and for formats that are not known.
@@ -58,16 +61,19 @@ def write(
             f"max_rows must be at least {ROWS_PER_REQUEST}, what a client asks for at a time. "
             f"Received: max_rows={max_rows}."
         )
-    signatures = Signatures(model, window_format, max_rows=max_rows)
+    signatures = Signatures(model, window_format, max_rows=max_rows, prior=prior)
     described = describe(signatures, window_format)
     text = json.dumps({**described, **(facts or {})}, indent=2)
     signatures.description = text
     # What is staged is called by no integer, so that no server takes it for a version.
     with files.staging(output_dir) as beside:
+        display.show("writing the SavedModel")
         write_saved_model(model, signatures, beside)
         if "onnx" in formats:
+            display.show("writing ONNX")
             runtimes.write_onnx(signatures, os.path.join(beside, "onnx"), text)
         if "litert" in formats:
+            display.show("writing LiteRT")
             runtimes.write_litert(signatures, os.path.join(beside, "litert"), litert_batch_size)
         assets = Path(beside, "assets")
         assets.mkdir(exist_ok=True)
@@ -103,7 +109,7 @@ def write_saved_model(model: LatentModel, signatures: Signatures, path: str) -> 
     tf.saved_model.save(
         module,
         path,
-        signatures={name: signatures.served(name) for name in INPUTS},
+        signatures={name: signatures.served(name) for name in signatures.inputs},
         # Nothing is trained further; the LSTM's own gradient could not be saved either.
         options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
     )
@@ -124,7 +130,7 @@ def describe(signatures: Signatures, window_format: WindowFormat) -> dict:
         "seed": f"row number x 2^{SEED_BITS} + seed of the call",
         "signatures": {
             name: {field: _describe_field(signatures.fields[field]) for field in inputs}
-            for name, inputs in INPUTS.items()
+            for name, inputs in signatures.inputs.items()
         },
     }
 

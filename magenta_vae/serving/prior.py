@@ -7,6 +7,9 @@ al., 2011: "Parallel random numbers: as easy as 1, 2, 3").
 
 import numpy as np
 
+# The signature that draws from the Gaussian of the training windows, as the server has that.
+SAMPLE_FROM_DATA = "sample_from_data"
+
 LATENT = 0  # The purpose: `model.noise.LATENT`, in a module that takes TensorFlow.
 
 MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)

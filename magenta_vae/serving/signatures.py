@@ -7,9 +7,11 @@ import tensorflow as tf
 
 from magenta_vae.contracts import LatentModel
 from magenta_vae.inference import fields, graphs
+from magenta_vae.inference.data_prior import DataPrior
 from magenta_vae.model import autoregressor, latent
 from magenta_vae.music.window_format import WindowFormat
 from magenta_vae.serving import request_checks
+from magenta_vae.serving.prior import SAMPLE_FROM_DATA
 from magenta_vae.serving.seeds import SEED_BITS
 
 # The inputs of each signature. All have the same first dimension, the rows of the batch.
@@ -22,6 +24,8 @@ INPUTS = {
     "decode_with_noise": ("z", "temperature", "gumbel"),
     "describe": ("row",),
 }
+# What is added where the Gaussian of the training windows is known.
+FROM_DATA = {SAMPLE_FROM_DATA: ("seed", "temperature")}
 # Those without random operations and without assertions: other runtimes have neither.
 PORTABLE = ("encode", "decode_with_noise")
 # Some seconds of a server's work with the largest models; 16 batches of a client.
@@ -36,6 +40,7 @@ class Signatures:
         window_format: the tracks and the length of its windows.
         description: what `describe` answers.
         max_rows: the most rows of a request.
+        prior: where its training windows lie, for `sample_from_data`; None for no such signature.
     """
 
     def __init__(
@@ -44,7 +49,10 @@ class Signatures:
         window_format: WindowFormat,
         description: str = "",
         max_rows: int = MAX_ROWS,
+        prior: DataPrior | None = None,
     ):
+        self._prior = prior
+        self.inputs = {**INPUTS, **(FROM_DATA if prior else {})}
         self._model = model
         # Traced once for all the signatures that call them.
         self._encode = tf.function(model.encode, autograph=False)
@@ -69,7 +77,8 @@ class Signatures:
     def specs(self, name: str, batch_size: int | None = None) -> list[tf.TensorSpec]:
         """Returns the inputs of a signature, for batches of one size or of any."""
         return [
-            request_checks.spec(field, self.fields[field], batch_size) for field in INPUTS[name]
+            request_checks.spec(field, self.fields[field], batch_size)
+            for field in self.inputs[name]
         ]
 
     def served(self, name: str) -> tf.types.experimental.ConcreteFunction:
@@ -107,6 +116,15 @@ class Signatures:
         """Returns the `tokens` of points of the prior."""
         return self.decode(graphs.prior_rows(self._model, seed_pairs(seed)), temperature, seed)
 
+    def sample_from_data(self, seed, temperature):
+        """Returns points `z` of the Gaussian of the training windows, and their `tokens`."""
+        assert self._prior is not None
+        standard = graphs.prior_rows(self._model, seed_pairs(seed))
+        # In float64, as `DataPrior.points` does.
+        z = tf.linalg.matmul(tf.cast(standard, tf.float64), self._prior.root, transpose_b=True)
+        z = tf.cast(z + self._prior.mean, tf.float32)
+        return {"z": z, **self.decode(z, temperature, seed)}
+
     def reconstruct(self, tokens, temperature, seed):
         """Returns the `tokens` of the means of other tokens."""
         return self.decode(self._encode(tokens)[0], temperature, seed)
@@ -139,7 +157,7 @@ class Signatures:
         return {"json": tf.fill(tf.shape(row), self.description)}
 
     def _named(self, name: str, values) -> dict[str, tf.Tensor]:
-        return dict(zip(INPUTS[name], values, strict=True))
+        return dict(zip(self.inputs[name], values, strict=True))
 
 
 def seed_pairs(seed: tf.Tensor) -> tf.Tensor:

@@ -1,36 +1,58 @@
-"""The metrics of Table 1: next-step and reconstruction accuracy, KL, loss."""
+"""The metrics of Table 1, next-step and reconstruction accuracy, KL, loss, and the notes right."""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from magenta_vae.contracts import LatentModel
+from magenta_vae import display
+from magenta_vae.contracts import LatentModel, Vocabulary
+from magenta_vae.music import notes_right
+from magenta_vae.music.names import hit_names
 from magenta_vae.training import divergence
 
 # The names that training gives the same quantities.
 SCALAR_NAMES = {"loss": "loss", "reconstruction": "reconstruction_nats", "kl": "kl_nats"}
+# Of what the model says: what it is called in `notes` of the metrics, and in tables.
+PREDICTIONS = {
+    "next": ("next", "next"),
+    "reconstructed": ("reconstruction", "recon (own)"),
+    "greedy": ("greedy_reconstruction", "recon (greedy)"),
+}
+RECONSTRUCTION = PREDICTIONS["reconstructed"][0]
 
 
 class Evaluation:
     """Evaluates a model on tokens; the graph is built once.
 
     Args:
-        model: has `held_out_terms` and `track_names`.
+        model: has `held_out_terms` and `track_names`. Notes are counted of one that also has
+            `held_out_terms_and_tokens`, as a `MusicVAE` has.
         tokens: [windows, steps, tracks].
         batch_size: windows at a time.
         seed: of the draws; the same metrics for the same seed and weights.
+        tracks: the vocabularies of the tokens, to count notes by; none for no notes.
     """
 
-    def __init__(self, model: LatentModel, tokens: np.ndarray, batch_size: int, seed: int = 0):
+    def __init__(
+        self,
+        model: LatentModel,
+        tokens: np.ndarray,
+        batch_size: int,
+        seed: int = 0,
+        tracks: Sequence[Vocabulary] = (),
+    ):
         self._model = model
         self._tokens = tokens
         self._batch_size = batch_size
         self._seed = seed
-        shape = [None, *tokens.shape[1:]]
+        self._tracks = tracks
+        both = getattr(model, "held_out_terms_and_tokens", None) if tracks else None
         self._measure = tf.function(
-            model.held_out_terms,
+            both or (lambda *batch: (model.held_out_terms(*batch), {})),
             autograph=False,
             input_signature=[
-                tf.TensorSpec(shape, tf.int32),
+                tf.TensorSpec([None, *tokens.shape[1:]], tf.int32),
                 tf.TensorSpec([], tf.int64),
                 tf.TensorSpec([2], tf.int64),
             ],
@@ -43,18 +65,27 @@ class Evaluation:
         posterior. `reconstruction_accuracy` is of the most likely token while the decoder reads its
         own samples (temperature 1) from the same z; `greedy_reconstruction_accuracy` while it reads
         its most likely tokens. `most_frequent_token_share` is what one constant token would score.
+        `notes` are the precision, recall and F1 of the onsets of the same three, see
+        `notes_right.scores`; `hits` those of each kind of hit of drums, of the reconstruction.
 
         Args:
             step: the training step, for beta and for the record.
         """
         sums: dict[str, np.ndarray] = {}
-        for first in range(0, len(self._tokens), self._batch_size):
-            batch = tf.constant(self._tokens[first : first + self._batch_size], tf.int32)
+        counts: dict[str, list[notes_right.Counts]] = {}
+        firsts = range(0, len(self._tokens), self._batch_size)
+        for first in display.track(firsts, "evaluating batches"):
+            batch = np.asarray(self._tokens[first : first + self._batch_size], np.int32)
             seed = tf.constant([self._seed, first], tf.int64)
-            metrics = self._measure(batch, tf.constant(step, tf.int64), seed)
-            for name, values in metrics.items():
+            terms, predicted = self._measure(batch, tf.constant(step, tf.int64), seed)
+            for name, values in terms.items():
                 total = np.sum(values.numpy().astype(np.float64), axis=0)
                 sums[name] = sums.get(name, 0.0) + total
+            for name, made in predicted.items():
+                found = notes_right.count(made.numpy(), batch, self._tracks)
+                if name in counts:
+                    found = [sum_ + more for sum_, more in zip(counts[name], found, strict=True)]
+                counts[name] = found
         means = {name: total / len(self._tokens) for name, total in sums.items()}
         divergence.warn_of_nonsense(float(means["kl"]))
         return {
@@ -69,10 +100,24 @@ class Evaluation:
                     "reconstruction_accuracy": float(means["reconstructed"][track]),
                     "greedy_reconstruction_accuracy": float(means["greedy"][track]),
                     "most_frequent_token_share": _most_frequent_share(self._tokens[..., track]),
+                    **self._notes(track, counts),
                 }
                 for track, name in enumerate(self._model.track_names)
             },
         }
+
+    def _notes(self, track: int, counts: Mapping[str, Sequence[notes_right.Counts]]) -> dict:
+        """Returns the scores of one track's notes, and of the kinds of its hits; none uncounted."""
+        if not counts:
+            return {}
+        notes = {
+            name: notes_right.scores(counts[given][track])
+            for given, (name, _) in PREDICTIONS.items()
+        }
+        names = hit_names(self._tracks[track])
+        kinds = notes_right.scores_by_kind(counts["reconstructed"][track]) if names else []
+        hits = {"hits": dict(zip(names, kinds, strict=True))} if names else {}
+        return {"notes": notes, **hits}
 
 
 def format_table(metrics: dict) -> str:
@@ -96,12 +141,50 @@ def format_table(metrics: dict) -> str:
     return "\n".join(lines)
 
 
+def format_notes(metrics: dict) -> str:
+    """Returns the notes right as a table for people, of older metrics nothing."""
+    lines = []
+    for name, track in metrics["tracks"].items():
+        for key, label in PREDICTIONS.values():
+            if key in track.get("notes", {}):
+                lines.append(_scores_line(name, label, track["notes"][key]))
+        lines += [
+            _scores_line(name, f"recon (own), {kind}", scores)
+            for kind, scores in track.get("hits", {}).items()
+        ]
+    if not lines:
+        return ""
+    heading = "notes right: share of onsets whose pitch (of drums: hit) and step are right"
+    names = "".join(f"{name:>11}" for name in ("precision", "recall", "F1"))
+    return "\n".join([heading, f"{'track':<10}{'':<28}{names}", *lines])
+
+
 def scalars(metrics: dict) -> dict[str, float]:
-    """Returns the metrics under flat names, as TensorBoard wants them."""
+    """Returns the metrics under flat names, as TensorBoard wants them.
+
+    Of the notes those of the reconstruction: `note_f1/<track>`, `hit_f1/<track>/<kind>`, ...
+    """
     flat = {name: metrics[key] for name, key in SCALAR_NAMES.items()}
     for track, values in metrics["tracks"].items():
-        flat.update({f"{name}/{track}": value for name, value in values.items()})
+        notes = values.get("notes", {}).get(RECONSTRUCTION, {})
+        named = {f"note_{score}/{track}": value for score, value in notes.items()}
+        for kind, scores in values.get("hits", {}).items():
+            named[f"hit_f1/{track}/{kind}"] = scores["f1"]
+        # What nothing was counted of has no value.
+        flat.update({name: value for name, value in named.items() if value is not None})
+        flat.update({
+            f"{name}/{track}": value
+            for name, value in values.items()
+            if name not in ("notes", "hits")
+        })  # fmt: skip
     return flat
+
+
+def _scores_line(track: str, label: str, scores: Mapping[str, float | None]) -> str:
+    cells = "".join(
+        f"{'-':>11}" if value is None else f"{value:>11.3f}" for value in scores.values()
+    )
+    return f"{track:<10}{label:<28}{cells}"
 
 
 def _most_frequent_share(tokens: np.ndarray) -> float:

@@ -1,5 +1,6 @@
 """The attribute vectors of a run."""
 
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
 
@@ -21,8 +22,8 @@ def learn(
     temperature: float = 0.5,
     seed: int = 0,
     report: Callable[[str], None] = lambda line: None,
-) -> None:
-    """Learns a run's attribute vectors, writes them, and reports what each does.
+) -> attributes.AttributeVectors:
+    """Learns a run's attribute vectors, writes them, reports what each does, and returns them.
 
     Args:
         run: an opened run.
@@ -41,14 +42,19 @@ def learn(
     )
     run_dir = os.path.abspath(run.folder)
     learned = attributes.learn(model, train, track, run_dir=run_dir, step=run.step)
-    attributes.write(output, learned)
     effects = attributes.measure_effects(model, learned, held_out, temperature, seed)
+    learned = dataclasses.replace(learned, effects=effects)
+    attributes.write(output, learned)
     report(
         f"learned from {len(train):,} windows, shown on {len(held_out):,} held out, "
         f"temperature {temperature:g}"
     )
     report(attributes.format_effects(learned, effects))
+    for name in learned.vectors:
+        if warning := learned.warning(name):
+            report(warning)
     report(f"wrote {output}")
+    return learned
 
 
 def apply(
@@ -76,7 +82,10 @@ def apply(
     """
     model = run.model(**reading)
     learned = attributes.read(vectors, model.z_size)
-    changed = model.apply_attribute(music, learned[attribute], strength, temperature, seed)
+    vector = learned[attribute]
+    if warning := learned.warning(attribute):
+        report(warning)
+    changed = model.apply_attribute(music, vector, strength, temperature, seed)
     run_dir = os.path.abspath(run.folder)
     if (learned.run_dir, learned.step) != (run_dir, run.step):
         report(

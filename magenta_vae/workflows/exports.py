@@ -5,11 +5,13 @@ from pathlib import Path
 
 from magenta_vae import files
 from magenta_vae.configuration import Configuration
+from magenta_vae.inference.data_prior import DataPrior
 from magenta_vae.serving import export as exporting
 from magenta_vae.training import evaluation
 from magenta_vae.workflows import text_tables
 from magenta_vae.workflows.runs import Run
 
+NUM_COMPARED = 256  # Samples, for the card.
 LICENCE = (
     "The software that made this model is under the Apache License 2.0, which says nothing of the "
     "music it was trained on: what may be done with the model, and with music made by it, depends "
@@ -33,15 +35,17 @@ def export(
         output_dir: the folder of versions.
         formats: what it is written as beside a SavedModel; see `export.FORMATS`.
         litert_batch_size: rows of a batch in LiteRT.
-        figures_file: what `evaluate --json` wrote, for the model card.
-        evaluate: whether to evaluate the run on its own held-out windows for the card.
+        figures_file: what `evaluate --json` wrote, for the model card; by default what training
+            measured last, where that was of the same weights.
+        evaluate: whether to evaluate the run on its own held-out windows for the card, and to
+            compare samples with these.
         max_rows: the most rows of a request to a server; the default of `export.write` if not
             given.
     """
     exporting.check(run.network, formats)
-    metrics = _read_metrics(figures_file) if figures_file else None
+    metrics = _read_metrics(figures_file) if figures_file else run.kept_figures()
     if evaluate:
-        metrics = run.metrics(run.windows("eval"))
+        metrics = _measure(run)
     facts = {
         "name": Path(run.folder).resolve().name,
         "step": run.step,
@@ -58,8 +62,26 @@ def export(
         lambda described: model_card(facts, described, run.configured),
         formats,
         litert_batch_size,
+        prior=_find_data_prior(run),
         **({} if max_rows is None else {"max_rows": max_rows}),
     )
+
+
+def _find_data_prior(run: Run) -> DataPrior | None:
+    """Returns where the run's training windows lie, None where neither run nor data say."""
+    try:
+        return run.find_data_prior()
+    except (OSError, ValueError):
+        return None
+
+
+def _measure(run: Run) -> dict:
+    """Returns the figures of a run and of its samples, as `evaluate --samples` measures them."""
+    held_out, training = run.windows("eval"), run.windows("train")
+    compared = text_tables.compare_samples(
+        run, held_out, num_samples=NUM_COMPARED, training=training
+    )
+    return {**run.metrics(held_out), "samples": compared}
 
 
 def _read_metrics(path: str) -> dict:
@@ -86,6 +108,8 @@ def model_card(facts: dict, described: dict, configured: Configuration) -> str:
         f"{described['num_bars']} bars of {described['time_signature']}, sixteen steps a bar: "
         f"{tracks}. Its latent space has {described['z_size']} dimensions. "
         f"It was trained for {facts['step']:,} steps.",
+        "Intended use": _describe_use(described),
+        "Limits": _describe_limits(described),
         "What it takes and gives": _format_signatures(described),
         "Data": _format_data(facts["data"]),
         "Evaluation": _format_metrics(facts["figures"], configured),
@@ -97,6 +121,29 @@ def model_card(facts: dict, described: dict, configured: Configuration) -> str:
     for title, text in sections.items():
         lines += ["", f"## {title}", "", text]
     return "\n".join(lines) + "\n"
+
+
+def _describe_use(described: dict) -> str:
+    return (
+        f"Sketches for a person to choose from: pieces of {described['num_bars']} bars, variations "
+        "of a piece, ways from one to another, more or less of an attribute. Not for telling who "
+        "composed something, nor for music that nobody listens to before it is used."
+    )
+
+
+def _describe_limits(described: dict) -> str:
+    lines = [track["name"] for track in described["tracks"] if not track["is_drum"]]
+    limits = [
+        f"Windows of {described['num_bars']} bars of {described['time_signature']}, sixteen steps "
+        "a bar: nothing lies between the steps, no triplets.",
+        "All notes are equally loud; the tempo is not part of the music.",
+        *([f"One note at a time in {', '.join(lines)}: no chords."] if lines else []),
+        "What it makes is like its data, whose kinds of music it knows alone; other music is "
+        "reconstructed as the nearest of these.",
+        "A sample may be a piece of its data: `Evaluation` says how many were, where that was "
+        "counted. Those of temperatures above 1 are mostly noise.",
+    ]
+    return "\n".join(f"- {limit}" for limit in limits)
 
 
 def _format_signatures(described: dict) -> str:
@@ -125,4 +172,7 @@ def _format_data(data: dict | None) -> str:
 def _format_metrics(metrics: dict | None, configured: Configuration) -> str:
     if metrics is None:
         return "Not evaluated."
-    return f"```\n{text_tables.format_metrics(metrics, configured.experiment)}\n```"
+    parts = [f"```\n{text_tables.format_metrics(metrics, configured.experiment)}\n```"]
+    if "samples" in metrics:
+        parts.append(f"```\n{text_tables.format_comparison(metrics['samples'])}\n```")
+    return "\n\n".join(parts)

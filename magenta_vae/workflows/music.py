@@ -7,7 +7,7 @@ beside the music and its name. It returns the paths of the files.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from magenta_vae.inference import outputs, reading
+from magenta_vae.inference import data_prior, outputs, reading
 from magenta_vae.workflows import attributes, comparisons, inputs
 from magenta_vae.workflows.comparisons import GENERATED, RECONSTRUCTED, Made
 from magenta_vae.workflows.runs import Run
@@ -18,13 +18,29 @@ def sample(
     num_samples: int,
     temperature: float,
     seed: int,
+    prior: str = data_prior.STANDARD,
+    data_dir: str | None = None,
+    *,
     plot: bool = False,
     report: Callable[[str], None] = lambda line: None,
     made_by: Mapping | None = None,
     **writing,
 ) -> list[str]:
-    """Writes samples of the prior, and pictures of each and of all."""
-    music = run.model().sample(num_samples, temperature, seed)
+    """Writes samples of a prior, and pictures of each and of all.
+
+    Says where N(0, I) is far from where the training windows lie.
+
+    Args:
+        run: an opened run.
+        num_samples, temperature, seed, prior: see `MusicModel.sample`.
+        data_dir: see `Run.find_data_prior`.
+        report: is given the lines about the result.
+        plot, made_by, **writing: of `outputs.write_music`.
+    """
+    kept = run.kept_data_prior() if prior == data_prior.STANDARD else None
+    if advice := data_prior.advice(kept) if kept else None:
+        report(advice)
+    music = run.model(data_dir).sample(num_samples, temperature, seed, prior)
     made = Made(music, [GENERATED] * len(music))
     shown = comparisons.options(run, made, "sample", temperature, seed, report, made_by, "sample")
     writing |= {"plot": plot, "strip": plot, "report": report}

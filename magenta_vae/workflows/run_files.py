@@ -16,6 +16,7 @@ from magenta_vae.data import descriptions
 from magenta_vae.training import checkpoint_files, weights
 
 LOCK_FILE = "lock"
+FIGURES_FILE = "figures.json"  # What training measured last, on the held-out split.
 DATA_FOLDER = "data"  # Of a run whose data set was built for it.
 
 _TYPES = {  # Of what `run.json` holds; the first three since the first version.

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from magenta_vae import configuration
+from magenta_vae import configuration, files, start_up_lines
 from magenta_vae.contracts import LatentModel
 from magenta_vae.data import input_pipeline
 from magenta_vae.data.settings import Settings
-from magenta_vae.inference import forks, generation
+from magenta_vae.inference import data_prior, forked_processes, generation, samples
 from magenta_vae.training import evaluation, weights
 from magenta_vae.workflows import run_files
 
@@ -47,13 +47,14 @@ class Run:
 
     @functools.cached_property
     def _weights(self) -> tuple[LatentModel, int]:
-        forks.claim()
+        forked_processes.claim()
         try:
             network = weights.make_empty(self.experiment.make_model)
         except tf.errors.ResourceExhaustedError as error:
             raise MemoryError(
                 f"The model that {self.folder} describes does not fit into the memory there is."
             ) from error
+        start_up_lines.settle()
         return network, weights.load_weights(self.folder, network, self.checkpoint)
 
     @property
@@ -66,9 +67,54 @@ class Run:
         """The training step of the weights."""
         return self._weights[1]
 
-    def model(self, **options) -> generation.TrainedModel:
-        """Returns the model, ready to make music, with options of `TrainedModel`."""
-        return generation.TrainedModel(self.network, self.settings.window_format, **options)
+    def model(self, data_dir: str | None = None, **options) -> generation.TrainedModel:
+        """Returns the model, ready to make music.
+
+        Args:
+            data_dir: the data set of `find_data_prior`, where the run keeps none.
+            **options: of `TrainedModel`.
+        """
+        return generation.TrainedModel(
+            self.network,
+            self.settings.window_format,
+            find_data_prior=functools.partial(self.find_data_prior, data_dir),
+            **options,
+        )
+
+    def kept_data_prior(self) -> data_prior.DataPrior | None:
+        """Returns the Gaussian that training kept, None where it is of other weights or missing."""
+        path = os.path.join(self.folder, data_prior.FILE)
+        if not self.network.z_size or not os.path.exists(path):
+            return None
+        kept = data_prior.read(path, self.network.z_size)
+        return kept if kept.step == self.step else None
+
+    def kept_figures(self) -> dict | None:
+        """Returns the metrics that training took last, None where they are of other weights.
+
+        They are those of `metrics`, with `samples`, as `samples.compare` gives them, where the
+        experiment compares samples.
+        """
+        path = os.path.join(self.folder, run_files.FIGURES_FILE)
+        if not os.path.exists(path):
+            return None
+        kept = files.read_json(path, ["step"])
+        return kept if kept["step"] == self.step else None
+
+    def find_data_prior(self, data_dir: str | None = None) -> data_prior.DataPrior:
+        """Returns the Gaussian of the training windows, fitted now where training kept none.
+
+        Args:
+            data_dir: a data set, whose windows are taken in any case; None for the run's own.
+
+        Raises:
+            ValueError: for a model without a latent space, and as `windows` does.
+            FileNotFoundError: where there is no data set.
+        """
+        if not self.network.z_size:
+            raise ValueError("There is no Gaussian of z: the model is a baseline, without a z.")
+        kept = None if data_dir else self.kept_data_prior()
+        return kept or fit_data_prior(self.model(), self.windows("train", data_dir), self.step)
 
     def data_dir(self) -> str:
         """Returns the data set that the run was trained on; see `run_files.data_dir_of`."""
@@ -97,9 +143,36 @@ class Run:
         return tokens
 
     def metrics(self, tokens: np.ndarray) -> dict:
-        """Returns the metrics of Table 1 of windows; see `evaluation.Evaluation`."""
-        batch_size = self.experiment.eval_batch_size
-        return evaluation.Evaluation(self.network, tokens, batch_size)(self.step)
+        """Returns the metrics of Table 1 of windows, and where the training windows lie.
+
+        See `evaluation.Evaluation`, and for `data_prior`, which is left out where there is neither
+        a Gaussian that training kept nor the run's data set, `data_prior.describe`.
+        """
+        measure = evaluation.Evaluation(
+            self.network,
+            tokens,
+            self.experiment.eval_batch_size,
+            tracks=self.settings.window_format.tracks,
+        )
+        try:
+            where = {"data_prior": data_prior.describe(self.find_data_prior())}
+        except (OSError, ValueError):  # A baseline, or a run whose data is elsewhere.
+            where = {}
+        return measure(self.step) | where
+
+
+def fit_data_prior(
+    model: generation.TrainedModel, tokens: np.ndarray, step: int
+) -> data_prior.DataPrior:
+    """Returns the Gaussian of where a model puts windows, int [windows, steps, tracks].
+
+    Args:
+        model: with a latent space.
+        tokens: windows, of which at most `data_prior.NUM_WINDOWS` are drawn.
+        step: the training step of its weights.
+    """
+    drawn = samples.draw_windows(tokens, data_prior.NUM_WINDOWS)
+    return data_prior.fit(*model.posterior(drawn), step)
 
 
 def open(run_dir: str, checkpoint: str | int = "latest", modules: Collection[str] = ()) -> Run:

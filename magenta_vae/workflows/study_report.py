@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing import event_accumulator
 
 from magenta_vae import files
 from magenta_vae.configuration import CONFIG_FILE
-from magenta_vae.training import table1
+from magenta_vae.training import evaluation, table1
 from magenta_vae.workflows.study import Study
 from magenta_vae.workflows.study_cells import COLUMNS, Cell
 
@@ -35,6 +35,8 @@ CLAIMS = (
     ("next", table1.SCHEDULED, COLUMNS["flat"][0]),
 )
 METRICS = {"next": "next_accuracy", "recon": "reconstruction_accuracy", "KL": "kl_nats"}
+# Of onsets, in the reconstruction; the paper has none. Those of a kind of hit also have its name.
+NOTE_METRICS = {"notes precision": "precision", "notes recall": "recall", "notes F1": "f1"}
 
 
 class Row(NamedTuple):
@@ -42,7 +44,8 @@ class Row(NamedTuple):
 
     Attributes:
         model, track, column: where it stands.
-        metric: a key of METRICS; the KL, in nats, is of all tracks together.
+        metric: a key of METRICS; the KL, in nats, is of all tracks together. Or one of
+            NOTE_METRICS, for drums also followed by a kind of hit, as in `notes F1, kick`.
         values: of each seed.
         paper: the paper's, None where it has none.
         seeds: those of the values.
@@ -111,34 +114,44 @@ class Point(NamedTuple):
 
 def collect(study: Study) -> list[Row]:
     """Returns all numbers of the runs that are done."""
-    results: dict[tuple[str, str], dict[int, dict]] = {}
-    for cell in study.done():
-        of_seeds = results.setdefault((cell.model, cell.column), {})
-        of_seeds[cell.seed] = study.result(cell)
-    order = list(COLUMNS)
     return [
         row
-        for (model, column), of_seeds in sorted(
-            results.items(), key=lambda item: (item[0][0], order.index(item[0][1]))
-        )
+        for (model, column), of_seeds in _results(study)
         for row in _rows(model, column, of_seeds)
     ]
 
 
+def collect_notes(study: Study) -> list[Row]:
+    """Returns the notes right of the runs that are done; of those of older versions none."""
+    return [
+        row
+        for (model, column), of_seeds in _results(study)
+        for row in _note_rows(model, column, of_seeds)
+    ]
+
+
 def write(study: Study) -> str:
-    """Writes `table1.md`, `.csv`, `.json`, configurations and curves; returns the table."""
+    """Writes `table1.md`, `.csv`, `.json`, `notes.csv`, configurations and curves.
+
+    Returns:
+        The table, with the differences of columns.
+    """
     output_dir = study.output_dir
-    rows, cells = collect(study), list(study.done())
+    rows, notes, cells = collect(study), collect_notes(study), list(study.done())
     text = "\n\n".join(filter(None, (format_table(rows), format_claims(rows))))
     runs = [{**study.result(cell), "run_dir": study.run_dir(cell)} for cell in cells]
-    files.write_text(os.path.join(output_dir, "table1.md"), f"{text}\n\n{_describe_data(runs)}\n")
+    page = "\n\n".join(filter(None, (text, format_notes(notes), _describe_data(runs))))
+    files.write_text(os.path.join(output_dir, "table1.md"), page + "\n")
     summary = ("mean", "deviation")
-    table = [row._asdict() | {name: getattr(row, name) for name in summary} for row in rows]
-    described = json.dumps({"table": table, "runs": runs}, indent=2)
-    files.write_text(os.path.join(output_dir, "table1.json"), described + "\n")
-    files.write_text(
-        os.path.join(output_dir, "table1.csv"), _format_csv(table, [*Row._fields, *summary])
+    table, of_notes = (
+        [row._asdict() | {name: getattr(row, name) for name in summary} for row in each]
+        for each in (rows, notes)
     )
+    described = json.dumps({"table": table, "notes": of_notes, "runs": runs}, indent=2)
+    files.write_text(os.path.join(output_dir, "table1.json"), described + "\n")
+    for name, each in (("table1", table), ("notes", of_notes)):
+        path = os.path.join(output_dir, f"{name}.csv")
+        files.write_text(path, _format_csv(each, [*Row._fields, *summary]))
     for cell in cells:
         path = os.path.join(output_dir, "configs", f"{cell}.gin")
         with files.replacing(path) as beside:
@@ -185,6 +198,29 @@ def format_claims(rows: list[Row]) -> str:
     return "\n".join(heading + lines) if lines else ""
 
 
+def format_notes(rows: list[Row]) -> str:
+    """Returns the notes right as a Markdown table; without a row of them the text is empty."""
+    of_notes: dict[tuple[str, str, str, str], dict[str, Row]] = {}
+    for row in rows:
+        metric, _, kind = row.metric.partition(", ")
+        if metric in NOTE_METRICS:
+            place = (row.model, row.track, row.column, kind or "all")
+            of_notes.setdefault(place, {})[metric] = row
+    if not of_notes:
+        return ""
+    lines = [
+        "Notes right in the reconstruction: share of onsets whose pitch (of drums: hit) and step "
+        "are right.",
+        "",
+        "| model | track | column | onsets | precision | recall | F1 |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for place, row_of in of_notes.items():
+        shown = [str(row_of.get(metric, "-")) for metric in NOTE_METRICS]
+        lines.append(f"| {' | '.join([*place, *shown])} |")
+    return "\n".join(lines)
+
+
 def write_curves(study: Study) -> None:
     """Writes each run's held-out accuracies and KL by step: `curves.csv`, `curves-<model>.png`."""
     runs = [list(_read_points(study, cell)) for cell in study.done()]
@@ -211,6 +247,16 @@ def read_curves(run_dir: str) -> dict[str, list[tuple[int, float]]]:
     return curves
 
 
+def _results(study: Study) -> list[tuple[tuple[str, str], dict[int, dict]]]:
+    """Returns ((model, column), seed -> result), in the order of the table."""
+    results: dict[tuple[str, str], dict[int, dict]] = {}
+    for cell in study.done():
+        of_seeds = results.setdefault((cell.model, cell.column), {})
+        of_seeds[cell.seed] = study.result(cell)
+    order = list(COLUMNS)
+    return sorted(results.items(), key=lambda item: (item[0][0], order.index(item[0][1])))
+
+
 def _rows(model: str, column: str, of_seeds: dict[int, dict]) -> Iterator[Row]:
     name = COLUMNS[column][0]
     seeds, results = list(of_seeds), list(of_seeds.values())
@@ -227,6 +273,27 @@ def _rows(model: str, column: str, of_seeds: dict[int, dict]) -> Iterator[Row]:
             else:
                 values = [each[key] for each in metrics]
             yield Row(model, track, name, metric, values, paper, seeds)
+
+
+def _note_rows(model: str, column: str, of_seeds: dict[int, dict]) -> Iterator[Row]:
+    name = COLUMNS[column][0]
+    tracks = {seed: result["figures"]["tracks"] for seed, result in of_seeds.items()}
+    for track in next(iter(tracks.values())):
+        scores = {
+            seed: {
+                "": each[track]["notes"][evaluation.RECONSTRUCTION],
+                **each[track].get("hits", {}),
+            }
+            for seed, each in tracks.items()
+            if "notes" in each[track]
+        }
+        for kind in next(iter(scores.values()), ()):
+            for metric, key in NOTE_METRICS.items():
+                values = {seed: each[kind][key] for seed, each in scores.items()}
+                known = {seed: value for seed, value in values.items() if value is not None}
+                label = f"{metric}, {kind}" if kind else metric
+                if known:
+                    yield Row(model, track, name, label, [*known.values()], None, [*known])
 
 
 def _read_points(study: Study, cell: Cell) -> Iterator[Point]:

@@ -1,7 +1,7 @@
 """The metrics of a run, as tables for people."""
 
 from magenta_vae.configuration import Experiment
-from magenta_vae.inference import samples
+from magenta_vae.inference import data_prior, sample_words, samples
 from magenta_vae.training import evaluation, table1
 from magenta_vae.workflows.runs import Run
 
@@ -18,16 +18,22 @@ def compare_samples(run: Run, tokens, **options) -> dict:
 
 
 def format_comparison(comparison: dict) -> str:
-    """Returns what `compare_samples` returns as a table."""
-    return samples.format_table(comparison)
+    """Returns what `compare_samples` returns as tables and in words."""
+    words = "\n".join(sample_words.describe(comparison))
+    tables = samples.format_table(comparison), samples.format_oddities(comparison)
+    return "\n\n".join((*tables, words))
 
 
 def format_metrics(metrics: dict, experiment: Experiment) -> str:
-    """Returns the metrics of `Run.metrics` as a table, and the paper's beside them.
+    """Returns the metrics of `Run.metrics` as tables, and the paper's beside ours.
 
     Args:
         metrics: of a run.
         experiment: what the run is.
     """
     cells = table1.format_cells(metrics, experiment.settings.num_bars, experiment.table1_column)
-    return evaluation.format_table(metrics) + (f"\n\n{cells}" if cells else "")
+    accuracies = [evaluation.format_table(metrics)]
+    if "data_prior" in metrics:
+        accuracies.append(data_prior.format_description(metrics["data_prior"]))
+    tables = ("\n".join(accuracies), evaluation.format_notes(metrics), cells)
+    return "\n\n".join(filter(None, tables))

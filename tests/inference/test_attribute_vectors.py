@@ -1,5 +1,6 @@
 """Attribute vectors: which windows they are of, what they do, and the file that holds them."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -123,6 +124,27 @@ def test_a_file_is_read_as_it_was_written(learned, tmp_path):
     assert row.vector.dtype == np.float32
     assert (row.num_bottom, row.num_top, row.quartiles) == (4, 4, other.quartiles)
     assert [each.name for each in tmp_path.iterdir()] == ["attributes.json"]
+
+
+def test_a_vector_that_does_the_opposite_is_marked_and_warned_of(learned, tmp_path):
+    right = attributes.Effect(held_out=2.0, subtracted=1.0, reconstructed=2.0, added=3.0)
+    vectors = {"other": learned.vectors["note_density"], **learned.vectors}
+    learned = dataclasses.replace(learned, vectors=vectors)
+    effects = {
+        "other": right._replace(held_out=float("nan")),
+        "note_density": right._replace(subtracted=3.0, added=1.0),
+    }
+    shown = {"note_density": effects["note_density"]}
+    table = attributes.format_effects(learned, shown).splitlines()
+    marked = [line.split()[0] for line in table if line.endswith("does the opposite")]
+    assert marked == ["note_density"]
+    attributes.write(tmp_path / "attributes.json", dataclasses.replace(learned, effects=effects))
+    again = attributes.read(tmp_path / "attributes.json", z_size=2)
+    assert again.effects["note_density"] == effects["note_density"]
+    assert np.isnan(again.effects["other"].held_out)
+    assert "1.000 after adding it and 3.000 after taking it away" in again.warning("note_density")
+    assert again.warning("other") is None
+    assert learned.warning("note_density") is None  # Nobody has measured it.
 
 
 def test_a_file_of_another_size_is_refused_with_both(learned, tmp_path):

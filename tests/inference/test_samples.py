@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from magenta_vae.inference import samples
-from magenta_vae.music import statistics, tokens
+from magenta_vae.inference import sample_words, samples
+from magenta_vae.music import oddities, statistics, tokens
 
 TRACKS = (tokens.Melody(), tokens.Drums())
 SCALE = np.array([60, 62, 64, 65, 67, 69, 71, 72])
@@ -21,7 +21,7 @@ class Scripted:
     def encode_tokens(self, windows):
         return windows.reshape(len(windows), -1)
 
-    def sample_z(self, num_samples, seed):
+    def sample_z(self, num_samples, seed, prior="standard"):
         window = np.tile([tokens.Melody.rest, 0], (32, 1))
         window[0, 0] = 60
         return np.tile(window.reshape(-1), (num_samples, 1))
@@ -99,3 +99,59 @@ def test_windows_are_drawn_by_the_seed():
     np.testing.assert_array_equal(samples.draw_windows(windows, 1000), windows)
     with pytest.raises(ValueError, match="at least 1. Received: 0"):
         samples.draw_windows(windows, 0)
+
+
+@pytest.fixture
+def compared(held_out):
+    """Returns the comparison with training windows of other songs, one of which is held out."""
+    training = np.concatenate([held_out[:1], np.roll(held_out, 1, axis=1)])
+    training[..., 0] = np.where(training[..., 0] < 128, training[..., 0] + 5, training[..., 0])
+    return samples.compare(Scripted(), held_out, training=training)
+
+
+def test_training_windows_are_compared_and_copies_are_found_in_any_key(compared, held_out):
+    rows = compared["tracks"]["melody"]
+    assert rows["note_density"]["mean"]["training"] == 4
+    assert rows["note_density"]["distance"]["training"] == 0
+    assert compared["unique"] == {
+        **{"held_out": 4, "training": 5, "reconstructions": 4},
+        "samples": 1,
+    }
+    # Ten windows of one kind, a fourth higher than that which was trained on.
+    assert compared["copies"] == {"held_out": 10, "samples": 0}
+    copied = samples.compare(
+        Scripted(), held_out, training=Scripted().sample_z(3, 0).reshape(3, 32, 2)
+    )
+    assert copied["copies"] == {"held_out": 0, "samples": 40}
+    assert "training" in samples.format_table(compared)
+
+
+def test_oddities_are_shares_of_windows_and_of_beats(held_out):
+    windows = held_out.copy()
+    windows[:10, 4, 0], windows[:4, 4, 0] = 90, 20
+    windows[:, :4, 1], windows[:20, 8, 1] = 0b1, 0b101
+    found = oddities.measure(windows, TRACKS)
+    assert found["melody"] == {oddities.WIDE: 0.25, oddities.OFF_PIANO: 0.1}
+    drums = found["drums"]
+    assert drums[oddities.SILENT_BEATS] == 1 - (40 + 20) / (40 * 8)
+    assert drums["steps with a kick"] == (4 * 40 + 20) / (40 * 32)
+    assert drums["steps with a closed hi-hat"] == 20 / (40 * 32)
+    table = samples.format_oddities(samples.compare(Scripted(), windows, 40))
+    assert len(table.splitlines()) == 1 + 2 + 10 + 1
+
+
+def test_words_say_what_the_numbers_say(compared):
+    melody, drums, all_of_them = sample_words.describe(compared)
+    assert melody.startswith("melody: its samples span 0.0 semitones on average, the songs ")
+    assert "have 0.5 notes a bar, the songs 4.0" in melody
+    assert melody.endswith(
+        "They lie farther from held-out songs than chance or other songs in pitch range, note "
+        "density and repeated bars."
+    )
+    assert "100.0% of their beats are silent, of the songs 100.0%" in drums
+    assert drums.endswith("as others do in note density and repeated bars.")
+    assert all_of_them == (
+        "Of 40 samples 1 differ, 0 of them copies of training windows (of the held-out windows 10)."
+    )
+    assert not sample_words.near(compared, "melody")["note_density"]
+    assert sample_words.near(compared, "drums")["note_density"]

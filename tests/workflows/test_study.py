@@ -128,6 +128,36 @@ def test_the_table_has_mean_spread_and_the_papers_number(melodies):
     assert "| 1 |" in baseline and baseline.endswith("| - |") and "±" not in baseline
 
 
+def test_notes_right_stand_below_the_table_and_in_a_file_of_their_own(melodies):
+    own, *_ = melodies
+    scores = [
+        own.result(study_cells.Cell("mel_2bar", "vae", seed))["figures"]["tracks"]["melody"]
+        for seed in (0, 1)
+    ]
+    f1s = [each["notes"]["reconstruction"]["f1"] for each in scores]
+    with open(os.path.join(own.output_dir, "table1.md")) as file:
+        _, _, below = file.read().partition("Notes right")
+    (line,) = [line for line in below.splitlines() if "| VAE |" in line]
+    expected = f"{statistics.fmean(f1s):.3f} ± {statistics.stdev(f1s):.3f} |"
+    assert line.startswith("| mel_2bar | melody | VAE | all |") and line.endswith(expected)
+    with open(os.path.join(own.output_dir, "notes.csv")) as file:
+        rows = list(csv.DictReader(file))
+    values = {(row["column"], row["metric"]): float(row["mean"]) for row in rows}
+    assert values["VAE", "notes F1"] == statistics.fmean(f1s)
+
+
+def test_kinds_of_hit_have_rows_and_results_without_notes_have_none():
+    kick, snare = ({"precision": p, "recall": 0.5, "f1": 0.5} for p in (0.25, None))
+    notes = {"notes": {"reconstruction": kick}, "hits": {"kick": kick, "snare": snare}}
+    of_seeds = {seed: {"figures": {"tracks": {"drums": notes}}} for seed in (0, 1)}
+    rows = list(study_report._note_rows("drums_2bar", "vae", of_seeds))
+    assert "| drums_2bar | drums | VAE | kick | 0.250 ± 0.000 |" in study_report.format_notes(rows)
+    assert "| drums_2bar | drums | VAE | snare | - |" in study_report.format_notes(rows)
+    old = {0: {"figures": {"tracks": {"drums": {}}}}}
+    assert list(study_report._note_rows("drums_2bar", "vae", old)) == []
+    assert study_report.format_notes([]) == ""
+
+
 def test_the_differences_of_columns_are_of_the_seeds_that_both_have(melodies):
     own, _, _, table = melodies
     vae, baseline = (
