@@ -219,17 +219,13 @@ def after_reconstruct(
 
 
 def after_similar(
-    run: Sequence[str],
-    reading: Sequence[str],
-    source: str,
-    paths: Sequence[str],
-    output_dir: str,
-    has_sound: bool,
+    run: Sequence[str], paths: Sequence[str], output_dir: str, has_sound: bool
 ) -> str:
-    """After variations of a file were written; see `after_reconstruct`."""
+    """After variations were written; see `after_sample`."""
     steps = {} if has_sound else {"hear them": again("--audio")}
-    steps["the way to one of them"] = _line(
-        *("interpolate", *run, *reading, "--pad", f"--start={source}", f"--end={paths[0]}"),
+    # Between two of them: which track and bar of the input they were made of is no matter there.
+    steps["the way from one to another"] = _line(
+        *("interpolate", *run, "--pad", f"--start={paths[0]}", f"--end={paths[-1]}"),
         output_dir=os.path.join(output_dir, "between"),
     )
     return _format(steps)
