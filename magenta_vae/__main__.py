@@ -2,12 +2,16 @@
 
 import ast
 import difflib
+import os
 import runpy
+import shutil
 import sys
+import textwrap
 from pathlib import Path
 
 import magenta_vae
-from magenta_vae.configuration import bundled
+from magenta_vae import interrupts
+from magenta_vae.configuration.places import bundled
 
 GROUPS = {
     "Data": ("build_dataset", "inspect_dataset", "synthesize"),
@@ -16,23 +20,35 @@ GROUPS = {
     "Other programs": ("export", "import_magenta"),
 }
 HELP = "-h", "-help", "--help", "help"
+VERSION = "-V", "-version", "--version", "version"
+BROKEN_PIPE = 141  # As a shell reports a process whose output nobody reads any more.
 
 
 def main() -> None:
     """Runs the command that the first argument names, or says which ones there are."""
+    interrupts.take_over()
     scripts = _find_scripts()
-    name, *arguments = sys.argv[1:] or ["--help"]
-    if name == "help" and arguments and arguments[0] in scripts:
+    name, *arguments = sys.argv[1:] or ["help"]
+    if name in HELP and arguments:
         name, arguments = arguments[0], ["--help"]
     if name in HELP:
-        print(_describe(scripts))
-    elif name in ("-V", "-version", "--version"):
-        print(f"magenta_vae {magenta_vae.__version__}")
+        _print(_describe(scripts))
+    elif name in VERSION:
+        _print(f"magenta_vae {magenta_vae.__version__}")
     elif name in scripts:
         sys.argv = [str(scripts[name]), *arguments]
         runpy.run_path(sys.argv[0], run_name="__main__")
     else:
         sys.exit(_refuse(name, scripts))
+
+
+def _print(text: str) -> None:
+    """Prints a text, or as much of it as is read, as by `head`."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(BROKEN_PIPE)
 
 
 def _find_scripts() -> dict[str, Path]:
@@ -54,7 +70,13 @@ def _describe(scripts: dict[str, Path]) -> str:
     for group, names in (GROUPS | others).items():
         found = [name for name in names if name in scripts]
         lines += ["", f"{group}:"] * bool(found)
-        lines += [f"  {name:<{width}}  {_summarize(scripts[name])}" for name in found]
+        for name in found:
+            lines += textwrap.wrap(
+                f"{name:<{width}}  {_summarize(scripts[name])}",
+                min(shutil.get_terminal_size().columns, 100),
+                initial_indent="  ",
+                subsequent_indent=" " * (width + 4),
+            )
     return "\n".join(
         [
             *lines,

@@ -1,22 +1,28 @@
 """What every command shares: its flags, and errors that fit on a line."""
 
+import contextlib
 import os
+import re
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from importlib import metadata
 from typing import TYPE_CHECKING, NamedTuple
 
 from absl import app, flags, logging
 
-from magenta_vae import configuration, import_stand_ins
+from magenta_vae import command_help, display, import_stand_ins, interrupts
 
 if TYPE_CHECKING:  # A command loads TensorFlow once its flags are read.
     from magenta_vae.workflows.runs import Run
 
-INTERRUPTED = 130  # As a shell reports a process that Ctrl-C ended.
-HELP_FLAGS = {f"{dashes}help{kind}" for dashes in ("-", "--") for kind in ("", "short", "full")}
+NOTHING_WRITTEN = "nothing was written; the same command begins anew"
+WHOLE_FILES = "every file that was written is whole; the same command begins anew"
+HELP_FLAGS = ("-h", "-help", "--help", "-helpshort", "--helpshort", "-?", "--?")
+FULL_HELP_FLAGS = ("-helpfull", "--helpfull")
+BROKEN_PIPE = 128 + signal.SIGPIPE
 
+interrupts.take_over()
 flags.disclaim_key_flags()  # The flags below are the command's own: its --help shows them.
 
 
@@ -29,11 +35,10 @@ class GinFlags(NamedTuple):
 
     def configure(self):
         """Returns the configuration that they give; see `configuration.parse`."""
+        from magenta_vae import configuration
+
         given = self.gin_file.value, self.gin_param.value
         configuration.require_gin_file(self.gin_file.value)
-        # A run that lies in the working folder brings no modules along, unless they are allowed.
-        if self.allow_module.value or configuration.own_imports(*given):
-            _find_own_modules()
         return configuration.parse(*given, self.allow_module.value)
 
 
@@ -44,12 +49,14 @@ class RunFlags(NamedTuple):
     checkpoint: flags.FlagHolder
     allow_module: flags.FlagHolder
 
+    def given(self) -> list[str]:
+        """Returns those that were given, as they are typed."""
+        return given(*self)
+
     def open(self):
         """Returns the run that they name; see `runs.open`."""
         from magenta_vae.workflows import runs
 
-        if self.allow_module.value:
-            _find_own_modules()
         return runs.open(self.run_dir.value, self.checkpoint.value, self.allow_module.value)
 
 
@@ -108,13 +115,23 @@ def define_output_flags(required: bool = True) -> dict[str, flags.FlagHolder]:
 
 
 def define_sound_flags() -> dict[str, flags.FlagHolder]:
-    """Defines --audio and --soundfont and returns them by their names."""
+    """Defines how music is played, and --audio, and returns the flags by their names."""
     defined = {
         "audio": flags.DEFINE_bool("audio", False, "Also write sound (.wav)."),
         "soundfont": flags.DEFINE_string("soundfont", None, "A SoundFont (.sf2) that plays it."),
+        "qpm": flags.DEFINE_float(
+            "qpm",
+            None,
+            "Tempo in quarters a minute; by default that of the music that was read, else 120.",
+            lower_bound=4,
+            upper_bound=1000,
+        ),
+        "accents": flags.DEFINE_bool(
+            "accents", False, "Strong beats are louder; without, all notes are as loud."
+        ),
     }
     flags.register_multi_flags_validator(
-        list(defined),
+        ["audio", "soundfont"],
         lambda given: given["audio"] or not given["soundfont"],
         message="--soundfont is what plays --audio: give both",
     )
@@ -134,6 +151,50 @@ def define_reading_flags() -> dict[str, flags.FlagHolder]:
             "pad", False, "Read missing bars and tracks as rests instead of refusing them."
         ),
     }
+
+
+def define_input_flag(use: str = "", required: bool = True) -> flags.FlagHolder:
+    """Defines --input, music to read, and returns it."""
+    return flags.DEFINE_multi_string(
+        "input",
+        None,
+        f"{use}A file of music (MIDI, MusicXML, ABC), a folder, a glob or an archive. "
+        "May be repeated.",
+        required=required,
+    )
+
+
+def define_excerpt_flags(
+    of_model: str | None = None, num_windows: bool = True
+) -> dict[str, flags.FlagHolder]:
+    """Defines what part of a piece is read, by the names of the arguments of `Excerpt`.
+
+    Args:
+        of_model: the help of a --track that has another use as well.
+        num_windows: whether --num_windows is defined, where it means this alone.
+    """
+    defined = {
+        "track": flags.DEFINE_multi_string(
+            "track",
+            None,
+            (of_model or "")
+            + "The track of the file to read, by its number (from 1) or name; for one of a model's "
+            "several, lead=3. May be repeated. The first that fits by default.",
+        ),
+        "program": flags.DEFINE_multi_string(
+            "program",
+            None,
+            "The General MIDI program (0 to 127) of the track to read, or bass=33. Repeatable.",
+        ),
+        "start_bar": flags.DEFINE_integer(
+            "start_bar", 1, "The bar of the file to begin at, from 1.", lower_bound=1
+        ),
+    }
+    if num_windows:
+        defined["num_windows"] = flags.DEFINE_integer(
+            "num_windows", None, "How many windows of a file to read at most.", lower_bound=1
+        )
+    return defined
 
 
 def define_continuous_flag(file: str) -> flags.FlagHolder:
@@ -177,6 +238,19 @@ def values(holders: Mapping[str, flags.FlagHolder]) -> dict:
     return {name: holder.value for name, holder in holders.items()}
 
 
+def given(*holders: flags.FlagHolder) -> list[str]:
+    """Returns those flags that were given, as they are typed, to name them in another command."""
+    typed = []
+    for holder in holders:
+        flag = flags.FLAGS[holder.name]
+        if flag.present and flag.boolean:
+            typed.append(f"--{'' if flag.value else 'no'}{flag.name}")
+        elif flag.present:
+            each = flag.value if isinstance(flag.value, list) else [flag.value]
+            typed += [f"--{flag.name}={value}" for value in each]
+    return typed
+
+
 def describe_call(step: int, *holders: flags.FlagHolder) -> dict:
     """Returns how music was made, as JSON values: the same call makes the same music.
 
@@ -184,6 +258,8 @@ def describe_call(step: int, *holders: flags.FlagHolder) -> dict:
         step: of the weights.
         holders: the flags that say what is made.
     """
+    from importlib import metadata
+
     return {
         "command": os.path.basename(sys.argv[0]),
         "version": metadata.version("magenta_vae"),
@@ -202,52 +278,116 @@ def writing_options(
         output: as `define_output_flags` returns them.
         holders: the flags that say what is made.
     """
-    return {**values(output), "report": report, "made_by": describe_call(run.step, *holders)}
+    # What is as it is by default was not said by earlier versions, and need not be.
+    playing = [output[name] for name in ("qpm", "accents") if output[name].value]
+    made_by = describe_call(run.step, *holders, *playing)
+    return {**values(output), "report": report, "made_by": made_by}
 
 
-def _find_own_modules() -> None:
-    """Lets modules of one's own be found in the working folder too, after all others."""
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-
-
-def run(main: Callable[[Sequence[str]], None], takes_arguments: bool = False) -> None:
+def run(
+    main: Callable[[Sequence[str]], None],
+    takes_arguments: bool = False,
+    when_interrupted: str | Callable[[], str] = "",
+) -> None:
     """Runs a command; what its user can mend ends in one message and exit status 1.
 
     Args:
         main: given the command's name, and what follows its flags after `--` if it takes that.
         takes_arguments: whether it does.
+        when_interrupted: what Ctrl-C leaves, and how the command goes on, or what returns that.
     """
     traceback = flags.DEFINE_bool("traceback", False, "Show where in the code an error came from.")
+    name = os.path.basename(sys.argv[0])
+    given = sys.argv[1 : sys.argv.index("--") if "--" in sys.argv else None]
+    if set(HELP_FLAGS).intersection(given):
+        _print_help(name)
 
     def guarded(arguments: Sequence[str]) -> None:
-        if len(arguments) > 1 and not takes_arguments:
-            raise app.UsageError(f"unknown arguments: {' '.join(arguments[1:])}")
         # TensorFlow's and its friends' notices to their own developers.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", "Couldn't find ffmpeg", RuntimeWarning)
         warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
+        warnings.showwarning = _show_warning
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)
         import_stand_ins.install()
         try:
-            main(arguments)
+            with display.opened():
+                main(arguments)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _end_of_pipe()
         except (OSError, ValueError, ArithmeticError, MemoryError) as error:
             if traceback.value:
                 raise
             sys.exit(f"error: {error}")
         except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            sys.exit(INTERRUPTED)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # What follows takes no time.
+            left = when_interrupted if isinstance(when_interrupted, str) else when_interrupted()
+            print(": ".join(["interrupted", left] if left else ["interrupted"]), file=sys.stderr)
+            sys.exit(interrupts.STATUS)
+        # Nothing is left to do but to end, in which Python would print a traceback.
+        with contextlib.suppress(ValueError):
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     try:
-        app.run(guarded)
+        app.run(guarded, flags_parser=lambda given: _parse(given, name, takes_arguments))
     except SystemExit:
-        if HELP_FLAGS.intersection(sys.argv[1:]):
+        if set(FULL_HELP_FLAGS).intersection(given):
             sys.exit(0)  # What was asked for has been printed: no failure, as absl calls it.
         raise
 
 
 def report(line: str) -> None:
     """Prints a line at once, also into a pipe."""
-    print(line, flush=True)
+    display.write(line)
+
+
+def _parse(given: list[str], name: str, takes_arguments: bool) -> list[str]:
+    """Returns what is left of a command line without its flags; what is wrong ends the process."""
+    try:
+        left = flags.FLAGS(given)
+        if len(left) > 1 and not takes_arguments:
+            raise flags.Error(f"flags are given as --name=value. Received: {' '.join(left[1:])}")
+    except flags.Error as error:
+        command = _command(name)
+        sys.exit(f"error: {_reword(error)}\n{command} --help says which flags there are.")
+    return left
+
+
+def _reword(error: flags.Error) -> str:
+    """Returns what is wrong with flags, for people."""
+
+    def ask(match: re.Match) -> str:
+        flag = flags.FLAGS[match[1]]
+        return f"--{flag.name} is needed: {command_help.explain(flag)}"
+
+    missing = r"flag --(\w+)=None: Flag --\w+ must have a value other than None\."
+    return re.sub(missing, ask, str(error))
+
+
+def _print_help(name: str) -> None:
+    """Prints the help of a command and ends the process."""
+    docstring = sys.modules["__main__"].__doc__ or ""
+    try:
+        print(command_help.format_help(name, _command(name), docstring), flush=True)
+    except BrokenPipeError:
+        _end_of_pipe()
+    sys.exit(0)
+
+
+def _command(name: str) -> str:
+    from magenta_vae.configuration import command
+
+    return command(name)
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    text = warnings.formatwarning(message, category, filename, lineno, line)
+    display.write(text.rstrip("\n"), file or sys.stderr)
+
+
+def _end_of_pipe() -> None:
+    """Ends the process, whose output nobody reads any more, as in `... | head`."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it at the end.
+    sys.exit(BROKEN_PIPE)

@@ -120,7 +120,7 @@ class Noise(Protocol):
         """Returns float32 [B, size] of the standard normal distribution."""
 
 
-class Choice(Protocol):
+class TokenChooser(Protocol):
     """How a decoder that runs on its own output chooses what the next step reads."""
 
     def __call__(self, step: Any, logits: Sequence[tf.Tensor]) -> tf.Tensor:
@@ -153,7 +153,8 @@ class Encoder(Protocol):
 
         Args:
             tokens: of all tracks.
-            training: whether to keep what a gradient will need.
+            training: whether a gradient will be taken: what it needs is then kept. Without, the
+                values are the same, and a gradient would take far more memory.
         """
 
 
@@ -187,7 +188,8 @@ class Decoder(Protocol):
         Args:
             z: float [B, z_size].
             tokens: int32 [B, T, K], the true tokens.
-            training: whether to keep what a gradient will need.
+            training: whether a gradient will be taken: what it needs is then kept. Without, the
+                values are the same, and a gradient would take far more memory.
         """
 
     def predict_scheduled(
@@ -202,7 +204,7 @@ class Decoder(Protocol):
             noise: for the samples, and for the choice between them and the truth.
         """
 
-    def sample(self, z: tf.Tensor, choose: Choice) -> tf.Tensor:
+    def sample(self, z: tf.Tensor, choose: TokenChooser) -> tf.Tensor:
         """Returns the tokens that were chosen step by step, int32 [B, T, K].
 
         Args:
@@ -242,10 +244,10 @@ class LatentModel(Protocol):
     def encode(self, tokens: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns mu and sigma, float32 [B, z_size], of int32 [B, T, K]."""
 
-    def sample(self, z: tf.Tensor, choose: Choice) -> tf.Tensor:
+    def sample(self, z: tf.Tensor, choose: TokenChooser) -> tf.Tensor:
         """Returns the chosen tokens, int32 [B, T, K], of float [B, z_size]."""
 
-    def sampler(self, temperature: Any, noise: Noise) -> Choice:
+    def sampler(self, temperature: Any, noise: Noise) -> TokenChooser:
         """Returns a choice that draws from the softmax at a temperature."""
 
     def draw_choices(self, noise: Noise) -> tf.Tensor:

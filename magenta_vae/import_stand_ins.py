@@ -18,6 +18,8 @@ import sys
 import types
 from collections.abc import Iterator, Mapping, Sequence
 
+from magenta_vae import display, interrupts, start_up_lines
+
 SWITCH = "MAGENTA_VAE_PLAIN_IMPORTS"
 
 _TENSORFLOW_KERAS = "tensorflow.python.keras"  # for the API of TensorFlow 1, its cells and layers
@@ -30,6 +32,8 @@ _FOR_PROBABILITY = (
     f"{_PROBABILITY}.experimental",
     f"{_PROBABILITY}.layers",
 )
+# What takes seconds to import and speaks meanwhile, before a command does anything.
+IMPORTED_FIRST = ("keras", "tensorflow")
 # Packages, and the modules that have a stand-in while each is imported: what saves a tenth of a
 # second or more.
 STAND_INS = {
@@ -52,7 +56,8 @@ STAND_INS = {
 def install() -> None:
     """Makes what follows import the packages with stand-ins; only for the process of a command."""
     is_plain = os.environ.get(SWITCH, "0") not in ("", "0")
-    sys.meta_path.insert(0, _Finder({"tensorflow": ()} if is_plain else STAND_INS))
+    sys.meta_path.insert(0, _Finder(dict.fromkeys(STAND_INS, ()) if is_plain else STAND_INS))
+    start_up_lines.hold_back()
 
 
 def _error(name: str) -> str:
@@ -110,13 +115,34 @@ class _Loader(importlib.abc.Loader):
         return self._loader.create_module(spec)
 
     def exec_module(self, module):
-        with _replaced(self._names):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_replaced(self._names))
+            if module.__name__ in IMPORTED_FIRST:
+                display.show("starting")
+                stack.enter_context(start_up_lines.held())
+                stack.enter_context(interrupts.at_once(start_up_lines.forget))
             self._loader.exec_module(module)
+            if module.__name__ == "tensorflow":
+                start_up_lines.look_for_devices(module)
         # What was imported stays: the garbage collector need not visit it, least of all at the end.
         gc.freeze()
         if module.__name__ == "tensorflow":
             # Grappler takes longer to rewrite a graph than all runs of a command gain by it.
             module.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+        if any(name.startswith(f"{module.__name__}.") for name in self._names):
+            _import_when_asked_for(module, self._names)
+
+
+def _import_when_asked_for(package: types.ModuleType, names: Sequence[str]) -> None:
+    """Has a package import those of its modules that had a stand-in, once they are asked for."""
+
+    def find(name: str):
+        full_name = f"{package.__name__}.{name}"
+        if full_name in names:
+            return importlib.import_module(full_name)
+        raise AttributeError(f"module {package.__name__!r} has no attribute {name!r}")
+
+    vars(package).setdefault("__getattr__", find)
 
 
 @contextlib.contextmanager

@@ -32,16 +32,18 @@ def die_of_time(seconds):
 
 
 def die_after_first_steps(seconds):
-    from magenta_vae import commands
+    from magenta_vae import commands, display
 
-    report = commands.report
+    def and_wait_for_death(function):
+        def called(line):
+            function(line)
+            if line.startswith("step ") and not signal.getitimer(signal.ITIMER_PROF)[0]:
+                die_of_time(seconds)
 
-    def report_and_wait_for_death(line):
-        report(line)
-        if line.startswith("step ") and not signal.getitimer(signal.ITIMER_PROF)[0]:
-            die_of_time(seconds)
+        return called
 
-    commands.report = report_and_wait_for_death
+    commands.report = and_wait_for_death(commands.report)
+    display.show = and_wait_for_death(display.show)
 
 
 def die_of_writing(folder, number):

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 import magenta_vae
+from magenta_vae.music.songs import read_song
 
 ROOT = Path(__file__).parent.parent
 SONG = ROOT / "testdata" / "song-0000.mid"
@@ -129,6 +132,26 @@ def test_a_mistyped_command_is_refused_with_the_nearest(typed, hint):
     assert second == "magenta_vae --help says which commands there are."
 
 
+@pytest.mark.parametrize("asked", ["sampel", "no_such"])
+def test_help_with_a_command_that_there_is_not_is_refused_too(asked):
+    for arguments in (["help", asked], ["--help", asked]):
+        done = magenta_vae_program(*arguments)
+        assert done.returncode == 1
+        assert f"{asked!r} is not a command" in done.stderr
+
+
+def test_what_is_interrupted_says_what_is_kept():
+    program = (
+        "import os, signal\nfrom magenta_vae import commands\n"
+        "def main(_):\n"
+        "    for _ in commands.display.track(range(9), 'making'):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "commands.run(main, when_interrupted=lambda: 'all is kept')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "interrupted: all is kept\n")
+
+
 def test_a_command_that_is_interrupted_says_so_to_the_shell(tmp_path):
     program = (
         "import os, signal\nfrom magenta_vae import commands\n"
@@ -141,6 +164,37 @@ def test_a_command_that_is_interrupted_says_so_to_the_shell(tmp_path):
 def magenta_vae_program(*arguments):
     command = [sys.executable, "-m", "magenta_vae", *arguments]
     return subprocess.run(command, capture_output=True, text=True)
+
+
+def quiet_environment():
+    """Returns this environment without what the tests tell TensorFlow, and with this Python."""
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    folders = [str(Path(sys.executable).parent), environment["PATH"]]
+    return {**environment, "PATH": os.pathsep.join(folders)}
+
+
+def test_what_commands_end_with_is_typed_as_it_is_and_runs_without_a_word_of_tensorflow(
+    run_dir, tmp_path
+):
+    def sh(line):
+        return subprocess.run(
+            line, shell=True, capture_output=True, text=True, cwd=tmp_path, env=quiet_environment()
+        )
+
+    sample = shlex.quote(str(ROOT / "scripts" / "sample"))
+    done = sh(f"{sample} --run_dir={run_dir} --output_dir='my samples' --num_samples=2")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line for line in done.stdout.splitlines() if line.startswith(" " * 4)]
+    assert [os.path.basename(shlex.split(line)[0]) for line in lines] == [
+        "sample",
+        "interpolate",
+        "similar",
+    ]
+    for line in lines[1:]:
+        done = sh(line)
+        assert (done.returncode, done.stderr) == (0, ""), line
+    assert list((tmp_path / "my samples" / "between").glob("*.mid"))
+    assert list((tmp_path / "my samples" / "variations").glob("*.mid"))
 
 
 def test_explain_gives_every_file_a_line(songs, tmp_path):
@@ -225,7 +279,7 @@ def test_music_is_written_with_pictures_and_sound(run_dir, tmp_path):
     assert "plays" in out  # which synthesizer
     names = sorted(path.name for path in first.iterdir())
     files = [f"sample-seed0-00{n}.{kind}" for n in (0, 1) for kind in ("mid", "png", "wav")]
-    assert names == [*files, "sample-seed0.json"]
+    assert names == [*files, "sample-seed0.json", "sample-seed0.png"]
     made_by = json.loads((first / "sample-seed0.json").read_text())
     assert made_by.pop("version")
     assert made_by == {
@@ -255,6 +309,60 @@ def test_music_is_written_with_pictures_and_sound(run_dir, tmp_path):
     )  # fmt: skip
     assert "figure 5 shows 16 bars of Melody, Melody, Drums" in error
     assert "is a run of 2 bars of Melody" in error
+
+
+def test_what_was_read_is_said_and_kept(run_dir, tmp_path):
+    folder = tmp_path / "songs"
+    folder.mkdir()
+    for number in (0, 1):
+        shutil.copy(ROOT / "testdata" / f"song-000{number}.mid", folder)
+    (folder / "broken.mid").write_text("no music")
+    out = run(
+        "reconstruct", f"--run_dir={run_dir}", f"--input={folder}", f"--input={SONG}",
+        "--start_bar=3", "--num_windows=2", f"--output_dir={tmp_path / 'out'}", "--plot",
+        "--qpm=90",
+    )  # fmt: skip
+    assert "left out 1 of 4 pieces:\n  1 not MIDI, as " in out
+    assert f"read bars 3-6 of track 1, program 25 of {folder}/song-0000.mid, at 121" in out
+    assert out.count("read bars 3-6 of track 1, ") == 3
+    assert "onsets right (pitch and step): " in out
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"reconstruction-005.mid", "reconstruction-005.png", "reconstruction.png"} <= names
+    made_by = json.loads((tmp_path / "out" / "reconstruction.json").read_text())
+    assert made_by["start_bar"] == 3 and made_by["qpm"] == 90
+    assert [each["bars"] for each in made_by["read"]] == [[3, 4], [5, 6]] * 3
+    assert made_by["read"][5]["source"] == str(SONG)
+    assert [each["read"] for each in made_by["onsets"]] == list(range(6))
+    for each in made_by["onsets"]:
+        assert each["share"] == pytest.approx(each["right"] / each["of"], abs=1e-4)
+    written = read_song(tmp_path / "out" / "reconstruction-005.mid")
+    assert written.qpm_at(0) == pytest.approx(90, abs=0.01)
+
+
+def test_music_is_chosen_by_track_and_bar(run_dir, tmp_path):
+    out = run(
+        "similar", f"--run_dir={run_dir}", f"--input={SONG}", "--track=2", "--start_bar=9",
+        "--num_samples=2", f"--output_dir={tmp_path}", "--plot",
+    )  # fmt: skip
+    assert "read bars 9-10 of track 2, 'Synth Bass 2', program 39 of" in out
+    made_by = json.loads((tmp_path / "similar.json").read_text())
+    assert [each["read"] for each in made_by["onsets"]] == [0, 0]
+    assert made_by["read"][0]["tracks"][0]["number"] == 2
+    assert (tmp_path / "similar.png").is_file()
+    written = read_song(tmp_path / "similar-000.mid")
+    assert written.qpm_at(0) == pytest.approx(121, abs=0.1)
+    assert {each.program for each in written.instruments} == {39}
+    out = run(
+        "interpolate", f"--run_dir={run_dir}", f"--start={SONG}", f"--end={SONG}", "--track=2",
+        "--end_track=Piano", "--end_start_bar=5", f"--output_dir={tmp_path}", expect=1,
+    )  # fmt: skip
+    assert f"{SONG}: no such track: expected the track 'Piano'; its tracks are\n  1  " in out
+    assert "Traceback" not in out
+    error = run(
+        "interpolate", f"--run_dir={run_dir}", f"--start={SONG.parent}", f"--end={SONG}",
+        f"--output_dir={tmp_path}", expect=1,
+    )  # fmt: skip
+    assert "--start must name one piece." in error
 
 
 def test_samples_are_compared_with_held_out_music(run_dir, tmp_path):
@@ -305,8 +413,8 @@ def test_attributes_are_learned_and_applied(run_dir, tmp_path):
             "--num_workers: a --runner has workers",
         ),
         (
-            ["attributes", "--run_dir=nowhere", "--vectors=x", "--track=lead"],
-            "--track: of learning alone",
+            ["attributes", "--run_dir=nowhere", "--vectors=x", "--data_dir=lead"],
+            "--data_dir: of learning alone",
         ),
         (["evaluate", "--run_dir=nowhere", "--seed=1"], "--seed: of --samples alone"),
         (

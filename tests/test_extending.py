@@ -17,7 +17,7 @@ from prediction_service import serving
 from magenta_vae.data import descriptions, vocabularies
 from magenta_vae.data.settings import settings_of
 from magenta_vae.music import tokens
-from magenta_vae.music.described import DescribedVocabulary
+from magenta_vae.music.described_vocabulary import DescribedVocabulary
 from magenta_vae.serving.client import Client
 
 ROOT = Path(__file__).parents[1]

@@ -29,6 +29,10 @@ left_out |= {"scipy.io", "scipy.linalg"}
 assert not left_out & set(sys.modules), left_out & set(sys.modules)
 import matplotlib.pyplot
 from magenta_vae.music import plots
+import note_seq
+melody_inference = note_seq.melody_inference
+assert melody_inference.infer_melody_for_sequence.__module__ == "note_seq.melody_inference"
+assert not hasattr(note_seq, "nothing_of_that_name")
 from note_seq import notebook_utils
 assert notebook_utils.plot_sequence.__module__ == "note_seq.notebook_utils"
 from tensorflow.python.keras.legacy_tf_layers import core

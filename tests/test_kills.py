@@ -20,7 +20,7 @@ FLAGS = [
     "--gin_file=mel_2bar.gin", "--gin_file=scale/tiny.gin",
     "--gin_param=configuration.Experiment.eval_examples=32",
 ]  # fmt: skip
-MAX_STEPS = 120
+MAX_STEPS = 240
 BOUND = 3000  # seconds
 
 pytestmark = pytest.mark.slow

@@ -10,22 +10,25 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "magenta_vae"
 NAME = PACKAGE.name
-GROUND_FLOOR = {"contracts", "files", "private_apis"}  # Modules beside the folders.
+GROUND_FLOOR = {"contracts", "display", "files", "private_apis"}  # Modules beside the folders.
 MAY_IMPORT = {
     "contracts": set(),
+    "display": set(),
     "files": set(),
     "private_apis": set(),
     "music": {"contracts", "files"},
     "model": {"contracts", "private_apis"},
     "magenta": {"contracts", "music", "model"},
-    "data": {"contracts", "files", "music", "magenta"},
-    "training": {"contracts", "files", "private_apis", "music"},
-    "inference": {"contracts", "files", "music", "model"},
-    "serving": {"contracts", "files", "private_apis", "music", "data", "model", "inference"},
+    "data": {"contracts", "display", "files", "music", "magenta"},
+    "training": {"contracts", "display", "files", "private_apis", "music"},
+    "inference": {"contracts", "display", "files", "music", "model"},
+    "serving": {
+        *("contracts", "display", "files", "private_apis", "music", "data", "model", "inference"),
+    },
     "configuration": set(),
     "workflows": {
-        *("", "contracts", "files", "configuration", "music", "data", "model", "magenta"),
-        *("training", "inference", "serving"),
+        *("", "contracts", "display", "files", "configuration", "music", "data", "model"),
+        *("magenta", "training", "inference", "serving"),
     },
 }
 TENSORFLOW = {"tensorflow", "tensorflow_probability", "keras", "tf_keras"}

@@ -18,7 +18,7 @@ PRIVATE = re.compile(
     r"tensorflow\.(python|core|compiler)\b|keras\.src\b|tensorflow_probability\.(python|substrates)\b"
     r"|.*\._(?!_)|.*\.__internal__\b"
 )
-OF_PYTHON = {"_replace", "_asdict", "_fields", "_make"}  # of named tuples
+OF_PYTHON = {"_replace", "_asdict", "_fields", "_make", "_exit"}  # of named tuples, and of `os`
 
 
 def is_private(name):

@@ -1,5 +1,8 @@
 """Where gin files, commands and songs lie, in a checkout and in a wheel."""
 
+import os
+import shlex
+import sys
 from pathlib import Path
 
 PACKAGE_DIR = Path(__file__).parents[1]
@@ -14,7 +17,15 @@ def bundled(name: str) -> Path:
 
 
 def command(name: str) -> str:
-    """Returns how a command is typed: `scripts/train` in a checkout, `magenta_vae train` else."""
+    """Returns how a command is typed: as the one that runs, else as the README does.
+
+    That is the path of its file, as in `scripts/train`, or `magenta_vae train`.
+    """
+    running = Path(sys.argv[0])
+    if running.parent.resolve() == bundled("scripts").resolve():
+        if sys.argv[0] in sys.orig_argv:
+            return shlex.quote(os.path.join(os.path.dirname(sys.argv[0]), name))
+        return f"magenta_vae {name}"
     return f"magenta_vae {name}" if (PACKAGE_DIR / "scripts").is_dir() else f"scripts/{name}"
 
 

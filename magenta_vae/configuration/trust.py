@@ -74,8 +74,8 @@ def check_modules(modules: Collection[str]) -> None:
     for module in modules:
         if not _can_be_allowed(module):
             raise ValueError(
-                "A module that is allowed must be one of parts of models. "
-                f"Received: --allow_module={module}."
+                "A module that is allowed must be one of parts of models, and have a name that no "
+                f"module of Python, gin or {PACKAGE} has. Received: --allow_module={module}."
             )
 
 

@@ -14,10 +14,11 @@ from magenta_vae.music import packing, readers, songs
 from magenta_vae.music.songs import MAX_FILE_BYTES, SongError
 
 TARS = (
-    ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tbz", ".tb2", ".tz2",
+    ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.lzma", ".tlz", ".tar.bz2", ".tbz2", ".tbz",
+    ".tb2", ".tz2",
 )  # fmt: skip
 ARCHIVES = (".zip", *TARS)
-UNREADABLE = (".7z", ".rar", ".lzh", ".lha", ".zst", ".lz4", ".lzma", ".z", ".mscz")
+UNREADABLE = (".7z", ".rar", ".lzh", ".lha", ".zst", ".lz4", ".z", ".mscz")
 
 MAX_DEPTH = 3  # Archives within archives.
 

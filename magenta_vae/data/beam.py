@@ -62,7 +62,7 @@ def build(
         journal.clear_data()
         with beam.Pipeline(options=options) as pipeline:
             _lay_out(pipeline, list(files), journal.data_dir, settings)
-        outcomes = [Outcome(*each) for each in _read_lines(journal.data_dir, "outcomes")]
+        outcomes = [Outcome(*fields) for fields in _read_lines(journal.data_dir, "outcomes")]
         for outcome in sorted(outcomes):
             if explain is not None:
                 explain(str(outcome))

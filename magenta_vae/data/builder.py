@@ -14,8 +14,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
-from tqdm import tqdm
 
+from magenta_vae import display
 from magenta_vae.data import descriptions, records, shards, sources, workers
 from magenta_vae.data.examination import Outcome, count_outcomes, examine, failed
 from magenta_vae.data.journal import Journal, read_range
@@ -98,14 +98,11 @@ def build(
 def _examine_all(files, songs, journal, settings: Settings, pool, num_done: int, explain) -> dict:
     """Writes the entries that are not done yet; returns the counts of all songs."""
     is_listed = not any(map(sources.has_several_songs, files))
-    done = (Outcome(*each) for each in itertools.islice(journal.read_outcomes(), num_done))
+    done = (Outcome(*fields) for fields in itertools.islice(journal.read_outcomes(), num_done))
     tasks = ((source, settings) for source in songs)
     examined = _written(pool.map(examine, tasks, failed), journal)
-    progress = tqdm(
-        itertools.chain(done, examined),
-        "files",
-        len(files) if is_listed else None,
-        unit="file",
+    progress = display.track(
+        itertools.chain(done, examined), "reading files", len(files) if is_listed else None
     )
 
     def explained() -> Iterator[Outcome]:
@@ -128,8 +125,8 @@ def _written(outcomes: Iterable[Outcome], journal) -> Iterator[Outcome]:
         journal.write(pending, rows)
         pending.clear()
         num_bytes = 0
-        for each in rows.values():
-            each.clear()
+        for arrays in rows.values():
+            arrays.clear()
 
     for outcome in outcomes:
         pending.append(list(outcome[:-1]))
@@ -147,10 +144,10 @@ def _merge(journal, settings: Settings, pool) -> dict:
     """Writes the unique windows as shards; returns the windows in each, by split and name."""
     journal.clear_data()
     ranges = _ranges(journal.bucket_sizes(), settings.row_size * settings.token_dtype.itemsize)
-    tasks = ((journal.describe_range(*each), settings) for each in ranges)
+    tasks = ((journal.describe_range(*buckets), settings) for buckets in ranges)
     writers = {split: shards.ShardWriter(journal.data_dir, split) for split in SPLITS}
     merged = pool.map(_merge_range, tasks, chunk=1)
-    for framed in tqdm(merged, "windows", len(ranges), unit="range"):
+    for framed in display.track(merged, "writing windows", len(ranges)):
         for split in SPLITS:
             writers[split].write(framed[split])
     return {split: writer.close() for split, writer in writers.items()}
@@ -173,7 +170,7 @@ def _merge_range(described: list, settings: Settings) -> dict[str, list[bytes]]:
     serializer = records.WindowSerializer(settings.tracks, settings.num_steps)
     shape = settings.num_steps, len(settings.tracks)
     merged = shards.merge_rows(rows["train"], rows["eval"], serializer, shape)
-    return {split: list(map(records.frame, each)) for split, each in merged.items()}
+    return {split: list(map(records.frame, windows)) for split, windows in merged.items()}
 
 
 def _num_cores() -> int:

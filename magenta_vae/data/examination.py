@@ -11,6 +11,7 @@ from magenta_vae.data import shards, workers
 from magenta_vae.data.settings import Settings
 from magenta_vae.data.sources import Source
 from magenta_vae.music import songs, windows
+from magenta_vae.music.errors import VocabularyError
 
 AS_4_4, AS_DRUMS = "taken as 4/4", "parts taken as drums"  # Files; parts off channel 10.
 LEFT_OUT = "parts with notes left out"  # Of scores: percussion that nothing tells, cues, slashes.
@@ -77,14 +78,21 @@ def examine(source: Source | str, settings: Settings) -> Outcome:
             (LEFT_OUT, len(left_out)),
         )
         taken += [(what, number) for what, number in counts if number]
-        for part in windows.song_windows(song, settings.window_format, settings.max_rest_steps):
-            cut += part.num_cut
-            dropped_rests += part.num_cut - len(part.tokens)
-            rows.append(part.tokens.astype(settings.token_dtype).reshape(-1, settings.row_size))
+        for combination in windows.song_windows(
+            song, settings.window_format, settings.max_rest_steps
+        ):
+            cut += combination.num_cut
+            dropped_rests += combination.num_cut - len(combination.tokens)
+            rows.append(
+                combination.tokens.astype(settings.token_dtype).reshape(-1, settings.row_size)
+            )
         if cut == dropped_rests:
             raise songs.SongError("only rests", f"none of {cut} windows passes the rests rule")
         unique, _ = shards.unique_rows(np.concatenate(rows))
     except songs.SongError as error:
+        return dropped(error.reason, error.detail)
+    except VocabularyError as error:
+        cut = dropped_rests = 0
         return dropped(error.reason, error.detail)
     except MemoryError:
         cut = dropped_rests = 0
@@ -130,4 +138,6 @@ def count_outcomes(outcomes: Iterable[Outcome]) -> dict:
 
 def _printable(text: str) -> str:
     """Returns a line that a terminal prints as it is: names may hold newlines and escapes."""
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+    return "".join(
+        character if character.isprintable() else repr(character)[1:-1] for character in text
+    )

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
+from magenta_vae import display
 from magenta_vae.data import descriptions
 from magenta_vae.data.records import read_records, read_sound_records
 from magenta_vae.data.settings import Settings
@@ -57,7 +58,7 @@ def load_tokens(
         return tokenize_records(records, settings.tracks, settings.num_steps)
 
     shard_tokens = []
-    for name, num_windows in shards.items():
+    for name, num_windows in display.track(list(shards.items()), f"reading {split} shards"):
         path = os.path.join(data_dir, name)
         shard = _load_shard(path, tokenize, settings.token_dtype, skip_corrupt)
         num_found = sum(map(len, shard))
@@ -177,8 +178,8 @@ class Transposition:
             )
         # No tensors: with the first one TensorFlow's devices are settled.
         ranges = [classes.pitch_tokens(track) for track in tracks]
-        self._first = np.array([each.start for each in ranges], np.int32)  # [K]
-        self._last = np.array([each.stop - 1 for each in ranges], np.int32)
+        self._first = np.array([tokens.start for tokens in ranges], np.int32)  # [K]
+        self._last = np.array([tokens.stop - 1 for tokens in ranges], np.int32)
         self._min_shift = min_shift
         self._max_shift = max_shift
 

@@ -53,7 +53,7 @@ class Journal:
         Raises:
             ValueError: where the folder was begun with another job or other inputs.
         """
-        lines = (json.dumps(each) + "\n" for each in inputs)
+        lines = (json.dumps(file) + "\n" for file in inputs)
         path = os.path.join(self.directory, JOB)
         if self.is_begun:
             self._check_job(path, job)
@@ -165,8 +165,8 @@ class Journal:
         if not differing:
             return
         then, now = (
-            {json.loads(line)[0]: line for line in each if line is not None}
-            for each in zip(*differing, strict=True)
+            {json.loads(line)[0]: line for line in lines if line is not None}
+            for lines in zip(*differing, strict=True)
         )
         groups = {
             "new": now.keys() - then.keys(),
@@ -196,5 +196,6 @@ def read_range(described: list[tuple[str, dict]], dtype: np.dtype, row_size: int
                     rows[split].append(np.fromfile(file, dtype, count * row_size))
     empty = np.empty(0, dtype)
     return {
-        split: np.concatenate([empty, *each]).reshape(-1, row_size) for split, each in rows.items()
+        split: np.concatenate([empty, *arrays]).reshape(-1, row_size)
+        for split, arrays in rows.items()
     }

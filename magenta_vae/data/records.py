@@ -107,8 +107,8 @@ class WindowSerializer:
         code = code * (self._num_steps + 1) + notes.ends - notes.starts
         code = (code * tokens.NUM_PITCHES + notes.pitches)[np.argsort(notes.windows, kind="stable")]
         distinct, places = np.unique(code, return_inverse=True)
-        self._make(distinct[[each not in self._notes for each in distinct.tolist()]])
-        fields = [self._notes[each] for each in distinct.tolist()]
+        self._make(distinct[[note not in self._notes for note in distinct.tolist()]])
+        fields = [self._notes[note] for note in distinct.tolist()]
         fields = [fields[place] for place in places.tolist()]
         ends = np.cumsum(np.bincount(notes.windows, minlength=len(windows))).tolist()
         return [

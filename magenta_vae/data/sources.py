@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from magenta_vae.data import archives, records
 from magenta_vae.music import note_sequences, packing, readers, songs, tunes
+from magenta_vae.music.midi_chunks import HEADER
 from magenta_vae.music.songs import Song, SongError
 
 TUNES = (".abc", *(f".abc{packed}" for packed in packing.EXTENSIONS))  # May hold many tunes.
@@ -47,13 +48,14 @@ class Source(NamedTuple):
         return readers.parse_music(data, reader)
 
 
-def find_files(inputs: Sequence[str]) -> list[str]:
+def find_files(inputs: Sequence[str], flag: str = "input") -> list[str]:
     """Returns the files of folders (at any depth), globs and single paths, sorted, each once.
 
     Of a folder those are taken whose names say that they are music, archives or records, whether
-    they can be read or not; each real folder is searched once, however many links lead to it.
+    they can be read or not, and MIDI files whose names have no ending. Each real folder is searched
+    once, however many links lead to it.
 
-    Raises `FileNotFoundError` for an input that yields none.
+    Raises `FileNotFoundError` for an input that yields none, naming the flag that gave it.
     """
     all_paths: set[str] = set()
     for name in inputs:
@@ -65,7 +67,7 @@ def find_files(inputs: Sequence[str]) -> list[str]:
             paths = [path for path in _glob(name) if not os.path.isdir(path)]
         if not paths:
             raise FileNotFoundError(
-                f"--input={name} names no MIDI file, nor other music: expected "
+                f"--{flag}={name} names no MIDI file, nor other music: expected "
                 f"{', '.join((*readers.EXTENSIONS, *archives.ARCHIVES, RECORDS))}."
             )
         all_paths.update(paths)
@@ -93,7 +95,18 @@ def has_several_songs(path: str) -> bool:
 
 
 def _is_song(path: str) -> bool:
-    return archives.is_music(path) or has_several_songs(path)
+    return archives.is_music(path) or has_several_songs(path) or _is_unnamed_midi(path)
+
+
+def _is_unnamed_midi(path: str) -> bool:
+    """Says whether a file whose name has no ending begins as MIDI does."""
+    if os.path.splitext(path)[1] or not os.path.isfile(path):
+        return False
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(HEADER)) == HEADER
+    except OSError:
+        return False
 
 
 def _walk(folder: str) -> Iterator[str]:
@@ -131,8 +144,8 @@ def _glob(pattern: str) -> Iterator[str]:
         return
     for folder in glob.iglob(before) if before else [os.curdir]:
         inside = {os.path.dirname(path) for path in _walk(folder)} | {os.path.normpath(folder)}
-        for each in sorted(inside):
-            yield from _glob(os.path.join(glob.escape(each), after))
+        for inner in sorted(inside):
+            yield from _glob(os.path.join(glob.escape(inner), after))
 
 
 def _opener(path: str) -> Callable[[str, float], Iterator[Source]] | None:
@@ -177,9 +190,9 @@ def _open_archive(path: str, seconds: float) -> Iterator[Source]:
 def _split(name: str, data: bytes) -> Iterator[Source]:
     """Yields a file that was read: each of its tunes where it holds many, else itself."""
     try:
-        found = tunes.split_tunes(packing.unpack(data)) if name.lower().endswith(TUNES) else [data]
+        songs = tunes.split_tunes(packing.unpack(data)) if name.lower().endswith(TUNES) else [data]
     except SongError as error:
         yield Source(name, error=error)
         return
-    for index, each in enumerate(found):
-        yield Source(f"{name}/{index}" if len(found) > 1 else name, each)
+    for index, song in enumerate(songs):
+        yield Source(f"{name}/{index}" if len(songs) > 1 else name, song)

@@ -70,7 +70,7 @@ def _parse_notes(notes: tf.Tensor, num_tracks: int, num_steps: int) -> _Notes:
         [tf.int32, tf.int64, tf.int64, tf.int32],
         descriptor_source=_descriptor_source(),
     )
-    found = _Notes(*(tf.cast(value[:, 0], tf.int32) for value in values))
+    fields = _Notes(*(tf.cast(value[:, 0], tf.int32) for value in values))
     bounds = {"pitch": NUM_PITCHES, "start": num_steps, "end": num_steps + 1, "track": num_tracks}
     checks = [
         tf.debugging.Assert(
@@ -81,10 +81,10 @@ def _parse_notes(notes: tf.Tensor, num_tracks: int, num_steps: int) -> _Notes:
                 tf.reduce_max(value),
             ],
         )
-        for name, value in found._asdict().items()
+        for name, value in fields._asdict().items()
     ]
-    with tf.control_dependencies([each for each in checks if each is not None]):
-        return _Notes(*map(tf.identity, found))
+    with tf.control_dependencies([check for check in checks if check is not None]):
+        return _Notes(*map(tf.identity, fields))
 
 
 @functools.cache

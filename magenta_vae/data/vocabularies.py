@@ -13,8 +13,8 @@ from typing import Any
 from magenta_vae.contracts import Vocabulary
 from magenta_vae.data import vocabulary_fields
 from magenta_vae.magenta.vocabulary import NoteOffMelody
-from magenta_vae.music import classes, described
-from magenta_vae.music.described import DescribedVocabulary
+from magenta_vae.music import classes, described_vocabulary
+from magenta_vae.music.described_vocabulary import DescribedVocabulary
 from magenta_vae.music.tokens import Drums, Melody
 
 KINDS = {kind.__name__: kind for kind in (Melody, Drums, NoteOffMelody)}
@@ -81,7 +81,7 @@ def _describe(track: Vocabulary) -> dict[str, Any]:
 
 def _data(track: Vocabulary) -> dict[str, Any]:
     """Returns what a vocabulary says of itself as JSON values."""
-    said = described.describe(track)
+    said = described_vocabulary.describe(track)
     onsets = {str(token): list(pitches) for token, pitches in said.starts}
     values = {field: getattr(said, field) for field in _FIELDS}
     return {**values, "programs": _runs(said.programs), "onsets": onsets}

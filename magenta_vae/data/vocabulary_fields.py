@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from magenta_vae.music.classes import MAX_CLASSES, NUM_PITCHES, Onset
-from magenta_vae.music.described import NUM_PROGRAMS
+from magenta_vae.music.described_vocabulary import NUM_PROGRAMS
 
 MAX_NAME = 100
 MAX_KINDS = 16  # Of hits: they give 2^16 classes.
@@ -51,10 +51,10 @@ def onsets(values: Mapping[str, Any]) -> tuple[Onset, ...]:
     Args:
         values: JSON values by field, which were checked.
     """
-    found = tuple(_onset(*each) for each in values["onsets"].items())
-    pitches = [pitch for onset in found for pitch in onset.pitches]
+    starts = tuple(_onset(*item) for item in values["onsets"].items())
+    pitches = [pitch for onset in starts for pitch in onset.pitches]
     _require(len(set(pitches)) == len(pitches), "onsets", "of different pitches", pitches)
-    for token, _ in found:
+    for token, _ in starts:
         is_free = token not in (values["rest"], values["sustain"], values["release"])
         is_bit = token & (token - 1) == 0 and 2 * token <= values["num_classes"]
         _require(is_free, "onsets", "of no token of rest, sustain or release", token)
@@ -65,7 +65,7 @@ def onsets(values: Mapping[str, Any]) -> tuple[Onset, ...]:
             f"of tokens below num_classes={values['num_classes']}",
             token,
         )
-    return found
+    return starts
 
 
 def _onset(token: str, pitches: Any) -> Onset:
@@ -81,7 +81,7 @@ def _are_pitches(values: Any) -> bool:
 
 def _are_runs(values: Any) -> bool:
     """Says whether a JSON value is pairs of MIDI programs, ascending throughout."""
-    if not isinstance(values, list) or not all(_are_below(each, NUM_PROGRAMS) for each in values):
+    if not isinstance(values, list) or not all(_are_below(run, NUM_PROGRAMS) for run in values):
         return False
     ends = [number for pair in values for number in pair]
     return all(len(pair) == 2 for pair in values) and ends == sorted(ends)

@@ -189,7 +189,12 @@ class _Process:
         spawn = multiprocessing.get_context("spawn")
         self.pipe, theirs = spawn.Pipe()
         self._process = spawn.Process(target=_serve, args=(theirs, prepare), daemon=True)
-        self._process.start()
+        # Ctrl-C is the parent's to answer, also while this process does its imports.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         theirs.close()
         self.sent: deque = deque()
         self.is_ready = False
@@ -244,7 +249,7 @@ def _serve(pipe, prepare: Callable[[], None] | None) -> None:
     """Answers tasks until the pipe is closed: the life of a process."""
     if prepare is not None:
         prepare()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent's to answer.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # As before: it was blocked by the parent.
     function: Callable  # The first message says which.
     with contextlib.suppress(EOFError, OSError):
         while True:

@@ -1,16 +1,17 @@
 """A trained model in use in this process."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
+from magenta_vae import display
 from magenta_vae.contracts import LatentModel
-from magenta_vae.inference import forks, graphs, validation
+from magenta_vae.inference import forked_processes, graphs, validation
 from magenta_vae.inference.data_prior import DataPrior
 from magenta_vae.inference.music_model import MusicModel
-from magenta_vae.inference.reading import REFUSE, Music, WindowReader
+from magenta_vae.inference.reading import REFUSE, WindowReader
 from magenta_vae.music.window_format import WindowFormat
 
 MAX_BATCH = 64
@@ -21,7 +22,7 @@ class TrainedModel(MusicModel):
 
     Each kind of call builds one graph, the first time, for batches of any size. Threads may share a
     model; a process that is forked from one that has used a model may not use any, for TensorFlow
-    would hang there: it is refused, see `forks`.
+    would hang there: it is refused, see `forked_processes`.
 
     Args:
         model: a `MusicVAE` with its weights.
@@ -51,7 +52,7 @@ class TrainedModel(MusicModel):
         self._model = model
         self._window_format = window_format
         self._find_data_prior = find_data_prior
-        self._reader = WindowReader(window_format, polyphony, pad)
+        self._window_reader = WindowReader(window_format, polyphony, pad)
         shape = [None, window_format.num_steps, len(window_format.tracks)]
         window = tf.TensorSpec(shape, tf.int32)
         self._encode_graph = tf.function(model.encode, [window], autograph=False)
@@ -68,27 +69,26 @@ class TrainedModel(MusicModel):
         """Dimensions of the latent space; 0 of a baseline."""
         return self._model.z_size
 
-    def tokenize(self, music: Music | Sequence[Music]) -> np.ndarray:
-        """Returns the windows of music: int32 [windows, steps, tracks].
-
-        Raises:
-            SongError: for music that does not fit, with the rule it breaks.
-        """
-        return self._reader.read(music)
+    @property
+    def _reader(self) -> WindowReader:
+        return self._window_reader
 
     def _posterior(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        both = self._batched(lambda batch: tf.stack(self._encode_graph(batch), axis=1), tokens)
+        both = self._batched(
+            lambda batch: tf.stack(self._encode_graph(batch), axis=1), "encoding", tokens
+        )
         return both[:, 0], both[:, 1]
 
     def _decode(self, z: np.ndarray, temperature: float, seed: int) -> np.ndarray:
         return self._batched(
             lambda points, seeds: self._decode_graph(points, temperature, seeds),
+            "decoding",
             z,
             _row_seeds(seed, len(z)),
         )
 
     def _prior(self, num_samples: int, seed: int) -> np.ndarray:
-        return self._batched(self._prior_graph, _row_seeds(seed, num_samples))
+        return self._batched(self._prior_graph, "sampling", _row_seeds(seed, num_samples))
 
     def _data_prior(self, num_samples: int, seed: int) -> np.ndarray:
         if self._find_data_prior is None or not self.z_size:
@@ -100,13 +100,13 @@ class TrainedModel(MusicModel):
         assert self._find_data_prior is not None
         return self._find_data_prior()
 
-    def _batched(self, function, *arrays: np.ndarray) -> np.ndarray:
-        """Applies a function of batches to rows of any number."""
-        forks.claim()
+    def _batched(self, function, what: str, *arrays: np.ndarray) -> np.ndarray:
+        """Applies a function of batches to rows of any number; `what` is said of its progress."""
+        forked_processes.claim()
         num_rows = max(1, len(arrays[0]))  # No rows are a batch too: it has the result's shape.
         batches = [
             function(*(tf.constant(array[first : first + MAX_BATCH]) for array in arrays)).numpy()
-            for first in range(0, num_rows, MAX_BATCH)
+            for first in display.track(range(0, num_rows, MAX_BATCH), f"{what} batches")
         ]
         return np.concatenate(batches)
 

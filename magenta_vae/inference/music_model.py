@@ -7,20 +7,22 @@ import numpy as np
 
 from magenta_vae.inference import data_prior, interpolation, validation
 from magenta_vae.inference.data_prior import STANDARD
-from magenta_vae.inference.reading import Music
+from magenta_vae.inference.reading import Music, Reading, WindowReader
 from magenta_vae.inference.validation import TEMPERATURE, NoteSequences
 from magenta_vae.music.tokens import Vocabulary
-from magenta_vae.music.window_format import WindowFormat
+from magenta_vae.music.window_format import BY_DEFAULT, Playback, WindowFormat
 
 
 class MusicModel(abc.ABC):
     """Encodes, decodes, samples and interpolates music.
 
-    Music is given as NoteSequences or paths of MIDI and MusicXML files, and comes back as
-    NoteSequences of the model's windows. Every result is a function of its arguments and the
-    weights alone: row i of a batch draws from (seed, i), whatever the size of the batch.
+    Music is given as NoteSequences or paths of MIDI and MusicXML files, as a part of one
+    (`excerpts.Excerpt`), or as what `read` returns, and comes back as NoteSequences of the model's
+    windows. What is made of music has its tempo and its programs. Every result is a function of its
+    arguments and the weights alone: row i of a batch draws from (seed, i), whatever the size of the
+    batch.
 
-    All of it follows from what a subclass does: `tokenize`, and on arrays that were checked
+    All of it follows from what a subclass does: `_reader`, and on arrays that were checked
     `_posterior`, `_decode` and `_prior`.
     """
 
@@ -44,13 +46,26 @@ class MusicModel(abc.ABC):
         """The vocabularies of the tokens, in their order."""
         return self.window_format.tracks
 
+    @property
     @abc.abstractmethod
+    def _reader(self) -> WindowReader:
+        """What reads music."""
+
     def tokenize(self, music: Music | Sequence[Music]) -> np.ndarray:
         """Returns the windows of music: int32 [windows, steps, tracks].
 
         Raises:
             SongError: for music that does not fit, with the rule it breaks.
         """
+        return self.read(music).tokens
+
+    def read(self, music: Music | Sequence[Music]) -> Reading:
+        """Returns the windows of music, and of each which bars of which tracks it is.
+
+        Raises:
+            SongError: for music that does not fit, with the rule it breaks.
+        """
+        return self._reader.read_windows(music)
 
     @abc.abstractmethod
     def _posterior(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -101,10 +116,22 @@ class MusicModel(abc.ABC):
         return self._posterior(validation.as_tokens(tokens, self.window_format))
 
     def decode(
-        self, z: np.ndarray, temperature: float = TEMPERATURE, seed: int = 0
+        self,
+        z: np.ndarray,
+        temperature: float = TEMPERATURE,
+        seed: int = 0,
+        playbacks: Sequence[Playback] | None = None,
     ) -> NoteSequences:
-        """Returns the music of each point, float [points, z_size], sampled at a temperature."""
-        return self._detokenize(self.decode_tokens(z, temperature, seed))
+        """Returns the music of each point, sampled at a temperature.
+
+        Args:
+            z: float [points, z_size].
+            temperature: of the softmax; lower is safer.
+            seed: of the draws.
+            playbacks: the tempo and the programs of each window, as those of a `Reading`; 120
+                quarters a minute and the programs of the vocabularies for None.
+        """
+        return self._detokenize(self.decode_tokens(z, temperature, seed), playbacks)
 
     def decode_tokens(
         self, z: np.ndarray, temperature: float = TEMPERATURE, seed: int = 0
@@ -117,7 +144,9 @@ class MusicModel(abc.ABC):
         self, music: Music | Sequence[Music], temperature: float = TEMPERATURE, seed: int = 0
     ) -> NoteSequences:
         """Encodes and decodes music, one piece for each window; see `encode` and `decode`."""
-        return self.decode(self.encode(music), temperature, seed)
+        reading = self.read(music)
+        z = self.encode_tokens(reading.tokens)
+        return self.decode(z, temperature, seed, reading.playbacks)
 
     def sample_z(self, num_samples: int, seed: int = 0, prior: str = STANDARD) -> np.ndarray:
         """Returns points of a prior, float32 [samples, z_size]; see `sample`."""
@@ -165,9 +194,10 @@ class MusicModel(abc.ABC):
         """
         validation.check_share("similarity", similarity)
         points = self.sample_z(num_samples, seed)
-        mean = self._encode_first(music)
+        first = self.read(music)[:1]
+        mean = self.encode_tokens(first.tokens)[0]
         mixed = interpolation.slerp(points, mean, np.full(num_samples, similarity))
-        return self.decode(mixed, temperature, seed)
+        return self.decode(mixed, temperature, seed, first.playbacks * num_samples)
 
     def interpolate(
         self,
@@ -180,12 +210,15 @@ class MusicModel(abc.ABC):
         """Returns music on the way from one window to another (paper, Sampling Details).
 
         The points lie at equal intervals on the spherical way between the two means, both ends
-        included. Of longer music the first window is taken.
+        included. Of longer music the first window is taken. The tempo goes evenly from one to the
+        other; each half has the programs of its end.
         """
         positions = validation.positions(num_steps)
-        ends = self._encode_first(start), self._encode_first(end)
-        points = interpolation.slerp(*ends, positions)
-        return self.decode(points, temperature, seed)
+        first, last = (self.read(music)[:1] for music in (start, end))
+        mean, other = (self.encode_tokens(each.tokens)[0] for each in (first, last))
+        points = interpolation.slerp(mean, other, positions)
+        playbacks = _between(first.playbacks[0], last.playbacks[0], positions)
+        return self.decode(points, temperature, seed, playbacks)
 
     def interpolate_grid(
         self,
@@ -204,8 +237,11 @@ class MusicModel(abc.ABC):
             temperature, seed: as of `sample`.
         """
         validation.check_grid(corners, num_rows, num_columns)
-        points = interpolation.grid(list(map(self._encode_first, corners)), num_rows, num_columns)
-        music = self.decode(points, temperature, seed)
+        first = [self.read(corner)[:1] for corner in corners]
+        means = [self.encode_tokens(each.tokens)[0] for each in first]
+        points = interpolation.grid(means, num_rows, num_columns)
+        playbacks = _on_grid([each.playbacks[0] for each in first], num_rows, num_columns)
+        music = self.decode(points, temperature, seed, playbacks)
         return [music[first : first + num_columns] for first in range(0, len(music), num_columns)]
 
     def attribute_vector(
@@ -243,12 +279,31 @@ class MusicModel(abc.ABC):
             raise ValueError(
                 f"The vector must be of this model: [{self.z_size}]. Received: {vector.shape}."
             )
-        return self.decode(self.encode(music) + np.float32(strength) * vector, temperature, seed)
+        reading = self.read(music)
+        changed = self.encode_tokens(reading.tokens) + np.float32(strength) * vector
+        return self.decode(changed, temperature, seed, reading.playbacks)
 
-    def _encode_first(self, music: Music) -> np.ndarray:
-        """Returns the mean of the first window of music: float32 [z_size]."""
-        return self.encode_tokens(self.tokenize(music)[:1])[0]
+    def _detokenize(
+        self, windows: np.ndarray, playbacks: Sequence[Playback] | None = None
+    ) -> NoteSequences:
+        """Returns the windows of int [windows, steps, tracks] tokens, each played in its way."""
+        pairs = zip(windows, playbacks or [BY_DEFAULT] * len(windows), strict=True)
+        return [self.window_format.detokenize(window, playback) for window, playback in pairs]
 
-    def _detokenize(self, windows: np.ndarray) -> NoteSequences:
-        """Returns the windows of int [windows, steps, tracks] tokens."""
-        return [self.window_format.detokenize(window) for window in windows]
+
+def _between(start: Playback, end: Playback, positions: np.ndarray) -> list[Playback]:
+    """Returns how each window between two is played, 0 at the start and 1 at the end."""
+    return [
+        (start if at < 0.5 else end)._replace(qpm=start.qpm + at * (end.qpm - start.qpm))
+        for at in positions.tolist()
+    ]
+
+
+def _on_grid(corners: Sequence[Playback], num_rows: int, num_columns: int) -> list[Playback]:
+    """Returns how the windows of a grid are played, one row after another."""
+    top_left, top_right, bottom_left, bottom_right = corners
+    down, across = np.linspace(0, 1, num_rows), np.linspace(0, 1, num_columns)
+    sides = zip(
+        _between(top_left, bottom_left, down), _between(top_right, bottom_right, down), strict=True
+    )
+    return [each for left, right in sides for each in _between(left, right, across)]

@@ -5,9 +5,10 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from magenta_vae import files
-from magenta_vae.music import note_sequences
+from magenta_vae import display, files
+from magenta_vae.music import note_sequences, playing
 
 SUFFIXES = (".mid", ".png", ".wav")
 
@@ -25,6 +26,10 @@ def write_music(
     report: Callable[[str], None] = lambda line: None,
     made_by: Mapping | None = None,
     strip: bool = False,
+    qpm: float | None = None,
+    accents: bool = False,
+    draw: Callable[[int], Any] | None = None,
+    draw_all: Callable[[], Any] | None = None,
 ) -> list[str]:
     """Writes NoteSequences as numbered MIDI files and returns their paths.
 
@@ -43,20 +48,25 @@ def write_music(
         made_by: how it was made, as JSON values: written beside as `name`.json, with the names of
             the MIDI files.
         strip: whether to write a picture of all side by side, as `name`.png.
+        qpm: the tempo, in quarters a minute; that of each NoteSequence for None.
+        accents: whether strong beats are louder.
+        draw: returns the figure of the picture beside a MIDI file, by its number; a score for None.
+        draw_all: returns the figure of all; an interpolation for None.
     """
-    write = _piece_writer(audio, soundfont, report)
+    write = _piece_writer(audio, soundfont, report, qpm, accents)
     with files.staging(output_dir) as beside:
-        for index, sequence in enumerate(sequences):
+        for index, sequence in enumerate(display.track(sequences, "writing pieces")):
             base = os.path.join(beside, f"{name}-{index:03d}")
             write(sequence, base)
             if plot:
                 from magenta_vae.music import plots
 
-                plots.write_picture(plots.draw_score(sequence), f"{base}.png")
+                figure = draw(index) if draw else plots.draw_score(sequence)
+                plots.write_picture(figure, f"{base}.png")
         if continuous:
             write(note_sequences.concatenate(sequences), os.path.join(beside, name))
         if strip:
-            write_strip(sequences, os.path.join(beside, f"{name}.png"))
+            write_strip(sequences, os.path.join(beside, f"{name}.png"), draw_all)
         written = sorted(os.listdir(beside))
         _remove_earlier(output_dir, name)
         for file in written:
@@ -95,23 +105,28 @@ def write_piece(
     audio: bool = False,
     soundfont: str | None = None,
     report: Callable[[str], None] = lambda line: None,
+    qpm: float | None = None,
+    accents: bool = False,
 ) -> str:
     """Writes one NoteSequence as `base`.mid, with its sound as `base`.wav, as `write_music` does.
 
     Returns:
         The path of the MIDI file.
     """
-    return _piece_writer(audio, soundfont, report)(sequence, base)
+    return _piece_writer(audio, soundfont, report, qpm, accents)(sequence, base)
 
 
-def write_strip(sequences: Sequence, path: str) -> None:
-    """Writes the picture of an interpolation, as a PNG, PDF or SVG file by its suffix."""
+def write_strip(sequences: Sequence, path: str, draw_all: Callable[[], Any] | None = None) -> None:
+    """Writes the picture of all, an interpolation by default: PNG, PDF or SVG by its suffix."""
     from magenta_vae.music import plots
 
-    plots.write_picture(plots.draw_interpolation(sequences), path)
+    figure = draw_all() if draw_all else plots.draw_interpolation(sequences)
+    plots.write_picture(figure, path)
 
 
-def _piece_writer(audio: bool, soundfont: str | None, report: Callable) -> Callable:
+def _piece_writer(
+    audio: bool, soundfont: str | None, report: Callable, qpm: float | None, accents: bool
+) -> Callable:
     """Returns a function of a NoteSequence and a path without its suffix, which writes both."""
     if audio:
         from magenta_vae.music import audio as sound
@@ -119,9 +134,14 @@ def _piece_writer(audio: bool, soundfont: str | None, report: Callable) -> Calla
         report(sound.describe_synthesizer(soundfont))
 
     def write(sequence, base: str) -> str:
+        if qpm is not None:
+            sequence = playing.at_tempo(sequence, qpm)
+        if accents:
+            sequence = playing.with_accents(sequence)
         note_sequences.write_midi(sequence, f"{base}.mid")
         if audio:
-            sound.write_wav(sound.synthesize(sequence, soundfont=soundfont), f"{base}.wav")
+            samples = sound.synthesize(sequence, soundfont=soundfont)
+            sound.write_wav(sound.trim(samples, sequence.total_time), f"{base}.wav")
         return f"{base}.mid"
 
     return write

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from magenta_vae.model.lstm_stack import LSTMStack, units_of_layers
-from magenta_vae.model.registration import register
+from magenta_vae.model.registration import hold_by_name, register
 
 
 @register
@@ -44,20 +44,22 @@ class StackedBidirectionalLSTM(keras.layers.Layer):
         self.z_size = z_size
         self._units = units_of_layers(num_units, num_layers)
         with keras.name_scope(self.name):
-            for index, units in enumerate(self._units):
-                for direction in ("forward", "backward"):
-                    stack = LSTMStack(
-                        num_classes=() if index else num_classes,
-                        num_units=units,
-                        context_size=2 * self._units[index - 1] if index else 0,
-                        state_from_context=False,
-                        features=None if index else features,
-                        recompute=recompute,
-                        cudnn=cudnn,
-                        layer_names=[f"{direction}_{index}"],
-                        dtype=self.dtype_policy,
-                    )
-                    setattr(self, f"{direction}_stack_{index}", stack)
+            stacks = {
+                f"{direction}_stack_{index}": LSTMStack(
+                    num_classes=() if index else num_classes,
+                    num_units=units,
+                    context_size=2 * self._units[index - 1] if index else 0,
+                    state_from_context=False,
+                    features=None if index else features,
+                    recompute=recompute,
+                    cudnn=cudnn,
+                    layer_names=[f"{direction}_{index}"],
+                    dtype=self.dtype_policy,
+                )
+                for index, units in enumerate(self._units)
+                for direction in ("forward", "backward")
+            }
+            hold_by_name(self, stacks)
             self._mu = keras.layers.Dense(z_size, name="mu", dtype=self.dtype_policy)
             self._sigma = keras.layers.Dense(
                 z_size, "softplus", name="sigma", dtype=self.dtype_policy
@@ -74,7 +76,8 @@ class StackedBidirectionalLSTM(keras.layers.Layer):
 
         Args:
             tokens: of all tracks.
-            training: whether to keep what a gradient will need.
+            training: whether a gradient will be taken: what it needs is then kept. Without, the
+                values are the same, and a gradient would take far more memory.
         """
         tokens, context = tf.transpose(tokens, [1, 0, 2]), None
         for index in range(len(self._units)):

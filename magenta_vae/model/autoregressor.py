@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from magenta_vae.contracts import Choice, Noise
+from magenta_vae.contracts import Noise, TokenChooser
 from magenta_vae.model import losses, recurrence
 from magenta_vae.model.lstm_stack import LSTMStack
 from magenta_vae.model.noise import FEEDBACK, TOKEN, categorical
@@ -82,7 +82,8 @@ class Autoregressor(keras.layers.Layer):
         Args:
             context: float [rows, context_size].
             previous: int32 [rows, steps, tracks], the token before each step.
-            training: whether to keep what a gradient will need.
+            training: whether a gradient will be taken: what it needs is then kept. Without, the
+                values are the same, and a gradient would take far more memory.
 
         Returns:
             Logits of each track, float [rows, steps, classes].
@@ -139,8 +140,8 @@ class Autoregressor(keras.layers.Layer):
         return [tf.reshape(track, [-1, num_steps, track.shape[-1]]) for track in self.logits(rows)]
 
 
-def nothing(autoregressors: Sequence[Autoregressor], num_rows) -> tf.Tensor:
-    """Returns the tokens that are read as zero vectors: int32 [rows, tracks]."""
+def start_tokens(autoregressors: Sequence[Autoregressor], num_rows) -> tf.Tensor:
+    """Returns the tokens before the first step, which are read as zeros: int32 [rows, tracks]."""
     num_classes = [classes for one in autoregressors for classes in one.num_classes]
     return tf.broadcast_to(num_classes, [num_rows, len(num_classes)])
 
@@ -190,14 +191,14 @@ def predict_scheduled(
     ]
 
 
-def run(
+def generate(
     autoregressors: Sequence[Autoregressor],
     contexts: tf.Tensor,
     first: tf.Tensor,
     segment_steps: int,
-    choose: Choice,
+    choose: TokenChooser,
 ) -> tf.Tensor:
-    """Runs step by step on tokens chosen on the way; nothing of it carries a gradient.
+    """Generates tokens step by step, each step reading the one before; none has a gradient.
 
     Args:
         autoregressors: in the order of the tracks.
@@ -213,7 +214,9 @@ def run(
     steppers = [one.stack.stepper() for one in autoregressors]
     flat = tf.reshape(contexts, [num_segments * tf.shape(contexts)[1], context_size])
     # Of all segments at once: the weights are read once.
-    beginnings = [_by_segment(tuple(one.stack.begin(flat)), num_segments) for one in autoregressors]
+    initial = [
+        _by_segment(tuple(one.stack.initial_inputs(flat)), num_segments) for one in autoregressors
+    ]
 
     def step_body(first_step, gates, t, token, states, chosen):
         logits, next_states = [], []
@@ -227,7 +230,7 @@ def run(
 
     def segment_body(segment, token, chosen):
         gates, states = zip(
-            *(tf.nest.map_structure(lambda x: x[segment], each) for each in beginnings), strict=True
+            *(tf.nest.map_structure(lambda x: x[segment], each) for each in initial), strict=True
         )
         # One array a segment: ONNX knows no array that loops within loops write to.
         tokens = tf.TensorArray(tf.int32, segment_steps, element_shape=first.shape)
@@ -259,7 +262,7 @@ def greedy(step, logits: Sequence[tf.Tensor]) -> tf.Tensor:
     return losses.most_likely([track[:, None] for track in logits])[:, 0]
 
 
-def sampler(temperature, uniform: tf.Tensor) -> Choice:
+def sampler(temperature, uniform: tf.Tensor) -> TokenChooser:
     """Returns a choice that samples each track from its softmax at a temperature.
 
     Args:

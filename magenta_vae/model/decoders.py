@@ -6,12 +6,12 @@ import keras
 import tensorflow as tf
 
 from magenta_vae import contracts
-from magenta_vae.contracts import Choice, Noise
+from magenta_vae.contracts import Noise, TokenChooser
 from magenta_vae.model import autoregressor
 from magenta_vae.model.autoregressor import Autoregressor
 from magenta_vae.model.lstm_stack import LSTMStack
 from magenta_vae.model.noise import GroupedNoise
-from magenta_vae.model.registration import register
+from magenta_vae.model.registration import hold_by_name, register
 
 
 @register
@@ -68,7 +68,8 @@ class FlatDecoder(keras.layers.Layer):
         Args:
             z: float [batch, z_size].
             tokens: int32 [batch, steps, tracks], the true tokens.
-            training: whether to keep what a gradient will need.
+            training: whether a gradient will be taken: what it needs is then kept. Without, the
+                values are the same, and a gradient would take far more memory.
         """
         return self._autoregressor.predict(z, _previous(self._first(z), tokens), training)
 
@@ -80,14 +81,14 @@ class FlatDecoder(keras.layers.Layer):
             [self._autoregressor], z, self._first(z), tokens, probability, noise
         )
 
-    def sample(self, z: tf.Tensor, choose: Choice) -> tf.Tensor:
+    def sample(self, z: tf.Tensor, choose: TokenChooser) -> tf.Tensor:
         """Returns the tokens chosen, int32 [batch, steps, tracks].
 
         Args:
             z: float [batch, z_size].
             choose: `autoregressor.greedy`, or an `autoregressor.sampler`.
         """
-        return autoregressor.run(
+        return autoregressor.generate(
             [self._autoregressor], z[None], self._first(z), self.num_steps, choose
         )
 
@@ -98,7 +99,7 @@ class FlatDecoder(keras.layers.Layer):
         return {**inner, **super().get_config(), "num_steps": self.num_steps, "z_size": z_size}
 
     def _first(self, z: tf.Tensor) -> tf.Tensor:
-        return autoregressor.nothing([self._autoregressor], tf.shape(z)[0])
+        return autoregressor.start_tokens([self._autoregressor], tf.shape(z)[0])
 
 
 @register
@@ -153,7 +154,13 @@ class Conductor(keras.layers.Layer):
         self.built = True
 
     def call(self, z: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Returns float [batch, segments, embedding_size] of z [batch, z_size]."""
+        """Returns the embeddings, float [batch, segments, embedding_size].
+
+        Args:
+            z: float [batch, z_size].
+            training: whether a gradient will be taken: what it needs is then kept. Without, the
+                values are the same, and a gradient would take far more memory.
+        """
         no_tokens = tf.zeros([self.num_segments, tf.shape(z)[0], 0], tf.int32)
         outputs = tf.transpose(self.stack.follow(z, no_tokens, training), [1, 0, 2])
         return outputs if self._linear is None else self._linear(outputs)
@@ -214,8 +221,8 @@ class HierarchicalDecoder(keras.layers.Layer):
         self._segment_steps = num_steps // conductor.num_segments
         self._num_tracks = len(num_classes)
         with keras.name_scope(self.name):
-            for track, classes in enumerate(num_classes):
-                one = Autoregressor(
+            autoregressors = [
+                Autoregressor(
                     [classes],
                     conductor.embedding_size,
                     num_units,
@@ -226,7 +233,9 @@ class HierarchicalDecoder(keras.layers.Layer):
                     name=f"track_{track}",
                     dtype=self.dtype_policy,
                 )
-                setattr(self, one.name, one)
+                for track, classes in enumerate(num_classes)
+            ]
+        hold_by_name(self, {one.name: one for one in autoregressors})
         self.built = True
 
     @property
@@ -243,7 +252,8 @@ class HierarchicalDecoder(keras.layers.Layer):
         Args:
             z: float [batch, z_size].
             tokens: int32 [batch, steps, tracks], the true tokens.
-            training: whether to keep what a gradient will need.
+            training: whether a gradient will be taken: what it needs is then kept. Without, the
+                values are the same, and a gradient would take far more memory.
         """
         previous = self._split(_previous(self._first(z), tokens))
         return self._join(
@@ -268,7 +278,7 @@ class HierarchicalDecoder(keras.layers.Layer):
         )
         return self._join(logits)
 
-    def sample(self, z: tf.Tensor, choose: Choice) -> tf.Tensor:
+    def sample(self, z: tf.Tensor, choose: TokenChooser) -> tf.Tensor:
         """Returns the tokens chosen, int32 [batch, steps, tracks].
 
         Args:
@@ -276,7 +286,7 @@ class HierarchicalDecoder(keras.layers.Layer):
             choose: `autoregressor.greedy`, or an `autoregressor.sampler`.
         """
         embeddings = tf.transpose(self.conductor(z), [1, 0, 2])
-        return autoregressor.run(
+        return autoregressor.generate(
             self._autoregressors, embeddings, self._first(z), self._segment_steps, choose
         )
 
@@ -304,7 +314,7 @@ class HierarchicalDecoder(keras.layers.Layer):
         return tf.reshape(embeddings, [-1, self.conductor.embedding_size])
 
     def _first(self, z: tf.Tensor) -> tf.Tensor:
-        return autoregressor.nothing(self._autoregressors, tf.shape(z)[0])
+        return autoregressor.start_tokens(self._autoregressors, tf.shape(z)[0])
 
     def _split(self, tokens: tf.Tensor) -> tf.Tensor:
         """[B, T, K] -> [B * S, T / S, K]."""

@@ -56,12 +56,13 @@ class BidirectionalLSTM(keras.layers.Layer):
 
         Args:
             tokens: of all tracks.
-            training: whether to keep what a gradient will need.
+            training: whether a gradient will be taken: what it needs is then kept. Without, the
+                values are the same, and a gradient would take far more memory.
         """
         steps_first = tf.transpose(tokens, [1, 0, 2])
         finals = [
-            self._forward_stack.finish(None, steps_first, training),
-            self._backward_stack.finish(None, steps_first[::-1], training),
+            self._forward_stack.last_output(None, steps_first, training),
+            self._backward_stack.last_output(None, steps_first[::-1], training),
         ]
         outputs = tf.cast(self._linear(tf.concat(finals, axis=-1)), tf.float32)
         mu, sigma_pre = tf.split(outputs, 2, axis=-1)

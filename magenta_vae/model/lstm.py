@@ -52,7 +52,8 @@ class LSTMLayer(keras.layers.Layer):
 
         Args:
             inputs: float [rows, steps, input_size].
-            training: whether to keep what a gradient will need.
+            training: whether a gradient will be taken: what it needs is then kept. Without, the
+                values are the same, and a gradient would take far more memory.
         """
         gates = context_gates(self, (), tf.transpose(inputs, [1, 0, 2]))  # [T, 4U, B]
         num_rows = tf.shape(inputs)[0]

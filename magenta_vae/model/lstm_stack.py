@@ -10,11 +10,11 @@ import tensorflow as tf
 from magenta_vae.model import lstm, lstm_steps, recomputation, recurrence
 from magenta_vae.model.lstm import LSTMLayer
 from magenta_vae.model.lstm_steps import StackSteps, State
-from magenta_vae.model.registration import register
+from magenta_vae.model.registration import hold_by_name, register
 
 
-class Beginning(NamedTuple):
-    """What a stack begins with.
+class InitialInputs(NamedTuple):
+    """What a context gives a stack before its first step.
 
     Attributes:
         gates: what the context adds to the first layer's gates, the same at every step, [4U, rows],
@@ -90,9 +90,14 @@ class LSTMStack(keras.layers.Layer):
             )
             self._initial_state.build((None, context_size))
         sizes = [sum(self._widths) + (context_size if joins_context else 0), *self.units[:-1]]
-        for name, *layer in zip(self.layer_names, sizes, self.units, strict=True):
-            # Not in a list: Keras 3 hides a layer's lists from tf.train.Checkpoint.
-            setattr(self, name, LSTMLayer(*layer, name=name, dtype=self.dtype_policy))
+        by_name = zip(self.layer_names, sizes, self.units, strict=True)
+        hold_by_name(
+            self,
+            {
+                name: LSTMLayer(size, width, name=name, dtype=self.dtype_policy)
+                for name, size, width in by_name
+            },
+        )
         self.built = True
 
     @property
@@ -104,8 +109,7 @@ class LSTMStack(keras.layers.Layer):
         """Names the layers at the layer that holds the stack too, where checkpoints keep them."""
         if self._initial_state is not None:
             owner._initial_state = self._initial_state
-        for layer in self.lstm_layers:
-            setattr(owner, layer.name, layer)
+        hold_by_name(owner, {layer.name: layer for layer in self.lstm_layers})
 
     def call(
         self, tokens: tf.Tensor, context: tf.Tensor | None = None, training: bool = False
@@ -115,7 +119,8 @@ class LSTMStack(keras.layers.Layer):
         Args:
             tokens: int32 [rows, steps, tracks].
             context: float [rows, context_size].
-            training: whether to keep what a gradient will need.
+            training: whether a gradient will be taken: what it needs is then kept. Without, the
+                values are the same, and a gradient would take far more memory.
         """
         outputs = self.follow(context, tf.transpose(tokens, [1, 0, 2]), training)
         return tf.transpose(outputs, [1, 0, 2])
@@ -129,7 +134,8 @@ class LSTMStack(keras.layers.Layer):
             context: float [rows, context_size]; or another at each step, [steps, rows,
                 context_size], where it sets no state. None where there is none.
             tokens: int32 [steps, rows, tracks].
-            training: whether to keep what a gradient will need.
+            training: whether a gradient will be taken: what it needs is then kept. Without, the
+                values are the same, and a gradient would take far more memory.
 
         Returns:
             The hidden states of the last layer, [steps, rows, U].
@@ -139,7 +145,7 @@ class LSTMStack(keras.layers.Layer):
         loop = self._loop if training else recurrence.outputs
         return loop(*self._over(context, tokens))
 
-    def finish(
+    def last_output(
         self, context: tf.Tensor | None, tokens: tf.Tensor, training: bool = False
     ) -> tf.Tensor:
         """Runs over given tokens as `follow` does, for the last output alone: [rows, U]."""
@@ -168,14 +174,14 @@ class LSTMStack(keras.layers.Layer):
         Returns:
             The hidden states of the last layer, [steps, rows, U].
         """
-        arguments = self._weights(), *self.begin(context), first, num_steps, choose
+        arguments = self._weights(), *self.initial_inputs(context), first, num_steps, choose
         if self._takes_cudnn():
             # A kernel of a whole sequence wants its tokens before: one loop, of no gradient, draws
             # them.
             return self._run_keras(context, recurrence.read_tokens(*arguments))
         return self._loop(*arguments)
 
-    def begin(self, context: tf.Tensor) -> Beginning:
+    def initial_inputs(self, context: tf.Tensor) -> InitialInputs:
         """Returns what the context gives; of width 0 it tells the rows alone.
 
         Args:
@@ -183,7 +189,7 @@ class LSTMStack(keras.layers.Layer):
         """
         joined = context if self.joins_context else context[..., :0]
         gates = lstm.context_gates(self.lstm_layers[0], self._widths, joined)
-        return Beginning(gates, self.first_states(context))
+        return InitialInputs(gates, self.first_states(context))
 
     def first_states(self, context: tf.Tensor) -> list[State]:
         """Returns the first (hidden, cell) of each layer, [U, rows] each."""
@@ -222,7 +228,8 @@ class LSTMStack(keras.layers.Layer):
         if context is None:
             context = tf.zeros([tf.shape(tokens)[1], 0])
         num_steps = recurrence.count_steps(tokens)
-        return self._weights(), *self.begin(context), tokens[0], num_steps, _following(tokens)
+        initial = self.initial_inputs(context)
+        return self._weights(), *initial, tokens[0], num_steps, _following(tokens)
 
     def _loop(self, *arguments) -> tf.Tensor:
         unroll = recomputation.unroll if self.recompute else recurrence.unroll

@@ -1,12 +1,23 @@
 """The variational autoencoder: an encoder and a decoder around a latent space."""
 
+import contextlib
+import inspect
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from magenta_vae.contracts import Choice, Decoder, Encoder, Noise, Schedule
-from magenta_vae.model import autoregressor, decoders, encoders, latent, losses, schedules
+from magenta_vae.contracts import Decoder, Encoder, Noise, Schedule, TokenChooser
+from magenta_vae.model import (
+    autoregressor,
+    decoders,
+    encoders,
+    latent,
+    losses,
+    schedules,
+    validation,
+)
 from magenta_vae.model.noise import LATENT, TOKEN, BatchNoise
 from magenta_vae.model.registration import register
 
@@ -30,7 +41,16 @@ class MusicVAE(keras.Model):
         beta: schedule of the weight of the KL cost.
         sampling_probability: schedule of the probability that the decoder reads its own sample
             while training; None for teacher forcing.
+        dtype: the dtype policy. The layers are made before the model, each with a policy of its
+            own: the model takes that of the decoder, by which `compile` scales losses in float16.
+            Another one is refused. `keras.config.set_dtype_policy` before all are made, or `dtype=`
+            of each layer, has a model compute in mixed precision.
         **kwargs: options of `keras.Model`.
+
+    Raises:
+        TypeError: for an encoder or decoder that is no Keras layer.
+        ValueError: for a schedule, `free_bits` or `track_names` that are none, and for a `dtype`
+            that is not the layers'.
 
     Example:
         >>> mu, sigma = vae.encode(tokens)
@@ -46,15 +66,18 @@ class MusicVAE(keras.Model):
         beta: Schedule,
         sampling_probability: Schedule | None = None,
         name: str = "music_vae",
+        dtype: str | keras.DTypePolicy | None = None,
         **kwargs,
     ):
-        super().__init__(name=name, **kwargs)
-        for role, layer in (("encoder", encoder), ("decoder", decoder)):
-            if not isinstance(layer, keras.layers.Layer):
-                raise TypeError(
-                    f"{role} must be a keras.layers.Layer: the weights of nothing else are trained "
-                    f"and saved. Received: {layer!r}."
-                )
+        layers: dict[str, Any] = {"encoder": encoder, "decoder": decoder}
+        validation.check_layers(layers)
+        validation.check_dtype(dtype, layers)
+        validation.check_schedule("beta", beta)
+        if sampling_probability is not None:
+            validation.check_schedule("sampling_probability", sampling_probability)
+        validation.check_free_bits(free_bits)
+        validation.check_track_names(track_names)
+        super().__init__(name=name, dtype=layers["decoder"].dtype_policy, **kwargs)
         self.encoder = encoder
         self.decoder = decoder
         self.track_names = tuple(track_names)
@@ -84,12 +107,14 @@ class MusicVAE(keras.Model):
 
         Args:
             tokens: of all tracks.
-            training: whether to keep what a gradient will need; without, one takes far more memory.
+            training: whether a gradient will be taken: what it needs is then kept. Without, the
+                values are the same, and a gradient would take far more memory.
         """
         return self.encoder(tokens, training=training)
 
     def draw_z(self, mu: tf.Tensor, sigma: tf.Tensor, noise: Noise) -> tf.Tensor:
         """Returns z drawn from the posterior, with gradients: float [batch, z_size]."""
+        validation.check_noise(noise)
         return mu + sigma * noise.normal(LATENT, self.z_size)
 
     def decode(self, z: tf.Tensor, tokens: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
@@ -102,7 +127,7 @@ class MusicVAE(keras.Model):
         """
         return self.decoder.predict(z, tokens, training)
 
-    def sample(self, z: tf.Tensor, choose: Choice = autoregressor.greedy) -> tf.Tensor:
+    def sample(self, z: tf.Tensor, choose: TokenChooser = autoregressor.greedy) -> tf.Tensor:
         """Runs the decoder on its own output.
 
         Args:
@@ -112,9 +137,10 @@ class MusicVAE(keras.Model):
         Returns:
             The chosen tokens, int32 [batch, steps, tracks].
         """
+        validation.check_choose(choose)
         return self.decoder.sample(z, choose)
 
-    def sampler(self, temperature, noise: Noise) -> Choice:
+    def sampler(self, temperature, noise: Noise) -> TokenChooser:
         """Returns a choice for `sample` that draws from the softmax at a temperature.
 
         Args:
@@ -125,6 +151,7 @@ class MusicVAE(keras.Model):
 
     def draw_choices(self, noise: Noise) -> tf.Tensor:
         """Returns the draws of `sampler`, float [steps, batch, tracks] in (0, 1)."""
+        validation.check_noise(noise)
         return noise.uniform(TOKEN, self.decoder.num_steps, len(self.track_names))
 
     def training_terms(
@@ -157,18 +184,25 @@ class MusicVAE(keras.Model):
         terms = self.loss_terms(tokens, logits, mu, sigma, step)
         return {**terms, "beta": self._beta(step), "sampling_probability": probability}
 
-    def held_out_terms(self, tokens: tf.Tensor, step: tf.Tensor, seed: tf.Tensor) -> dict:
+    def held_out_terms(
+        self, tokens: tf.Tensor, step: tf.Tensor, seed: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         """Returns what Table 1 is made of, for each example.
+
+        z is drawn from the posterior once, for all of them. It is for evaluation: nothing is kept
+        for a gradient, and free bits and beta are those of the training loss.
 
         Args:
             tokens: int32 [batch, steps, tracks].
-            step: the training step, for beta.
+            step: the training step, int scalar, for beta.
             seed: int [2], of the draws for z and for the decoder's own samples.
 
         Returns:
-            The `loss_terms` with teacher forcing, float [batch], and the accuracies `next`
-            (teacher-forced), `reconstructed` (the decoder reads its own samples at temperature 1)
-            and `greedy` (it reads its most likely tokens), float [batch, tracks].
+            The `loss_terms` of teacher-forced logits, float [batch], and three accuracies, the
+            share of steps whose most likely token is the true one, float [batch, tracks]:
+            `next`, where the decoder reads the true tokens (paper, Table 1, "Next");
+            `reconstructed`, where it reads what it sampled at temperature 1 ("Recon"); and
+            `greedy`, where it reads its most likely tokens.
         """
         return self.held_out_terms_and_tokens(tokens, step, seed)[0]
 
@@ -230,15 +264,17 @@ class MusicVAE(keras.Model):
         alone: a checkpoint of a model that is not compiled holds none.
 
         Raises:
+            TypeError: for an argument that `keras.Model.compile` does not have.
             ValueError: for a loss or metrics.
         """
+        given = inspect.signature(super().compile).bind(*args, **kwargs).arguments
         for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
-            if kwargs.get(name) is not None:
+            if given.get(name) is not None:
                 raise ValueError(
                     f"A MusicVAE has a loss and metrics of its own. Received: {name}="
-                    f"{kwargs[name]!r}."
+                    f"{given[name]!r}."
                 )
-        super().compile(*args, **{"jit_compile": False, **kwargs})
+        super().compile(**{"jit_compile": False, **given})
         names = ("loss", "reconstruction", "kl", *(f"accuracy/{n}" for n in self.track_names))
         self._means = {name: keras.metrics.Mean(name) for name in names}
 
@@ -274,6 +310,17 @@ class MusicVAE(keras.Model):
         z = self.draw_z(mu, sigma, BatchNoise(_seed(step), tf.shape(tokens)[0]))
         return self._update_means(self.loss_terms(tokens, self.decode(z, tokens), mu, sigma, step))
 
+    def summary(self, *args, **kwargs) -> None:
+        """Prints the layers with the shapes that they return; see `keras.Model.summary`."""
+        # A layer has a shape to show once it was called on something that Keras traces.
+        with contextlib.suppress(Exception):  # Without one it is a ?: decoders need no `call`.
+            shape = self.decoder.num_steps, len(self.track_names)
+            tokens = keras.Input(shape, dtype="int32")
+            mu, _ = self.encoder(tokens)
+            layer: Any = self.decoder
+            layer(mu, tokens)
+        super().summary(*args, **kwargs)
+
     def export(self, filepath, *args, **kwargs) -> None:
         """Writes what `call` computes as a SavedModel, for batches of any size.
 
@@ -288,8 +335,10 @@ class MusicVAE(keras.Model):
         """Returns the arguments of the constructor."""
         layers = {"encoder": self.encoder, "decoder": self.decoder}
         schedules = {"beta": self._beta, "sampling_probability": self._sampling_probability}
+        config = super().get_config()
+        del config["dtype"]  # Those of the layers hold it.
         return {
-            **super().get_config(),
+            **config,
             **{
                 name: keras.saving.serialize_keras_object(value)
                 for name, value in (layers | schedules).items()

@@ -21,15 +21,15 @@ class BatchNoise:
     Args:
         seed: int [2].
         num_rows: rows of the whole batch, over all replicas.
-        first_row, num_own: where the rows drawn for begin, and how many they are; they get what
-            they get in the whole batch.
+        first_row, num_drawn: the first row that is drawn for, and how many are; by default all.
+            They get the draws that they would get in the whole batch.
     """
 
-    def __init__(self, seed, num_rows: int, first_row=0, num_own=None):
+    def __init__(self, seed, num_rows: int, first_row=0, num_drawn=None):
         self._seed = seed
         self._num_rows = num_rows
         self._first_row = first_row
-        self._num_own = num_rows if num_own is None else num_own
+        self._num_drawn = num_rows if num_drawn is None else num_drawn
 
     def uniform(self, purpose: int, num_steps: int, size: int) -> tf.Tensor:
         """Returns float32 [num_steps, rows, size] in (0, 1)."""
@@ -44,7 +44,7 @@ class BatchNoise:
     def _own(self, draws: tf.Tensor) -> tf.Tensor:
         # By their number, not by the last: XLA must know it where the first is not known.
         begin = [self._first_row, *[0] * (draws.shape.rank - 1)]
-        return tf.slice(draws, begin, [self._num_own, *draws.shape[1:]])
+        return tf.slice(draws, begin, [self._num_drawn, *draws.shape[1:]])
 
 
 class RowNoise:

@@ -1,6 +1,7 @@
-"""Registering classes with Keras, so that what holds them is saved and loaded by name."""
+"""The names that files keep: of classes, by Keras, and of layers within layers, by checkpoints."""
 
 import inspect
+from collections.abc import Mapping
 from typing import TypeVar
 
 import keras
@@ -18,6 +19,15 @@ def register(cls: _Class) -> _Class:
     if "__init__" in vars(cls):
         _name_options(vars(cls)["__init__"])
     return keras.saving.register_keras_serializable(_PACKAGE)(cls)
+
+
+def hold_by_name(owner: keras.layers.Layer, layers: Mapping[str, keras.layers.Layer]) -> None:
+    """Makes layers attributes of the layer that holds them; checkpoints name them by these.
+
+    Keras 3 hides lists and dicts of layers from `tf.train.Checkpoint`.
+    """
+    for name, layer in layers.items():
+        setattr(owner, name, layer)
 
 
 def _name_options(function) -> None:

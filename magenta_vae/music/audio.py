@@ -20,6 +20,8 @@ INSTALL = "pip install pyfluidsynth, and its libfluidsynth: apt-get install libf
 MAX_SECONDS = 1_200  # Arrays of 0.4 GB at 44,100 Hz: no stray event sizes a larger one.
 TAIL_SECONDS = 1.5  # after the last note, for releases, cymbals and reverberation
 FADE_SECONDS = 0.5  # the end of the tail, so that nothing is cut off
+SILENCE = 1e-3  # Of the peak, -60 dB: what reverberation is timed by.
+TRIM_FADE_SECONDS = 0.005  # The end of what is trimmed.
 FLUIDSYNTH_GAIN = 0.5  # Songs tried peak at 0.35 of its 16 bits. Less is tried where they clip.
 TARGET_RMS = 0.15  # -16.5 dBFS, near the -14 LUFS of streaming services
 KNEE, CEILING = 0.7, 0.95  # Peaks above the knee are bent to stay below the ceiling.
@@ -116,6 +118,26 @@ def synthesize(
     fade = _ramp(FADE_SECONDS, sample_rate_hz)[::-1]
     samples[-len(fade) :] *= fade
     return _normalize(samples).astype(np.float32)
+
+
+def trim(samples: np.ndarray, num_seconds: float, sample_rate_hz: int = 44_100) -> np.ndarray:
+    """Returns sound without the silence at its end, but not shorter than the music.
+
+    Where nothing rings beyond it, the sound is as long as the music, and loops.
+
+    Args:
+        samples: float [samples], as `synthesize` returns them.
+        num_seconds: of the music, its rests included: `total_time`.
+        sample_rate_hz: of the samples.
+    """
+    magnitude = np.abs(samples)
+    sounding = np.flatnonzero(magnitude > magnitude.max(initial=0) * SILENCE)
+    last = int(sounding[-1]) + 1 if len(sounding) else 0
+    kept = np.array(samples[: max(last, round(num_seconds * sample_rate_hz))])
+    fade = _ramp(min(TRIM_FADE_SECONDS, len(kept) / sample_rate_hz), sample_rate_hz)[::-1]
+    if len(kept):
+        kept[-len(fade) :] *= fade
+    return kept
 
 
 def describe_synthesizer(soundfont: str | os.PathLike | None = None) -> str:

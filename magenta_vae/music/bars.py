@@ -78,15 +78,17 @@ def check_lengths(measures: Sequence[Measure]) -> None:
         index += len(sharing)
     # A pick-up and what completes it at the end say nothing of the bars between them.
     ends = {0, len(measures) - 1}
-    told = [each for at, each in lengths if at not in ends or each > QUARTERS_PER_BAR - TOLERANCE]
-    odd = [each for each in told if abs(each - QUARTERS_PER_BAR) > 0.25]
+    told = [
+        length for at, length in lengths if at not in ends or length > QUARTERS_PER_BAR - TOLERANCE
+    ]
+    odd = [length for length in told if abs(length - QUARTERS_PER_BAR) > 0.25]
     is_told = len(told) > len(odd) or any(measure.metre is not None for measure in measures)
     if is_told and len(odd) <= MAX_ODD_SHARE * len(told):
         return
-    found = (odd or [each for _, each in lengths] or [0.0])[0]
+    length = (odd or [length for _, length in lengths] or [0.0])[0]
     raise SongError(
         "not 4/4",
-        f"no time signature, and expected measures of 4 quarters, found one of {found:g}",
+        f"no time signature, and expected measures of 4 quarters, found one of {length:g}",
     )
 
 

@@ -9,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from magenta_vae.contracts import Vocabulary
+from magenta_vae.music import errors
 
 NUM_PITCHES = 128
 NO_PITCH = -1
 MAX_CLASSES = 2**16  # Of 16 kinds of hits. Tables of all classes are made.
-_MEMBERS = [each for each in vars(Vocabulary) if not each.startswith("_")]
+_MEMBERS = [member for member in vars(Vocabulary) if not member.startswith("_")]
 
 
 class Onset(NamedTuple):
@@ -34,7 +35,7 @@ def onsets(track: Vocabulary) -> list[Onset]:
     first = {token: int(written[classes == token][0]) for token in _onset_tokens(track)}
     read = {token: np.flatnonzero(track.onsets == token).tolist() for token in first}
     return [
-        Onset(token, (pitch, *(each for each in read[token] if each != pitch)))
+        Onset(token, (pitch, *(other for other in read[token] if other != pitch)))
         for token, pitch in first.items()
     ]
 
@@ -79,9 +80,14 @@ def num_started(track: Vocabulary) -> np.ndarray:
 
 
 def check(track: Vocabulary) -> None:
-    """Raises `ValueError` for what is no vocabulary, or says one thing read and another written."""
+    """Raises `ValueError` for what is no vocabulary, or says one thing read and another written.
+
+    An error that the vocabulary raises itself is a `VocabularyError`.
+    """
     what = f"{type(track).__name__} cannot be the vocabulary of a track:"
-    if missing := [each for each in _MEMBERS if not hasattr(track, each)]:
+    with errors.naming(track):
+        missing = [member for member in _MEMBERS if not hasattr(track, member)]
+    if missing:
         raise ValueError(f"{what} it has no {', '.join(missing)}; see `contracts.Vocabulary`.")
     if not 2 <= track.num_classes <= MAX_CLASSES:
         raise ValueError(
@@ -93,7 +99,7 @@ def check(track: Vocabulary) -> None:
             f"{what} onsets must be int [{NUM_PITCHES}], a token of each pitch. "
             f"Received: {read.dtype} {list(read.shape)}."
         )
-    tokens = {each: int(getattr(track, each)) for each in ("rest", "sustain", "release")}
+    tokens = {field: int(getattr(track, field)) for field in ("rest", "sustain", "release")}
     ranges = {field: (token, token) for field, token in tokens.items()}
     ranges["onsets"] = int(read.min()), int(read.max())
     for field, (lowest, highest) in ranges.items():
@@ -108,18 +114,18 @@ def check(track: Vocabulary) -> None:
 
 
 def _check_notes(track: Vocabulary, read: np.ndarray, what: str) -> None:
-    classes, written = (each.tolist() for each in _starts(track))
+    classes, written = (column.tolist() for column in _starts(track))
     if not classes:
         raise ValueError(f"{what} no class starts a note.")
     if not track.is_drum and len(set(classes)) < len(classes):
         raise ValueError(f"{what} a class of a line must start one note, not several.")
     for token, pitch in zip(classes, written, strict=True):
-        found = int(read[pitch]) if 0 <= pitch < NUM_PITCHES else track.rest
-        is_same = found & token == found if track.is_drum else found == token
-        if found == track.rest or not is_same:
+        read_as = int(read[pitch]) if 0 <= pitch < NUM_PITCHES else track.rest
+        is_same = read_as & token == read_as if track.is_drum else read_as == token
+        if read_as == track.rest or not is_same:
             raise ValueError(
                 f"{what} the token {token} writes the pitch {pitch}, which must be read as it. "
-                f"Received: the pitch read as {found}."
+                f"Received: the pitch read as {read_as}."
             )
     if silent := set(_onset_tokens(track)) - set(classes):
         raise ValueError(f"{what} every onset must write a note. Received: none of {silent}.")
@@ -128,7 +134,8 @@ def _check_notes(track: Vocabulary, read: np.ndarray, what: str) -> None:
 def _starts(track: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
     """Returns the notes that classes start: of each its class and its pitch, int [notes]."""
     # A line of every class once: what starts at step t is what the class t starts.
-    notes = track.detokenize(np.arange(track.num_classes, dtype=np.int32))
+    with errors.naming(track):
+        notes = track.detokenize(np.arange(track.num_classes, dtype=np.int32))
     return notes.starts, notes.pitches
 
 

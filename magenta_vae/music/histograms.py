@@ -6,7 +6,8 @@ from matplotlib.figure import Figure
 
 from magenta_vae.contracts import Vocabulary
 from magenta_vae.music.names import hit_names
-from magenta_vae.music.plots import FONT_POINTS, INK, ROW_COLOR, TITLE_POINTS, TRACK_COLORS
+from magenta_vae.music.picture_layout import FONT_POINTS, INK, ROW_COLOR, TITLE_POINTS
+from magenta_vae.music.plots import TRACK_COLORS
 from magenta_vae.music.songs import STEPS_PER_BAR, STEPS_PER_QUARTER
 from magenta_vae.music.tokens import NUM_PITCHES
 

@@ -42,26 +42,28 @@ def settle(
         the end of a whole bar. The signatures are moved already.
     """
     ordered = sorted(signatures, key=lambda signature: signature.step)
-    kept = [
-        each
-        for each, following in itertools.pairwise([*ordered, Signature(last_step, COMMON_TIME)])
-        if each.step < min(following.step, last_step)
+    standing = [
+        signature
+        for signature, following in itertools.pairwise(
+            [*ordered, Signature(last_step, COMMON_TIME)]
+        )
+        if signature.step < min(following.step, last_step)
     ]
-    if not _begins_with_pick_up(kept, metres):
-        return kept, 0
-    up_steps, bar_steps = kept[1].step, kept[1].bar_steps
+    if not _begins_with_pick_up(standing, metres):
+        return standing, 0
+    up_steps, bar_steps = standing[1].step, standing[1].bar_steps
     shift = int(bar_steps - up_steps)
-    kept = move(kept[1:], shift)
-    last = kept[-1]
+    standing = move(standing[1:], shift)
+    last = standing[-1]
     is_rest_of_bar = last.bar_steps == shift and last_step + shift <= last.step + shift
     if is_rest_of_bar and last.step % bar_steps == 0:
-        kept.pop()
-    return kept, shift
+        standing.pop()
+    return standing, shift
 
 
 def move(signatures: Sequence[Signature], steps: int) -> list[Signature]:
     """Returns signatures so many steps later."""
-    return [each._replace(step=each.step + steps) for each in signatures]
+    return [signature._replace(step=signature.step + steps) for signature in signatures]
 
 
 def align(signatures: Sequence[Signature]) -> int:
@@ -73,13 +75,13 @@ def align(signatures: Sequence[Signature]) -> int:
     Raises:
         ValueError: where that cannot be, with the first signature that is off.
     """
-    longest = max((each.bar_steps for each in signatures), default=STEPS_PER_WHOLE)
-    first = next((each.step for each in signatures if each.bar_steps == longest), 0)
+    longest = max((signature.bar_steps for signature in signatures), default=STEPS_PER_WHOLE)
+    first = next((signature.step for signature in signatures if signature.bar_steps == longest), 0)
     shift = int(-first % longest)
-    for each in signatures:
-        off = (each.step + shift) % each.bar_steps
+    for signature in signatures:
+        off = (signature.step + shift) % signature.bar_steps
         if off:
-            raise ValueError(f"{name(each.metre)} begins {off:g} sixteenths after a bar line")
+            raise ValueError(f"{name(signature.metre)} begins {off:g} sixteenths after a bar line")
     return shift
 
 

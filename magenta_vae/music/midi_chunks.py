@@ -78,10 +78,14 @@ def read_chunks(midi: bytes) -> Chunks:
 def join_chunks(chunks: Chunks) -> bytes:
     """Returns a MIDI file with a header of six bytes and no chunks but tracks."""
     fields = chunks.midi_format, len(chunks.tracks), chunks.ticks_per_quarter
-    parts = [HEADER, HEADER_BYTES.to_bytes(4, "big"), *(each.to_bytes(2, "big") for each in fields)]
+    pieces = [
+        HEADER,
+        HEADER_BYTES.to_bytes(4, "big"),
+        *(field.to_bytes(2, "big") for field in fields),
+    ]
     for track in chunks.tracks:
-        parts += [TRACK, len(track).to_bytes(4, "big"), track]
-    return b"".join(parts)
+        pieces += [TRACK, len(track).to_bytes(4, "big"), track]
+    return b"".join(pieces)
 
 
 def bare_midi(midi: bytes) -> bytes:

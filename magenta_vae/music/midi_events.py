@@ -75,8 +75,8 @@ def read_events(chunks: Chunks, max_notes: int, max_quarters: int) -> Reading:
     num_rhythm_parts = sum(p.is_drum and channel != DRUM_CHANNEL for channel, p, _ in parts)
     rows = np.concatenate([np.empty((0, 6), np.int64), *(rows for *_, rows in parts)])
     _, starts, ends, _, pitches, velocities = rows.T
-    signatures = [each for track in tracks for each in track.time_signatures]
-    tempos = [each for track in tracks for each in track.tempos]
+    signatures = [signature for track in tracks for signature in track.time_signatures]
+    tempos = [tempo for track in tracks for tempo in track.tempos]
     return Reading(
         [part for _, part, _ in parts],
         Notes(starts, ends, pitches, np.minimum(velocities, 127)),
@@ -226,8 +226,8 @@ def _parts(
     for channel in np.unique(in_channels).tolist():
         rows = np.flatnonzero(in_channels == channel)
         which, sounds = channels[channel].sounds_at(starts[rows], index, numbers[rows])
-        for sound in sorted({sounds[each] for each in np.unique(which).tolist()}):
-            is_of_sound = np.array([each == sound for each in sounds])[which]
+        for sound in sorted({sounds[place] for place in np.unique(which).tolist()}):
+            is_of_sound = np.array([other == sound for other in sounds])[which]
             notes = track.notes[rows[is_of_sound]]
             yield channel, Part(sound.program, sound.is_drum, track.name, len(notes)), notes
 

@@ -12,8 +12,7 @@ from magenta_vae.music.midi_scan import (
     NOTE_ON,
     PROGRAM,
     SYSEX,
-    find_runs,
-    find_statuses,
+    scan_track,
 )
 
 _BANKS = [bytes([0, bank]) for bank in KIT_BANKS]
@@ -41,28 +40,22 @@ def are_plain(tracks: Sequence[bytes]) -> bool:
                 and any(status in track for status in controllers)
             )
         )
-        and find_runs(track) is None
+        and scan_track(track) is None
         for track in tracks
     )
 
 
-def may_share_programs(tracks: Sequence[bytes], playing: Sequence[Collection[int]]) -> bool:
-    """Says whether the program of a channel may be told in another track than its notes.
+def find_sharing_channels(tracks: Sequence[bytes], playing: Sequence[Collection[int]]) -> list[int]:
+    """Returns the channels whose programs may be told in other tracks than their notes.
 
     Args:
-        tracks: the bytes of each, plain ones.
+        tracks: the bytes of each.
         playing: the channels that each has notes on.
     """
-    for channel in set().union(*playing):
-        ours = {index for index, each in enumerate(playing) if channel in each}
+    sharing = []
+    for channel in sorted(set().union(*playing)):
+        ours = {index for index, channels in enumerate(playing) if channel in channels}
         told = {index for index, track in enumerate(tracks) if PROGRAM | channel in track}
         if told and len(ours | told) > 1:
-            told = {index for index in told if _may_have(tracks[index], PROGRAM | channel)}
-            if told and len(ours | told) > 1:
-                return True
-    return False
-
-
-def _may_have(track: bytes, status: int) -> bool:
-    found = find_statuses(track)
-    return found is None or any(track[at] == status for at in found)
+            sharing.append(channel)
+    return sharing

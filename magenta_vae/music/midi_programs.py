@@ -3,81 +3,130 @@
 A program change holds for its channel in every track; symusic knows those of a track's own.
 """
 
-import itertools
-
-import numpy as np
+from collections.abc import Collection, Sequence
 
 from magenta_vae.music.midi_events import walk
-from magenta_vae.music.midi_scan import NOTE_ON, PROGRAM, Scan
+from magenta_vae.music.midi_scan import NOTE_ON, PROGRAM, Scan, scan_track
 
 PORT = b"\xff\x21\x01"
 
 
-def own_programs(tracks: list[bytes], scan: Scan) -> list[bytes] | None:
+def own_programs(
+    tracks: list[bytes], playing: Sequence[Collection[int]], channels: Collection[int]
+) -> list[bytes] | None:
     """Returns tracks each of which sets the programs of the channels that it has notes on.
 
-    None where a program is told in another track than the notes after the first tick, or where
-    tracks play through several ports: these are for whoever reads event by event.
+    None where a program is told in another track than the notes after the first tick, where tracks
+    play through several ports, or where `scan_track` does not tell what one holds: these are for
+    whoever reads event by event.
+
+    Args:
+        tracks: the bytes of each.
+        playing: the channels that each may have notes on.
+        channels: those whose programs may be told in other tracks than their notes.
     """
-    shared = _find_shared_channels(scan)
-    if not shared:
-        return tracks
-    if any(PORT in body for body in tracks):
-        return None
-    changes = [_read_first_programs(body) for body in tracks]
-    values = np.frombuffer(scan.tracks + bytes(4), np.uint8)
-    joined, heads = bytearray(scan.tracks), [b""] * len(tracks)
-    for channel in shared:
-        which = scan.statuses == PROGRAM | channel
-        if _runs_on(values, scan.at[which]).any():
+    scans: dict[int, Scan] = {}
+    owning, heads = list(map(bytearray, tracks)), [b""] * len(tracks)
+    has_several_ports = any(PORT in body for body in tracks)
+    for channel in channels:
+        told = [index for index, body in enumerate(tracks) if PROGRAM | channel in body]
+        if not _scan(tracks, told, scans):
             return None
-        told = [[program for c, program in each if c == channel] for each in changes]
-        if np.bincount(scan.track[which], minlength=len(tracks)).tolist() != list(map(len, told)):
+        programs = [
+            (index, at)
+            for index in told
+            for at in scans[index].programs
+            if tracks[index][at] == PROGRAM | channel
+        ]
+        ours = [index for index, each in enumerate(playing) if channel in each]
+        if not _are_shared(tracks, channel, ours, programs):
+            continue
+        # Few tracks come so far: what they may play is told apart from what they do.
+        if not _scan(tracks, ours, scans):
             return None
-        last = sum(told, [])[-1]
-        for at in scan.at[which].tolist():
-            joined[at + 1] = last
-        for index in np.flatnonzero(scan.channels(NOTE_ON)[:, channel]).tolist():
+        ours = [index for index in ours if scans[index].has_status(NOTE_ON | channel)]
+        if not _are_shared(tracks, channel, ours, programs):
+            continue
+        last = None if has_several_ports else _last_at_first_tick(tracks, channel, programs)
+        if last is None:
+            return None
+        for index, at in programs:
+            owning[index][at + 1] = last
+        for index in ours:
             heads[index] += bytes([0, PROGRAM | channel, last])
-    ends = itertools.accumulate(map(len, tracks), initial=0)
-    return [
-        head + joined[start:end]
-        for head, (start, end) in zip(heads, itertools.pairwise(ends), strict=True)
-    ]
+    if not any(heads):
+        return tracks
+    return [head + bytes(body) for head, body in zip(heads, owning, strict=True)]
 
 
-def _find_shared_channels(scan: Scan) -> list[int]:
-    """Returns the channels whose program may come from another track than their notes."""
-    if len(scan.seen) == 1:
-        return []
-    playing, changing = scan.channels(NOTE_ON), scan.channels(PROGRAM)
-    in_several = (playing | changing).sum(axis=0) > 1
-    shared = np.flatnonzero(in_several & playing.any(axis=0) & changing.any(axis=0))
-    return [channel for channel in shared.tolist() if not _is_one_program(scan, channel)]
+def _scan(tracks: Sequence[bytes], indices: Collection[int], scans: dict[int, Scan]) -> bool:
+    """Adds the scans of tracks to others; False where one of them cannot be told."""
+    for index in indices:
+        if index not in scans:
+            if (scan := scan_track(tracks[index])) is None:
+                return False
+            scans[index] = scan
+    return True
 
 
-def _is_one_program(scan: Scan, channel: int) -> bool:
-    """Says whether all tracks of a channel begin it with one and the same program."""
-    values = np.frombuffer(scan.tracks + bytes(4), np.uint8)
-    changes = np.flatnonzero(scan.statuses == PROGRAM | channel)
-    at = scan.at[changes]
-    if _runs_on(values, at).any() or (values[at + 1] != values[at[0] + 1]).any():
+def _are_shared(
+    tracks: Sequence[bytes],
+    channel: int,
+    playing: Collection[int],
+    programs: Sequence[tuple[int, int]],
+) -> bool:
+    """Says whether the program of a channel may come from another track than its notes.
+
+    Args:
+        tracks: the bytes of each.
+        channel: the channel.
+        playing: the numbers of the tracks that have notes on it.
+        programs: the (track, place) of each of its program changes, in the order of both.
+    """
+    firsts = dict(reversed(programs))
+    if not playing or not firsts or len({*playing, *firsts}) == 1:
         return False
-    notes = np.flatnonzero(scan.statuses == NOTE_ON | channel)
-    tracks, first = np.unique(scan.track[notes], return_index=True)
-    changing, change = np.unique(scan.track[changes], return_index=True)
-    if not np.isin(tracks, changing).all():
-        return False
-    before = changes[change[np.searchsorted(changing, tracks)]]
-    return bool((before < notes[first]).all())
+    values = {tracks[index][at + 1] for index, at in programs}
+    return (
+        len(values) > 1
+        or any(_runs_on(tracks[index], at) for index, at in programs)
+        or not all(
+            index in firsts and _comes_first(tracks[index], firsts[index], NOTE_ON | channel)
+            for index in playing
+        )
+    )
 
 
-def _runs_on(values: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Says after which program changes another may follow in running status."""
-    return values[at + 3 + (values[at + 2] >= 0x80)] < 0x80
+def _comes_first(body: bytes, at: int, status: int) -> bool:
+    """Says whether an event stands before all others of a status."""
+    # A byte that looks like the status may be one of a time: events tell.
+    return body.find(status, 0, at) < 0 or not any(
+        found == status for _, _, found, _ in walk(body[:at])
+    )
 
 
-def _read_first_programs(body: bytes) -> list[tuple[int, int]]:
+def _last_at_first_tick(
+    tracks: Sequence[bytes], channel: int, programs: Sequence[tuple[int, int]]
+) -> int | None:
+    """Returns the last program of a channel; None where one comes after the first tick.
+
+    Args:
+        tracks: the bytes of each.
+        channel: the channel.
+        programs: the (track, place) of each of its program changes.
+    """
+    if any(_runs_on(tracks[index], at) for index, at in programs):
+        return None
+    first = [program for body in tracks for c, program in _first_programs(body) if c == channel]
+    return first[-1] if len(first) == len(programs) else None
+
+
+def _runs_on(body: bytes, at: int) -> bool:
+    """Says whether another program change may follow one in running status."""
+    return body[at + 3 + (body[at + 2] >= 0x80)] < 0x80
+
+
+def _first_programs(body: bytes) -> list[tuple[int, int]]:
     """Returns the (channel, program) of each program change at the first tick of a track."""
     changes = []
     for _, tick, status, data in walk(body):

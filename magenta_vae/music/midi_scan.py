@@ -1,14 +1,11 @@
-"""Where the events of MIDI tracks are, told at little cost, and whether symusic reads them rightly.
+"""Where MIDI tracks have programs and notes, told at little cost, and whether symusic reads them.
 
 A track is gone through from its beginning, the events of channels many at a time. What is not sound
 or of any doubt is not told: it is read event by event, slower and to the same end.
 """
 
 import re
-from collections.abc import Sequence
 from typing import NamedTuple
-
-import numpy as np
 
 from magenta_vae.music.midi_channels import DRUM_CHANNEL, KIT_BANKS, NUM_CHANNELS, is_unusual
 
@@ -27,67 +24,39 @@ _TIME, _RUNNING_TWO, _RUNNING_CONTROL = map(
     re.compile, (_TIME_PATTERN, _TWO_DATA + b"*+", _CONTROL + b"*+")
 )
 # A status and all events that share it.
+_PROGRAMS = re.compile(rb"[\xc0-\xcf]" + _ONE_DATA + b"++")
 _ONE_STATUS = b"|".join(
     (
         rb"[\x80-\xaf\xe0-\xef" + bytes([CONTROLLER | DRUM_CHANNEL]) + b"]" + _TWO_DATA + b"++",
         b"[" + CONTROLLERS + b"]" + _CONTROL + b"++",
-        rb"[\xc0-\xdf]" + _ONE_DATA + b"++",
+        rb"[\xd0-\xdf]" + _ONE_DATA + b"++",
     )
 )
 _STATUS, _STATUSES = re.compile(_ONE_STATUS), re.compile(b"(?:" + _ONE_STATUS + b")*+")
 
 
 class Scan(NamedTuple):
-    """The statuses of the events of channels, but for those that run on.
+    """Where a track has the events of its channels.
 
     Attributes:
-        tracks: the bytes of all tracks, one after another.
-        at: where in them each status is: int [statuses].
-        statuses: uint8 [statuses].
-        track: the number of the track of each: int [statuses].
-        seen: whether a track has a status: bool [tracks, 256].
+        body: the bytes of the track, which end with an end of track.
+        programs: where its program changes are, without those in running status.
+        runs: from where to where other events follow one another. Each begins with a status: what
+            runs on after a meta event is left out.
     """
 
-    tracks: bytes
-    at: np.ndarray
-    statuses: np.ndarray
-    track: np.ndarray
-    seen: np.ndarray
+    body: bytes
+    programs: list[int]
+    runs: list[tuple[int, int]]
 
-    def channels(self, kind: int) -> np.ndarray:
-        """Says which channels have a kind of status in which track: bool [tracks, channels]."""
-        return self.seen[:, kind : kind + NUM_CHANNELS]
-
-
-def scan_tracks(tracks: Sequence[bytes]) -> Scan | None:
-    """Finds the statuses of tracks; None where `find_statuses` does not tell those of one."""
-    joined, places, start = b"".join(tracks), [], 0
-    for body in tracks:
-        found = find_statuses(body)
-        if found is None:
-            return None
-        places.append(np.array(found, np.int64) + start)
-        start += len(body)
-    at = np.concatenate([np.empty(0, np.int64), *places])
-    statuses = np.frombuffer(joined, np.uint8)[at]
-    track = np.repeat(np.arange(len(tracks)), list(map(len, places)))
-    seen = np.zeros((len(tracks), 256), bool)
-    seen[track, statuses] = True
-    return Scan(joined, at, statuses, track, seen)
+    def has_status(self, status: int) -> bool:
+        """Says whether an event of channels has a status; not for those of program changes."""
+        matches = (match for run in self.runs for match in _STATUS.finditer(self.body, *run))
+        return any(self.body[match.start()] == status for match in matches)
 
 
-def find_statuses(body: bytes) -> list[int] | None:
-    """Returns where the statuses of the events of channels are; None where `find_runs` does."""
-    runs = find_runs(body)
-    if runs is None:
-        return None
-    return [each.start() for run in runs for each in _STATUS.finditer(body, *run)]
-
-
-def find_runs(body: bytes) -> list[tuple[int, int]] | None:
-    """Returns from where to where in a track events of channels follow one another.
-
-    Each begins with a status: what runs on after a meta event is left out.
+def scan_track(body: bytes) -> Scan | None:
+    """Finds the events of the channels of a track.
 
     None for a track that is not sound, or holds what symusic reads wrongly or does not tell: data
     bytes above 127; running status after a sysex; a sysex in packets, an escape, what is sent in
@@ -96,28 +65,35 @@ def find_runs(body: bytes) -> list[tuple[int, int]] | None:
     Args:
         body: the bytes of a track, which end with an end of track.
     """
-    runs: list[tuple[int, int]] = []
-    at, last, size = _end(_TIME, body, 0), 0, len(body) - len(END_OF_TRACK)
+    scan = Scan(body, [], [])
+    at, size = _end(_TIME, body, 0), len(body) - len(END_OF_TRACK)
+    running: int | None = None  # The status of the last events, told when it is needed.
     while True:
         start, at = at, _end(_STATUSES, body, at)
         if at > start:
-            runs.append((start, at))
+            scan.runs.append((start, at))
+            running = None
         if at >= size:
-            return runs if at == size else None
+            return scan if at == size else None
+        if body[at] & 0xF0 == PROGRAM:
+            scan.programs.append(at)
+            start, at = at, _end(_PROGRAMS, body, at)
+            if at == start:
+                return None
+            running = PROGRAM
+            continue
         is_meta = body[at] == META
         at = _skip_system_event(body, at)
         start, at = at, _end(_TIME, body, at)
         if at == start or at >= size + 1:
             return None
         if body[at] < 0x80:
-            # Whole runs are gone through once more only for their last status.
-            if runs and runs[-1][0] >= last:
-                *_, found = _STATUS.finditer(body, *runs[-1])
-                last = found.start()
-            if not (is_meta and runs) or PROGRAM <= body[last] < 0xE0:
+            if running is None and scan.runs:
+                *_, last = _STATUS.finditer(body, *scan.runs[-1])
+                running = body[last.start()]
+            if not is_meta or running is None or PROGRAM <= running < 0xE0:
                 return None
-            running = _RUNNING_CONTROL if body[last] in CONTROLLERS else _RUNNING_TWO
-            at = _end(running, body, at)
+            at = _end(_RUNNING_CONTROL if running in CONTROLLERS else _RUNNING_TWO, body, at)
 
 
 def _end(pattern: re.Pattern, body: bytes, at: int) -> int:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import symusic
 
-from magenta_vae.music import midi_plain, midi_scan
+from magenta_vae.music import midi_plain
 from magenta_vae.music.midi_channels import NUM_CHANNELS
 from magenta_vae.music.midi_chunks import Chunks, Notes, Part, Reading, join_chunks
 from magenta_vae.music.midi_programs import own_programs
-from magenta_vae.music.midi_scan import END_OF_TRACK, NOTE_ON
+from magenta_vae.music.midi_scan import END_OF_TRACK
 
 MAX_TRACKS = 1024  # More are made to harm: the ends of their own would take gigabytes.
 MAX_SIGNATURES = 16  # symusic's order of those at one tick is the file's where there are so few.
@@ -43,15 +43,12 @@ def read_with_symusic(chunks: Chunks) -> Reading | None:
     if not midi_plain.are_plain(tracks):
         return None
     reading, playing = _read(chunks, midi_plain.find_channels(tracks))
-    if reading is None or not midi_plain.may_share_programs(tracks, playing):
-        return reading
-    scan = midi_scan.scan_tracks(tracks)
-    if scan is None or (owning := own_programs(tracks, scan)) is None:
+    if reading is None:
         return None
-    if owning is tracks:
-        return reading
-    channels = [np.flatnonzero(each).tolist() for each in scan.channels(NOTE_ON)]
-    return _read(chunks._replace(tracks=owning), channels)[0]
+    owning = own_programs(tracks, playing, midi_plain.find_sharing_channels(tracks, playing))
+    if owning is None or owning is tracks:
+        return reading if owning is tracks else None
+    return _read(chunks._replace(tracks=owning), midi_plain.find_channels(owning))[0]
 
 
 def _read(chunks: Chunks, channels: list[list[int]]) -> tuple[Reading | None, list[set[int]]]:

@@ -14,6 +14,7 @@ from magenta_vae import files
 from magenta_vae.music import metres
 from magenta_vae.music.midi_chunks import bare_midi
 from magenta_vae.music.songs import (
+    DEFAULT_QPM,
     MAX_BARS,
     STEPS_PER_BAR,
     STEPS_PER_QUARTER,
@@ -27,7 +28,6 @@ from magenta_vae.music.songs import (
     settle_metre,
 )
 
-DEFAULT_QPM = 120.0
 _COMMON_TIME = music_pb2.NoteSequence.TimeSignature(numerator=4, denominator=4)
 TICKS_PER_QUARTER = 960_000  # Finer than any file: seconds of a tick stay on their side of a tie.
 # note_seq's reader makes an array of every tick up to the last event's. pretty_midi, within it, has
@@ -112,7 +112,7 @@ def note_sequence_to_song(sequence: music_pb2.NoteSequence) -> Song:
     pitches = np.array([note.pitch for note in sequence.notes], np.int32)
     velocities = np.array([note.velocity for note in sequence.notes], np.int32)
     if pitches.min() < 0 or pitches.max() > 127:
-        raise SongError("not a pitch", f"expected 0-127, found {pitches.min()}-{pitches.max()}")
+        raise SongError("not a pitch", f"expected 0-127, found {pitches.min()} to {pitches.max()}")
     for _, program, _ in parts:
         if not 0 <= program <= 127:
             raise SongError("not a program", f"expected 0-127, found {program}")
@@ -130,7 +130,7 @@ def note_sequence_to_song(sequence: music_pb2.NoteSequence) -> Song:
             for (number, program, is_drum), rows in parts.items()
         ),
         time_signatures=tuple((s.numerator, s.denominator) for s in sequence.time_signatures),
-        tempos=(),
+        tempos=_tempo_steps(sequence),
         signature_steps=_signature_steps(sequence),
     )
     return settle_metre(song)
@@ -296,6 +296,14 @@ def _placed_signatures(song: Song) -> list[metres.Signature]:
         ordered = sorted(song.time_signatures, key=lambda metre: metre != metres.COMMON_TIME)
         return [metres.Signature(0, metre) for metre in ordered]
     return song.signatures or [metres.Signature(0, metres.COMMON_TIME)]
+
+
+def _tempo_steps(sequence: music_pb2.NoteSequence) -> tuple[tuple[float, float], ...]:
+    """Returns the tempos of a NoteSequence as those of a song: (step, quarters a minute)."""
+    times = np.array([tempo.time for tempo in sequence.tempos], np.float64)
+    steps = _seconds_to_quarters(times, sequence.tempos) * STEPS_PER_QUARTER
+    pairs = zip(steps.tolist(), (tempo.qpm for tempo in sequence.tempos), strict=True)
+    return tuple((step, qpm) for step, qpm in pairs if 0 < qpm < float("inf"))
 
 
 def _signature_steps(sequence: music_pb2.NoteSequence) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Files that anybody may have compressed (.gz, .xz, .bz2) -> their bytes, within bounds."""
+"""Files that anybody may have compressed (.gz, .xz, .lzma, .bz2) -> their bytes, within bounds."""
 
 import bz2
 import gzip
@@ -11,7 +11,9 @@ from typing import IO, BinaryIO, Protocol
 
 from magenta_vae.music.songs import MAX_FILE_BYTES, SongError
 
-EXTENSIONS = (".gz", ".xz", ".bz2")
+EXTENSIONS = (".gz", ".xz", ".lzma", ".bz2")
+# Of xz; of LZMA alone, which has no mark but its usual settings and a size of whole kilobytes.
+_XZ, _LZMA = b"\xfd7zXZ\0", b"]\0\0"
 MAX_MEMORY_BYTES = 2**27  # What a stream may ask for to be unpacked; those of xz -9 ask for half.
 # Collections of MIDI files shrink to a fifth; what grows a hundred times is made to harm.
 MAX_GROWTH = 100
@@ -55,7 +57,7 @@ def unpack(data: bytes) -> bytes:
 
 def is_packed(data: bytes) -> bool:
     """Says whether a file is compressed, by its first bytes."""
-    return data[:2] == b"\x1f\x8b" or data[:6] == b"\xfd7zXZ\0" or data[:3] == b"BZh"
+    return data[:2] == b"\x1f\x8b" or data[:6] == _XZ or data[:3] in (_LZMA, b"BZh")
 
 
 def open_packed(file: BinaryIO) -> Unpacked:
@@ -137,7 +139,7 @@ class Tar(tarfile.TarFile):
 
 
 class _Xz(io.RawIOBase):
-    """An xz file; unlike `lzma.LZMAFile` it may not ask for any memory it likes."""
+    """An xz or lzma file; unlike `lzma.LZMAFile` it may not ask for any memory it likes."""
 
     def __init__(self, file: BinaryIO):
         self._file, self._at = file, 0
@@ -154,7 +156,7 @@ class _Xz(io.RawIOBase):
 
     def seek(self, position: int, whence: int = io.SEEK_SET) -> int:
         if whence != io.SEEK_SET:
-            raise io.UnsupportedOperation("an xz file knows no end before it is read")
+            raise io.UnsupportedOperation("a stream of xz or lzma knows no end before it is read")
         if position < self._at:
             self._file.seek(0)
             self._at, self._stream = 0, self._new_stream()
@@ -173,7 +175,7 @@ class _Xz(io.RawIOBase):
             else:
                 rest = self._file.read(_CHUNK_BYTES) if self._stream.needs_input else b""
                 if self._stream.needs_input and not rest:
-                    raise EOFError("an xz file that is cut off")
+                    raise EOFError("a stream of xz or lzma that is cut off")
             data = self._stream.decompress(rest, len(buffer))
         buffer[: len(data)] = data
         self._at += len(data)

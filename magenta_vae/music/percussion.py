@@ -63,8 +63,8 @@ _KIT = re.compile(r"drum|percussi|\bkit\b|batter|schlag(zeug|werk)|trap set")
 def pitch_of_name(name: str) -> int | None:
     """Returns the pitch of the one drum that a name says, as `Snare Drum` or `metal.hi-hat`."""
     plain = re.sub(r"[^a-zäöüß0-9]+", " ", name.lower())
-    found = (pitch for pattern, pitch in _DRUM_PITCHES if pattern.search(plain))
-    return next(found, None)
+    pitches = (pitch for pattern, pitch in _DRUM_PITCHES if pattern.search(plain))
+    return next(pitches, None)
 
 
 def is_percussion(name: str) -> bool:

@@ -67,8 +67,8 @@ def place(contents: Sequence[Contents], starts: Sequence[float]) -> list[Placed]
     tied: dict[
         tuple, list[tuple[int, float]]
     ] = {}  # Notes, and where what they are tied to begins.
-    for start, following, each in zip(starts, [*starts[1:], None], contents, strict=False):
-        for begin, end, note in each.notes:
+    for start, following, measure in zip(starts, [*starts[1:], None], contents, strict=False):
+        for begin, end, note in measure.notes:
             placed = Placed(start + begin, start + end, note.pitch, note.sound)
             at = _tied_to(placed, tied, notes) if note.ends_tie else None
             if at is None:
@@ -79,7 +79,7 @@ def place(contents: Sequence[Contents], starts: Sequence[float]) -> list[Placed]
             if note.begins_tie:
                 # A measure may be too short: the tie goes over its bar line all the same.
                 wanted = placed.end
-                if following is not None and end > each.content - bars.TOLERANCE:
+                if following is not None and end > measure.content - bars.TOLERANCE:
                     wanted = following
                 tied.setdefault((note.sound, note.pitch), []).append((at, wanted))
     return notes
@@ -108,13 +108,13 @@ def tempos(
         columns: the measures of each part.
         starts: where each measure begins, in quarters.
     """
-    found = {
+    tempos_of_parts = {
         ((start + quarter) * STEPS_PER_QUARTER, qpm)
         for contents in columns
         for start, measure in zip(starts, contents, strict=False)
         for quarter, qpm in measure.tempos
     }
-    return tuple(sorted(found))
+    return tuple(sorted(tempos_of_parts))
 
 
 def _tied_to(

@@ -48,11 +48,11 @@ def expand(order: str) -> str:
     Nothing where it names but one, or none: words that stand there are no order.
     """
     order = re.sub(r"[\s.,]", "", order)
-    while found := re.search(r"\(([^()]*)\)(\d*)|([A-Za-z])(\d+)", order):
-        each, number = found[1] or found[3] or "", int(found[2] or found[4] or 1)
-        if len(each) * number > MAX_BARS:
+    while match := re.search(r"\(([^()]*)\)(\d*)|([A-Za-z])(\d+)", order):
+        names, number = match[1] or match[3] or "", int(match[2] or match[4] or 1)
+        if len(names) * number > MAX_BARS:
             raise SongError("too long", f"at most {MAX_BARS:,} parts, found P:{order[:20]}")
-        order = order[: found.start()] + each * number + order[found.end() :]
+        order = order[: match.start()] + names * number + order[match.end() :]
     return order if re.fullmatch("[A-Z]{2,}|[a-z]{2,}", order) else ""
 
 
@@ -71,13 +71,13 @@ def played_by_parts(bars: Sequence[Bar], order: str) -> list[int]:
     missing = [name for name in order if name not in places]
     if missing:
         raise SongError("parts in an order", f"no part {missing[0]} is in the tune: P:{order[:20]}")
-    found = []
+    indices = []
     for name in [""] * ("" in places) + list(order):
-        part = places[name]
-        found += [part[at] for at in played(bars[part[0] : part[-1] + 1])]
-        if len(found) > MAX_BARS:
+        section = places[name]
+        indices += [section[at] for at in played(bars[section[0] : section[-1] + 1])]
+        if len(indices) > MAX_BARS:
             raise SongError("too long", f"at most {MAX_BARS:,} bars with its repeats")
-    return found
+    return indices
 
 
 def played(bars: Sequence[Bar]) -> list[int]:

@@ -19,6 +19,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _DECLARED = re.compile(rb"<\?xml[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._:-]+)[\"']")
+_HTML = re.compile(r"[\ufeff\s]*(<!--.*?-->\s*)*<(!doctype\s+)?html\b", re.IGNORECASE | re.DOTALL)
 _HEAD_BYTES = 1024  # Before a declaration only blank lines were found, if anything.
 
 
@@ -42,6 +43,8 @@ def parse_score(data: bytes) -> ElementTree.Element:
     text = _text(_unpacked(data) if data[:2] == b"PK" else data)
     if "<!ENTITY" in text:  # No score has one; those that expand to gigabytes do.
         raise SongError("not MusicXML", "it declares entities of its own")
+    if _HTML.match(text):
+        raise SongError("not MusicXML", "a web page, in HTML: save the music that it links to")
     try:
         # Blank lines before the declaration are not XML, but cost no note.
         root = ElementTree.fromstring(text.lstrip("\ufeff \t\r\n"))

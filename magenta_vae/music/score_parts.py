@@ -44,7 +44,7 @@ class Part:
         self.label = f"{score_part.get('id')} {self.name}".rstrip()
         self.left_out: collections.Counter = collections.Counter()
         unpitched = (note for measure in measures for note in measure.iter("unpitched"))
-        self._sounds = Sounds(score_part, {_position(each) or "" for each in unpitched})
+        self._sounds = Sounds(score_part, {_position(note) or "" for note in unpitched})
         self._has_sounding_cues = has_sounding_cues
         self._divisions, self._staff_lines = 1.0, 5
         # Of each staff, None for all that have none of their own: semitones, and to a double.
@@ -161,7 +161,7 @@ class Part:
         tied = _tied(note) if "tie" in fields else _UNTIED
         if "pitch" in fields:
             sound = self._sounds.of_pitched(named)
-            return [Note(each, sound, *tied) for each in self._pitches(fields, staff, sound)]
+            return [Note(pitch, sound, *tied) for pitch in self._pitches(fields, staff, sound)]
         position = _position(fields["unpitched"]) if "unpitched" in fields else None
         drum = self._sounds.of_unpitched(named, position, head, self._staff_lines)
         if drum is None or drum.pitch is None:

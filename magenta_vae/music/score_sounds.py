@@ -73,10 +73,13 @@ class Sounds:
 def _names(score_part: ElementTree.Element) -> dict[str | None, str]:
     """Returns what each instrument of a part is called, and the kind of its sound."""
     return {
-        each.get("id"): " ".join(
-            filter(None, (each.findtext("instrument-name"), each.findtext("instrument-sound")))
+        instrument.get("id"): " ".join(
+            filter(
+                None,
+                (instrument.findtext("instrument-name"), instrument.findtext("instrument-sound")),
+            )
         )
-        for each in score_part.iterfind("score-instrument")
+        for instrument in score_part.iterfind("score-instrument")
     }
 
 

@@ -62,21 +62,21 @@ def _without_collector() -> Iterator[None]:
 
 def _song(root: ElementTree.Element) -> Song:
     columns = list(_columns(root))
-    software = (each.text or "" for each in root.iterfind("identification/encoding/software"))
+    software = (element.text or "" for element in root.iterfind("identification/encoding/software"))
     has_sounding_cues = any(map(SOUNDING_CUES.match, software))
-    parts = [Part(each.score_part, each.measures, has_sounding_cues) for each in columns]
+    parts = [Part(column.score_part, column.measures, has_sounding_cues) for column in columns]
     metres = _Metres()
     measures, contents = _read_measures(columns, parts, metres)
     starts = bars.lay_out(measures)
     instruments = tuple(
         instrument
-        for part, each in zip(parts, contents, strict=True)
-        for instrument in placing.instruments(part.name, _placed(part, each, starts))
+        for part, contents_of_part in zip(parts, contents, strict=True)
+        for instrument in placing.instruments(part.name, _placed(part, contents_of_part, starts))
     )
     _check_notes(parts, instruments)
     bars.check_lengths(measures)
     tempos = placing.tempos(contents, starts)
-    left_out = (f"{each.label}: {_counted(each.left_out)}" for each in parts if each.left_out)
+    left_out = (f"{part.label}: {_counted(part.left_out)}" for part in parts if part.left_out)
     return Song(instruments, metres.signatures, tempos, left_out=tuple(left_out))
 
 
@@ -123,8 +123,8 @@ class _Metres:
     @property
     def signatures(self) -> tuple[tuple[int, int], ...]:
         """(numerator, denominator) of all under which a measure stands, each once."""
-        found = sorted(self._found.items(), key=lambda item: item[0][0])
-        stood = (each for (index, *_), each in found if index < self._num_measures)
+        signatures = sorted(self._found.items(), key=lambda item: item[0][0])
+        stood = (signature for (index, *_), signature in signatures if index < self._num_measures)
         return tuple(dict.fromkeys(itertools.chain.from_iterable(stood)))
 
     def read(self, together: Sequence[ElementTree.Element | None]) -> None:
@@ -136,10 +136,10 @@ class _Metres:
             if measure is None or measure.find("attributes/time") is None:
                 continue
             for time, is_before in _times(measure):
-                found = _signature(time)
+                signature = _signature(time)
                 # Of two at one place the later holds; one at the end is the next measure's.
-                self._found[index + (not is_before), part, time.get("number")] = found
-                self._next = sum(4 * n / d for n, d in found) or None
+                self._found[index + (not is_before), part, time.get("number")] = signature
+                self._next = sum(4 * n / d for n, d in signature) or None
                 self.metre = self._next if is_before else self.metre
 
 
@@ -157,14 +157,14 @@ def _signature(time: ElementTree.Element) -> list[tuple[int, int]]:
     """Returns (numerator, denominator) of a time signature's parts, none where it is free."""
     if time.find("senza-misura") is not None:
         return []
-    found = [
-        (sum(int(each) for each in (beats.text or "").split("+")), int(kind.text or ""))
+    signature = [
+        (sum(int(number) for number in (beats.text or "").split("+")), int(kind.text or ""))
         for beats, kind in zip(time.iterfind("beats"), time.iterfind("beat-type"), strict=True)
     ]
-    for numerator, denominator in found:
+    for numerator, denominator in signature:
         if numerator < 1 or denominator < 1:
             raise SongError("damaged MusicXML", f"a {numerator}/{denominator} time signature")
-    return found
+    return signature
 
 
 def _read_measures(
@@ -174,15 +174,15 @@ def _read_measures(
     contents: list[list[Contents]] = [[] for _ in parts]
     measures: list[bars.Measure] = []
     before = None
-    pairs = (zip(each.measures, each.frames, strict=True) for each in columns)
+    pairs = (zip(column.measures, column.frames, strict=True) for column in columns)
     for together in itertools.zip_longest(*pairs):
-        found = [each for each in together if each is not None]
-        metres.read([each and each[0] for each in together])
-        for part, each, of_part in zip(parts, together, contents, strict=True):
-            if each is not None:
-                of_part.append(part.read(each[0], metres.metre))
+        present = [pair for pair in together if pair is not None]
+        metres.read([pair and pair[0] for pair in together])
+        for part, pair, of_part in zip(parts, together, contents, strict=True):
+            if pair is not None:
+                of_part.append(part.read(pair[0], metres.metre))
         read = [of_part[len(measures)] for of_part in contents if len(of_part) > len(measures)]
-        measure, frame = found[0]
+        measure, frame = present[0]
         is_implicit = frame.get("implicit") == "yes"
         length = max(each.length for each in read)
         content = max(each.content for each in read) or (length if is_implicit else 0.0)
@@ -190,7 +190,7 @@ def _read_measures(
             bars.Measure(
                 metre=metres.metre,
                 content=content if metres.metre is None else min(content, metres.metre),
-                agreed=_agreed(read, metres.metre) if len(found) == len(parts) > 1 else None,
+                agreed=_agreed(read, metres.metre) if len(present) == len(parts) > 1 else None,
                 is_implicit=is_implicit,
                 is_apart=before is not None and _is_apart(before, measure),
             )
@@ -201,8 +201,8 @@ def _read_measures(
 
 def _agreed(read: list[Contents], metre: float | None) -> float | None:
     """Returns the length beyond its bar that all parts fill, where notes begin beyond it."""
-    shortest, longest = (each(part.length for part in read) for each in (min, max))
-    last = max((note[0] for part in read for note in part.notes), default=0.0)
+    shortest, longest = (extreme(contents.length for contents in read) for extreme in (min, max))
+    last = max((note[0] for contents in read for note in contents.notes), default=0.0)
     is_agreed = longest - shortest < bars.TOLERANCE and last > (metre or longest) - bars.TOLERANCE
     return longest if is_agreed else None
 
@@ -210,9 +210,9 @@ def _agreed(read: list[Contents], metre: float | None) -> float | None:
 def _is_apart(before: ElementTree.Element, measure: ElementTree.Element) -> bool:
     """Says whether more than a plain bar line stands between two measures, and no ending begins."""
     lines = [
-        each for each in before.iterfind("barline") if each.get("location", "right") == "right"
+        line for line in before.iterfind("barline") if line.get("location", "right") == "right"
     ]
-    begun = [each for each in measure.iterfind("barline") if each.get("location") == "left"]
+    begun = [line for line in measure.iterfind("barline") if line.get("location") == "left"]
     if any(line.find("ending") is not None for line in begun):
         return False
     return any(
@@ -237,8 +237,8 @@ def _check_notes(parts: list[Part], instruments: tuple[Instrument, ...]) -> None
     left_out = sum((part.left_out for part in parts), collections.Counter())
     if not instruments and left_out:
         raise SongError("no pitches", f"found {_counted(left_out)}")
-    check_num_notes(sum(len(each.starts) for each in instruments))
-    check_bars(0, max(int(each.ends.max()) for each in instruments) / STEPS_PER_BAR)
+    check_num_notes(sum(len(instrument.starts) for instrument in instruments))
+    check_bars(0, max(int(instrument.ends.max()) for instrument in instruments) / STEPS_PER_BAR)
 
 
 def _counted(left_out: collections.Counter) -> str:

@@ -19,6 +19,7 @@ from magenta_vae.music.midi_symusic import read_with_symusic
 
 STEPS_PER_QUARTER = 4
 STEPS_PER_BAR = metres.STEPS_PER_WHOLE
+DEFAULT_QPM = 120.0  # Quarters a minute, where a file says nothing: as MIDI has it.
 
 # Bounds, checked before anything is sized from what a file claims. The longest of 2,700 real files
 # tried has 1,600 bars; a single stray event can claim millions.
@@ -68,12 +69,18 @@ class Song(NamedTuple):
     @property
     def num_steps(self) -> int:
         """Steps from the start of the file to where its last note ends."""
-        return max((int(part.ends.max()) for part in self.instruments), default=0)
+        return max((int(instrument.ends.max()) for instrument in self.instruments), default=0)
 
     @property
     def num_bars(self) -> int:
         """Bars from the start of the file to the one in which its last note ends."""
         return -(-self.num_steps // STEPS_PER_BAR)
+
+    def qpm_at(self, step: int) -> float:
+        """Returns the tempo at a step, in quarters a minute."""
+        # What is told within half a step is meant for it.
+        told = [(at, qpm) for at, qpm in self.tempos if at <= step + 0.5]
+        return sorted(told, key=lambda tempo: tempo[0])[-1][1] if told else DEFAULT_QPM
 
 
 def read_song(path: str | os.PathLike) -> Song:
@@ -151,8 +158,8 @@ def settle_metre(song: Song, accepted: Collection[metres.Metre] = (metres.COMMON
         return song
     moved = move_song(song, shift)
     return moved._replace(
-        time_signatures=tuple(each.metre for each in signatures),
-        signature_steps=tuple(each.step for each in signatures),
+        time_signatures=tuple(signature.metre for signature in signatures),
+        signature_steps=tuple(signature.step for signature in signatures),
     )
 
 
@@ -162,8 +169,8 @@ def move_song(song: Song, steps: int) -> Song:
         return song
     return song._replace(
         instruments=tuple(
-            part._replace(starts=part.starts + steps, ends=part.ends + steps)
-            for part in song.instruments
+            instrument._replace(starts=instrument.starts + steps, ends=instrument.ends + steps)
+            for instrument in song.instruments
         ),
         tempos=tuple((step + steps if step else step, qpm) for step, qpm in song.tempos),
         signature_steps=tuple(step + steps for step in song.signature_steps),

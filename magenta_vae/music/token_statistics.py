@@ -54,17 +54,17 @@ def format_tracks(described: dict[str, dict], tracks: Sequence[Vocabulary]) -> s
     header = ("track", "classes used", "pitches", "rests", "holds", "onsets a window")
     rows = [header]
     for track in tracks:
-        each = described[track.name]
+        numbers = described[track.name]
         pitches = "none"
-        if not track.is_drum and each["lowest_pitch"] is not None:
-            pitches = f"{each['lowest_pitch']}-{each['highest_pitch']}"
+        if not track.is_drum and numbers["lowest_pitch"] is not None:
+            pitches = f"{numbers['lowest_pitch']}-{numbers['highest_pitch']}"
         rows.append((
             track.name,
-            f"{each['classes_used']} of {track.num_classes}",
+            f"{numbers['classes_used']} of {track.num_classes}",
             pitches,
-            f"{each['rest_share']:.1%}",
-            f"{each['hold_share']:.1%}",
-            f"{each['onsets_per_window']:.1f}",
+            f"{numbers['rest_share']:.1%}",
+            f"{numbers['hold_share']:.1%}",
+            f"{numbers['onsets_per_window']:.1f}",
         ))  # fmt: skip
     return "\n".join("".join(f"{value:<17}" for value in row).rstrip() for row in rows)
 

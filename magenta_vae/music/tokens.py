@@ -23,7 +23,7 @@ from note_seq.drums_encoder_decoder import DEFAULT_DRUM_TYPE_PITCHES
 from note_seq.protobuf import music_pb2
 
 from magenta_vae.contracts import Instrument, Notes, Vocabulary
-from magenta_vae.music import classes, note_sequences
+from magenta_vae.music import classes, errors, note_sequences
 from magenta_vae.music.classes import NUM_PITCHES
 
 
@@ -84,7 +84,9 @@ class Melody:
         pitches = tokens[changes] - self.pitch_tokens.start + self.first_pitch
         is_onset = np.isin(tokens[changes], self.pitch_tokens)
         ends = np.append(changes[1:], len(tokens))[: len(changes)]
-        return Notes(*(np.asarray(each[is_onset], np.int32) for each in (changes, ends, pitches)))
+        return Notes(
+            *(np.asarray(column[is_onset], np.int32) for column in (changes, ends, pitches))
+        )
 
     def is_silent(self, tokens: np.ndarray) -> np.ndarray:
         """Says at which steps of int [..., steps] tokens nothing sounds: bool [..., steps]."""
@@ -172,7 +174,8 @@ def in_paper_classes(
     Those of a line are `Melody`'s, whatever its vocabulary; hits stay in their own.
     """
     columns = [_in_paper_classes(tokens[..., index], track) for index, track in enumerate(tracks)]
-    return np.stack([each for each, _ in columns], axis=-1), tuple(track for _, track in columns)
+    converted = np.stack([column for column, _ in columns], axis=-1)
+    return converted, tuple(track for _, track in columns)
 
 
 def tokenize_windows(
@@ -207,15 +210,16 @@ def tokenize_windows(
 def detokenize_windows(tokens: np.ndarray, tracks: Sequence[Vocabulary]) -> WindowNotes:
     """Returns the notes of int [windows, steps, tracks] tokens, by track, window, start, pitch."""
     num_steps = tokens.shape[1]
-    found = []
+    by_track = []
     for index, track in enumerate(tracks):
         # One long line, whose notes are cut where the next window begins: some vocabularies have
         # one token for silence that goes on and for a note that does.
-        notes = track.detokenize(tokens[:, :, index].reshape(-1).astype(np.int32))
+        with errors.naming(track):
+            notes = track.detokenize(tokens[:, :, index].reshape(-1).astype(np.int32))
         windows, starts = np.divmod(notes.starts.astype(np.int64), num_steps)
         ends = np.minimum(starts + (notes.ends - notes.starts), num_steps)
-        found.append((windows, np.full(len(windows), index), starts, ends, notes.pitches))
-    return WindowNotes(*(np.concatenate(each) for each in zip(*found, strict=True)))
+        by_track.append((windows, np.full(len(windows), index), starts, ends, notes.pitches))
+    return WindowNotes(*(np.concatenate(column) for column in zip(*by_track, strict=True)))
 
 
 def monophonic(notes: Notes) -> Notes:
@@ -226,10 +230,10 @@ def monophonic(notes: Notes) -> Notes:
     order = np.lexsort((notes.ends, notes.pitches, notes.starts))
     starts = notes.starts[order]
     highest = np.append(np.diff(starts) > 0, True)[: len(starts)]
-    kept = order[highest]
-    starts, ends = notes.starts[kept], notes.ends[kept].copy()
+    line = order[highest]
+    starts, ends = notes.starts[line], notes.ends[line].copy()
     ends[:-1] = np.minimum(ends[:-1], starts[1:])
-    return Notes(starts, ends, notes.pitches[kept])
+    return Notes(starts, ends, notes.pitches[line])
 
 
 def tokenize_notes(track: Vocabulary, notes: Notes, num_steps: int) -> np.ndarray:
@@ -257,8 +261,11 @@ def detokenize(
     tokens: np.ndarray,
     tracks: Sequence[Vocabulary],
     qpm: float = note_sequences.DEFAULT_QPM,
+    programs: Sequence[int] | None = None,
 ) -> music_pb2.NoteSequence:
     """Returns the window of int [steps, tracks] tokens, at a tempo in quarters per minute.
+
+    The tracks are played by their vocabularies' programs where no others are given.
 
     `tokenize` is its exact inverse for the tokens of any window. For other tokens, as a model may
     sample them, the round trip turns a hold that has nothing to hold into a rest.
@@ -269,7 +276,9 @@ def detokenize(
     for index, track in enumerate(tracks):
         sequence.instrument_infos.add(instrument=index, name=track.name)
         is_here = notes.tracks == index
-        add_track(sequence, tracks, index, *(each[is_here] for each in notes[2:]))
+        starts, ends, pitches = (each[is_here] for each in notes[2:])
+        program = None if programs is None else programs[index]
+        add_track(sequence, tracks, index, starts, ends, pitches, program)
     return sequence
 
 
@@ -280,8 +289,9 @@ def add_track(
     starts: np.ndarray,
     ends: np.ndarray,
     pitches: np.ndarray,
+    program: int | None = None,
 ) -> None:
-    """Appends notes of a track to a window, int [notes], in steps."""
+    """Appends notes of a track to a window, int [notes], in steps, by its own program for None."""
     track = tracks[index]
     note_sequences.add_notes(
         sequence,
@@ -289,7 +299,7 @@ def add_track(
         ends,
         pitches,
         instrument=index,
-        program=track.output_program,
+        program=track.output_program if program is None else program,
         is_drum=track.is_drum,
     )
 

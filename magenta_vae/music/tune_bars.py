@@ -151,12 +151,12 @@ class VoiceReader:
         self._tuplet = time_of / number, count or number
 
     def _read_chord(self, text: str, length: str) -> None:
-        found = _CHORD_NOTES.findall(text)
-        if found:
-            first = _quarters(found[0][1])
-            each = [(name, _quarters(own) / (first or 1.0)) for name, own, _ in found]
-            self._add(each, first * _quarters(length))
-            if any(tie for *_, tie in found):
+        matches = _CHORD_NOTES.findall(text)
+        if matches:
+            first = _quarters(matches[0][1])
+            notes = [(name, _quarters(value) / (first or 1.0)) for name, value, _ in matches]
+            self._add(notes, first * _quarters(length))
+            if any(tie for *_, tie in matches):
                 self._tie()
 
     def _rest(self, kind: str, length: str) -> None:
@@ -248,9 +248,9 @@ def _quarters(text: str) -> float:
 
 def _turns(text: str) -> tuple[int, ...]:
     """Returns the numbers of an ending: `1`, `1,3`, `1-3`."""
-    found: list[int] = []
-    for each in filter(None, text.split(",")):
-        first, _, last = each.partition("-")
+    turns: list[int] = []
+    for turn_or_range in filter(None, text.split(",")):
+        first, _, last = turn_or_range.partition("-")
         if first:
-            found.extend(range(int(first), min(int(last or first), MAX_TURNS) + 1))
-    return tuple(found)
+            turns.extend(range(int(first), min(int(last or first), MAX_TURNS) + 1))
+    return tuple(turns)

@@ -71,43 +71,45 @@ def _signature(value: str) -> tuple[tuple[int, int], ...]:
 
 def _set_key(state: State, value: str) -> None:
     """Takes the sharps and flats of `Bb`, `Ador`, `D mix`, `Hp` or `none`, and those added."""
-    found = re.match(r"([A-G])([#b]?)\s*([A-Za-z]*)", value)
+    match = re.match(r"([A-G])([#b]?)\s*([A-Za-z]*)", value)
     if value.upper().startswith("HP"):
         state.key = dict(_PIPES) if value.startswith("Hp") else {}
-    elif found:
-        letter, sign, word = found.groups()
+    elif match:
+        letter, sign, word = match.groups()
         fifths = _FIFTHS[letter] + {"#": 7, "b": -7, "": 0}[sign]
         short = word[:3].lower()
         fifths += _MODES.get(short, -3 if word == "m" else 0) if word[:4] != "clef" else 0
         letters = _SHARPS if fifths > 0 else _SHARPS[::-1]
         altered = (letters * 2)[: min(abs(fifths), 14)]
         sign_of_all = 1 if fifths > 0 else -1
-        state.key = {each: sign_of_all * altered.count(each) for each in set(altered)}
+        state.key = {name: sign_of_all * altered.count(name) for name in set(altered)}
     elif value.lower().startswith("none"):
         state.key = {}
     for signs, letter in re.findall(r"(?:^|\s)([\^_=]+)([A-Ga-g])(?=\s|$|[\^_=])", value):
-        state.key[letter.upper()] = sum({"^": 1, "_": -1, "=": 0}[each] for each in signs)
+        state.key[letter.upper()] = sum(
+            {"^": 1, "_": -1, "=": 0}[accidental] for accidental in signs
+        )
     state.shifts = state.shifts | shifts(value)
 
 
 def shifts(value: str) -> dict[str, int]:
     """Returns the semitones by which `octave=-1`, `transpose=-2` and `treble-8` move notes."""
-    found = {}
+    moves = {}
     if octave := re.search(r"octave\s*=\s*([+-]?\d)", value):
-        found["octave"] = 12 * int(octave.group(1))
+        moves["octave"] = 12 * int(octave.group(1))
     if semitones := re.search(r"transpose\s*=\s*([+-]?\d\d?)", value):
-        found["transpose"] = int(semitones.group(1))
+        moves["transpose"] = int(semitones.group(1))
     if clef := _CLEF.search(value):
-        found["clef"] = {"+8": 12, "-8": -12}.get(clef.group(1) or "", 0)
-    return found
+        moves["clef"] = {"+8": 12, "-8": -12}.get(clef.group(1) or "", 0)
+    return moves
 
 
 def _qpm(value: str, unit: float) -> float | None:
     """Returns quarters per minute of `1/4=120`, `3/8=60 "Jig"` or, of units, `120`."""
-    found = re.search(r"((?:\d+/\d+\s*)*)=?\s*(\d+(?:\.\d+)?)", re.sub(r'"[^"]*"', "", value))
-    if found is None:
+    match = re.search(r"((?:\d+/\d+\s*)*)=?\s*(\d+(?:\.\d+)?)", re.sub(r'"[^"]*"', "", value))
+    if match is None:
         return None
-    beats = re.findall(r"(\d+)/(\d+)", found.group(1))
+    beats = re.findall(r"(\d+)/(\d+)", match.group(1))
     quarters = sum(4 * int(n) / int(d) for n, d in beats if int(d)) if beats else unit
-    qpm = quarters * float(found.group(2))
+    qpm = quarters * float(match.group(2))
     return qpm if 0 < qpm < float("inf") else None

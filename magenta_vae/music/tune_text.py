@@ -58,10 +58,10 @@ def without_words(line: str) -> str:
     return _WORDS.sub(_without, line)
 
 
-def _without(found: re.Match) -> str:
-    new, old = found["new"], found["old"]
-    if found["field"]:
-        return found[0]
+def _without(match: re.Match) -> str:
+    new, old = match["new"], match["old"]
+    if match["field"]:
+        return match[0]
     if new is not None:
         return f" {new} " if _is_music(new) else ""
     if old is not None and _is_music(old):

@@ -76,19 +76,19 @@ def _song(text: str) -> Song:
     contents = [[bar.contents for bar in column] for column in played]
     instruments = tuple(
         instrument
-        for each in contents
-        for instrument in placing.instruments(_title(text), placing.place(each, starts))
+        for voice in contents
+        for instrument in placing.instruments(_title(text), placing.place(voice, starts))
     )
-    check_bars(0, max(int(each.ends.max()) for each in instruments) / STEPS_PER_BAR)
+    check_bars(0, max(int(instrument.ends.max()) for instrument in instruments) / STEPS_PER_BAR)
     bars.check_lengths(measures)
     tempos = placing.tempos(contents, starts)
-    signatures = (each for column in played for bar in column for each in bar.signature)
+    signatures = (metre for column in played for bar in column for metre in bar.signature)
     return Song(instruments, tuple(dict.fromkeys(signatures)), tempos)
 
 
 def _title(text: str) -> str:
-    found = re.search(r"^T:(.*)$", text, re.MULTILINE)
-    return found.group(1).strip() if found else ""
+    match = re.search(r"^T:(.*)$", text, re.MULTILINE)
+    return match.group(1).strip() if match else ""
 
 
 def _sounding(column: list[repeats.Bar]) -> list[repeats.Bar]:
@@ -98,16 +98,16 @@ def _sounding(column: list[repeats.Bar]) -> list[repeats.Bar]:
 
 def _measure(together: tuple, orders: list[list[int]], index: int) -> bars.Measure:
     """Returns what the voices say of one bar."""
-    found = [bar for bar in together if bar is not None]
-    longest = max(bar.length for bar in found)
-    metre = found[0].metre
+    present = [bar for bar in together if bar is not None]
+    longest = max(bar.length for bar in present)
+    metre = present[0].metre
     jumps = (0 < index < len(order) and order[index] != order[index - 1] + 1 for order in orders)
     return bars.Measure(
         metre=metre,
         content=longest if metre is None else min(longest, metre),
         # Lines often end without the bar line that they would have.
         agreed=longest if metre is not None and longest > metre else None,
-        is_apart=found[0].is_apart or any(jumps),
+        is_apart=present[0].is_apart or any(jumps),
     )
 
 

@@ -127,7 +127,7 @@ _KINDS = {
 def _is_value(kind: str | None, quarters: float) -> bool:
     """Says whether a duration is what its written value, with up to two dots, says."""
     dotted = (_KINDS.get(kind or "", 0.0) * dots for dots in (1, 1.5, 1.75))
-    return any(abs(each - quarters) < TOLERANCE for each in dotted)
+    return any(abs(written - quarters) < TOLERANCE for written in dotted)
 
 
 def _meant(
@@ -141,7 +141,7 @@ def _meant(
     total = sum(durations)
     # Less than a step too much is no note too much.
     if not all(is_sure) and 0 < quarters < total < quarters + STEP_QUARTERS - TOLERANCE:
-        return [each * quarters / total for each in durations]
+        return [duration * quarters / total for duration in durations]
     return durations
 
 

@@ -2,11 +2,27 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from note_seq.protobuf import music_pb2
 
-from magenta_vae.music import songs, tokens
+from magenta_vae.music import note_sequences, songs, tokens
+
+
+class Playback(NamedTuple):
+    """How a window is played: nothing of it stands in tokens.
+
+    Attributes:
+        qpm: the tempo, in quarters a minute.
+        programs: the General MIDI program of each track; those of the vocabularies for None.
+    """
+
+    qpm: float = note_sequences.DEFAULT_QPM
+    programs: tuple[int, ...] | None = None
+
+
+BY_DEFAULT = Playback()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +68,8 @@ class WindowFormat:
         """Returns int32 [steps, tracks] tokens of a window whose instruments are the tracks."""
         return tokens.tokenize(window, self.tracks, self.num_steps)
 
-    def detokenize(self, window: np.ndarray) -> music_pb2.NoteSequence:
+    def detokenize(
+        self, window: np.ndarray, playback: Playback = BY_DEFAULT
+    ) -> music_pb2.NoteSequence:
         """Returns the music of int [steps, tracks] tokens: a window, a part of one, or several."""
-        return tokens.detokenize(window, self.tracks)
+        return tokens.detokenize(window, self.tracks, playback.qpm, playback.programs)

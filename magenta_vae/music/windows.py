@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from magenta_vae.contracts import Notes, Vocabulary
-from magenta_vae.music import metres, songs
+from magenta_vae.music import errors, metres, songs
 from magenta_vae.music.songs import STEPS_PER_BAR, Instrument, Song, SongError
 from magenta_vae.music.tokens import tokenize_notes
 from magenta_vae.music.window_format import WindowFormat
@@ -55,31 +55,31 @@ def song_windows(
         raise SongError("too short", f"expected at least {num_bars} bars, found {song.num_bars}")
     candidates = [accepted(song, track) for track in tracks]
     _check_combinations(candidates, song.num_bars, num_bars)
-    parts = [
-        list(_parts(song, indices, track, num_bars, max_rest_steps))
+    lines = [
+        list(_lines(song, indices, track, num_bars, max_rest_steps))
         for track, indices in zip(tracks, candidates, strict=True)
     ]
-    for combination in itertools.product(*parts):
-        kept = functools.reduce(np.logical_and, [part.kept for part in combination])
+    for combination in itertools.product(*lines):
+        passes = functools.reduce(np.logical_and, [line.passes for line in combination])
         yield Windows(
-            tokens=np.stack([part.tokens[kept[part.kept]] for part in combination], axis=-1),
-            bars=np.flatnonzero(kept),
-            instruments=tuple(part.place for part in combination),
-            num_cut=len(kept),
+            tokens=np.stack([line.tokens[passes[line.passes]] for line in combination], axis=-1),
+            bars=np.flatnonzero(passes),
+            instruments=tuple(line.instrument for line in combination),
+            num_cut=len(passes),
         )
 
 
-class _Part(NamedTuple):
+class _Line(NamedTuple):
     """The windows of one instrument as one track.
 
     Attributes:
-        place: of the instrument in the song.
-        kept: bool [windows], whether each passes the rests rule.
-        tokens: int32 [kept windows, steps].
+        instrument: its place in the song.
+        passes: bool [windows], which of them pass the rests rule.
+        tokens: int32 [windows that pass, steps].
     """
 
-    place: int
-    kept: np.ndarray
+    instrument: int
+    passes: np.ndarray
     tokens: np.ndarray
 
 
@@ -103,8 +103,9 @@ def in_common_time(song: Song, taken: Collection[metres.Metre] = ()) -> Song:
         check_metre(song)
         return song
     song = songs.settle_metre(song, accepted)
-    if odd := next((each for each in song.time_signatures if each not in accepted), None):
-        raise SongError("not 4/4", f"found a {metres.name(odd)} time signature")
+    others = [metre for metre in song.time_signatures if metre not in accepted]
+    if others:
+        raise SongError("not 4/4", f"found a {metres.name(others[0])} time signature")
     if song.signatures is None:
         raise SongError("not 4/4", "it is not known where its time signatures stand")
     try:
@@ -129,19 +130,22 @@ def has_run(mask: np.ndarray, length: int) -> np.ndarray:
 
 def accepted(song: Song, track: Vocabulary) -> list[int]:
     """Returns the places of the instruments that can be a track. Raises `SongError` for none."""
-    indices = [index for index, part in enumerate(song.instruments) if track.accepts(part)]
+    with errors.naming(track):
+        indices = [
+            index for index, instrument in enumerate(song.instruments) if track.accepts(instrument)
+        ]
     if not indices:
         raise SongError(f"no {track.name} track", f"found {_describe(song.instruments)}")
     return indices
 
 
-def cut(part: Instrument, track: Vocabulary, song_bars: int, num_bars: int) -> np.ndarray:
+def cut(instrument: Instrument, track: Vocabulary, song_bars: int, num_bars: int) -> np.ndarray:
     """Returns every window of one instrument in a song of so many bars: int32 [windows, steps]."""
-    return _cut_all([part], track, song_bars, num_bars)[0]
+    return _cut_all([instrument], track, song_bars, num_bars)[0]
 
 
 def _cut_all(
-    parts: Sequence[Instrument], track: Vocabulary, song_bars: int, num_bars: int
+    instruments: Sequence[Instrument], track: Vocabulary, song_bars: int, num_bars: int
 ) -> np.ndarray:
     """Returns the windows of instruments, as `cut` does: int32 [instruments, windows, steps].
 
@@ -149,8 +153,10 @@ def _cut_all(
     """
     song_steps, num_steps = song_bars * STEPS_PER_BAR, num_bars * STEPS_PER_BAR
     # What ends with the song is released behind it, before the next one.
-    offsets = np.arange(len(parts)) * (song_steps + 1)
-    tokens = tokenize_notes(track, track.reduce(_in_line(parts, offsets)), offsets[-1] + song_steps)
+    offsets = np.arange(len(instruments)) * (song_steps + 1)
+    notes = _in_line(instruments, offsets)
+    with errors.naming(track):
+        tokens = tokenize_notes(track, track.reduce(notes), offsets[-1] + song_steps)
     in_song = np.arange(0, song_steps - num_steps + 1, STEPS_PER_BAR)
     starts = offsets[:, np.newaxis] + in_song
     windows = tokens.take(starts[..., np.newaxis] + np.arange(num_steps))
@@ -163,11 +169,12 @@ def _cut_all(
     return np.where(carried, np.int32(track.rest), windows)
 
 
-def _in_line(parts: Sequence[Instrument], offsets: np.ndarray) -> Notes:
+def _in_line(instruments: Sequence[Instrument], offsets: np.ndarray) -> Notes:
     """Returns the notes of instruments, each so many steps later."""
-    later = np.repeat(offsets.astype(np.int32), [len(part.starts) for part in parts])
+    num_notes = [len(instrument.starts) for instrument in instruments]
+    later = np.repeat(offsets.astype(np.int32), num_notes)
     starts, ends, pitches = (
-        np.concatenate([getattr(part, name) for part in parts])
+        np.concatenate([getattr(instrument, name) for instrument in instruments])
         for name in ("starts", "ends", "pitches")
     )
     return Notes(starts + later, ends + later, pitches)
@@ -184,20 +191,22 @@ def _check_combinations(candidates: list[list[int]], song_bars: int, num_bars: i
 
 
 def _describe(instruments: Sequence[Instrument]) -> str:
-    programs = sorted({part.program for part in instruments if not part.is_drum})
-    drums = sum(part.is_drum for part in instruments)
+    programs = sorted({each.program for each in instruments if not each.is_drum})
+    drums = sum(instrument.is_drum for instrument in instruments)
     return f"{drums} drum tracks and the programs {programs}"
 
 
-def _parts(
+def _lines(
     song: Song, indices: Sequence[int], track: Vocabulary, num_bars: int, max_rest_steps: int
-) -> Iterator[_Part]:
+) -> Iterator[_Line]:
     """Yields the windows of instruments as one track, of a few instruments at a time."""
     song_bars = song.num_bars
     at_once = max(1, TOKENS_AT_ONCE // (song_bars * num_bars * STEPS_PER_BAR))
     for first in range(0, len(indices), at_once):
-        some = indices[first : first + at_once]
-        windows = _cut_all([song.instruments[index] for index in some], track, song_bars, num_bars)
-        kept = ~has_run(track.is_silent(windows), max_rest_steps + 1)
-        for index, which, each in zip(some, kept, windows, strict=True):
-            yield _Part(index, which, each[which])
+        places = indices[first : first + at_once]
+        instruments = [song.instruments[index] for index in places]
+        windows = _cut_all(instruments, track, song_bars, num_bars)
+        with errors.naming(track):
+            passing = ~has_run(track.is_silent(windows), max_rest_steps + 1)
+        for index, passes, tokens in zip(places, passing, windows, strict=True):
+            yield _Line(index, passes, tokens[passes])

@@ -91,10 +91,6 @@ class Client(MusicModel):
     def _reader(self) -> WindowReader:
         return WindowReader(self.window_format, self._polyphony, self._pad)
 
-    def tokenize(self, music: Music | Sequence[Music]) -> np.ndarray:
-        """Returns the windows of music: int32 [windows, steps, tracks]; see `reading`."""
-        return self._reader.read(music)
-
     # Both follow from the rest, but a server answers them at once.
 
     def reconstruct(
@@ -102,9 +98,10 @@ class Client(MusicModel):
     ) -> NoteSequences:
         """Encodes and decodes music, one piece for each window."""
         validation.check_temperature(temperature)
-        tokens = self.tokenize(music)
+        reading = self.read(music)
+        tokens = reading.tokens
         windows = self._generate("reconstruct", len(tokens), temperature, seed, tokens=tokens)
-        return self._detokenize(windows)
+        return self._detokenize(windows, reading.playbacks)
 
     def sample(
         self,

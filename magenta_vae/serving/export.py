@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from magenta_vae import files
+from magenta_vae import display, files
 from magenta_vae.contracts import LatentModel
 from magenta_vae.data import vocabularies
 from magenta_vae.inference.data_prior import DataPrior
@@ -67,10 +67,13 @@ def write(
     signatures.description = text
     # What is staged is called by no integer, so that no server takes it for a version.
     with files.staging(output_dir) as beside:
+        display.show("writing the SavedModel")
         write_saved_model(model, signatures, beside)
         if "onnx" in formats:
+            display.show("writing ONNX")
             runtimes.write_onnx(signatures, os.path.join(beside, "onnx"), text)
         if "litert" in formats:
+            display.show("writing LiteRT")
             runtimes.write_litert(signatures, os.path.join(beside, "litert"), litert_batch_size)
         assets = Path(beside, "assets")
         assets.mkdir(exist_ok=True)

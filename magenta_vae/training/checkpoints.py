@@ -33,7 +33,9 @@ class Checkpoints:
         max_to_keep: int = 3,
     ):
         self._folder = checkpoint_files.folder_of(run_dir)
-        self._checkpoint = tf.train.Checkpoint(**tracked.contents(model), optimizer=optimizer)
+        self._checkpoint = tf.train.Checkpoint(
+            **tracked.checkpointed_objects(model), optimizer=optimizer
+        )
         self._optimizer = optimizer
         self._is_writer = is_writer
         self._max_to_keep = max_to_keep
@@ -95,7 +97,9 @@ class BestCheckpoint:
     ):
         self._folder = checkpoint_files.folder_of(run_dir, checkpoint_files.BEST)
         self._loss = tf.Variable(float("inf"), dtype=tf.float64, trainable=False)
-        self._checkpoint = tf.train.Checkpoint(**tracked.contents(model), loss=self._loss)
+        self._checkpoint = tf.train.Checkpoint(
+            **tracked.checkpointed_objects(model), loss=self._loss
+        )
         try:
             step = checkpoint_files.newest_readable(self._folder, report)
         except checkpoint_files.DamagedCheckpoint:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from magenta_vae import display
 from magenta_vae.contracts import LatentModel, Vocabulary
 from magenta_vae.music import notes_right
 from magenta_vae.music.names import hit_names
@@ -72,7 +73,8 @@ class Evaluation:
         """
         sums: dict[str, np.ndarray] = {}
         counts: dict[str, list[notes_right.Counts]] = {}
-        for first in range(0, len(self._tokens), self._batch_size):
+        firsts = range(0, len(self._tokens), self._batch_size)
+        for first in display.track(firsts, "evaluating batches"):
             batch = np.asarray(self._tokens[first : first + self._batch_size], np.int32)
             seed = tf.constant([self._seed, first], tf.int64)
             terms, predicted = self._measure(batch, tf.constant(step, tf.int64), seed)

@@ -31,6 +31,7 @@ def train(
     checkpoint_every: int = 1000,
     show_every: int = 1,
     report: Callable[[str], None] = lambda line: None,
+    show: Callable[[str], None] | None = None,
 ) -> int:
     """Trains from the run's newest checkpoint, or from the start, to `max_steps`.
 
@@ -45,7 +46,9 @@ def train(
         steps_per_call: steps between two looks at the loss.
         eval_every, checkpoint_every: steps between evaluations, checkpoints.
         show_every: evaluations from one that shows to the next; 0 for none.
-        report: is given a line about the progress.
+        report: is given lines that stay: what happens, and the progress where the run is evaluated
+            or saved.
+        show: is given the progress between these; `report` by default.
 
     Returns:
         The step that was reached.
@@ -87,8 +90,10 @@ def train(
                 scalars = {name: float(np.mean(values)) for name, values in metrics.items()}
                 scalars |= progress.update(step)
                 summaries.write("train", step, scalars)
-                report(progress.line(scalars))
-                if step % checkpoint_every == 0 or step == max_steps:
+                is_saved = step % checkpoint_every == 0 or step == max_steps
+                is_kept = is_saved or evaluations.is_due(step)
+                (report if is_kept else show or report)(progress.line(scalars))
+                if is_saved:
                     checkpoints.save()
                 if is_chief:
                     evaluations.look(step)

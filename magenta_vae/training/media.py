@@ -120,7 +120,7 @@ class Media:
         if not number:
             return
         samples = self._trained_model.sample(number, *self._draws)
-        self._write_rows("sample", {"sampled from the prior": samples})
+        self._write_rows("sample", {"sampled from the prior": samples}, ["generated"])
         self._write_clips("sample", samples)
 
     def _write_reconstructions(self) -> None:
@@ -129,7 +129,7 @@ class Media:
             return
         rebuilt = self._trained_model.reconstruct(originals, *self._draws)
         rows = {"held-out windows": originals, "reconstructed": rebuilt}
-        self._write_rows("reconstruction", rows)
+        self._write_rows("reconstruction", rows, ["true", "reconstructed"])
         self._write_clips("reconstruction", rebuilt)
         if not self._originals_are_written:  # They stay the same.
             self._write_clips("original", originals)
@@ -138,16 +138,17 @@ class Media:
     def _write_interpolation(self) -> None:
         if not self._num_interpolation_steps:
             return
-        from magenta_vae.music import plots  # Late, with matplotlib: training starts sooner.
+        from magenta_vae.music import sheets  # Late, with matplotlib: training starts sooner.
 
         ends = self._held_out(2)
         strip = self._trained_model.interpolate(
             ends[0], ends[-1], self._num_interpolation_steps, *self._draws
         )
+        windows = sheets.on_the_way(strip, sheets.RECONSTRUCTED)
         summaries.write_figure(
             "pictures/interpolation",
-            plots.draw_interpolation(strip, width_inches=WIDTH_INCHES),
-            "From one held-out window (black, left) to another (black, right), as reconstructed.",
+            sheets.draw_sheet(windows, None, "step of the interpolation", WIDTH_INCHES),
+            "From one held-out window to another, both as reconstructed (blue).",
         )
 
     def _held_out(self, number: int) -> list[NoteSequence]:
@@ -155,13 +156,16 @@ class Media:
         rows = np.linspace(0, len(self._tokens) - 1, min(number, len(self._tokens))).astype(int)
         return [self._format.detokenize(self._tokens[row]) for row in rows]
 
-    def _write_rows(self, name: str, rows: Mapping[str, Sequence[NoteSequence]]) -> None:
+    def _write_rows(
+        self, name: str, rows: Mapping[str, Sequence[NoteSequence]], words: Sequence[str]
+    ) -> None:
         rows = {title: row[: self._num_windows] for title, row in rows.items()}
         if self._num_windows:
-            from magenta_vae.music import plots  # See above.
+            from magenta_vae.music import plots, sheets  # See above.
 
+            kinds = [sheets.BY_WORD[word] for word in words]
             description = f"From top to bottom: {', '.join(rows)}."
-            figure = plots.draw_rows(rows, width_inches=WIDTH_INCHES)
+            figure = plots.draw_rows(rows, width_inches=WIDTH_INCHES, kinds=kinds)
             summaries.write_figure(f"pictures/{name}", figure, description)
 
     def _write_clips(self, name: str, sequences: Sequence[NoteSequence]) -> None:

@@ -4,6 +4,8 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping
 
+from magenta_vae.display import format_seconds
+
 
 class Progress:
     """Times a run between updates.
@@ -59,10 +61,3 @@ class Progress:
             f"  {scalars['steps_per_second']:.2f} steps/s"
             f"  {format_seconds(left)} left"
         )
-
-
-def format_seconds(seconds: float) -> str:
-    """Returns hours, minutes and seconds, as in 1:02:03 or 2:03."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

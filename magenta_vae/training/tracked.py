@@ -2,10 +2,12 @@
 
 import tensorflow as tf
 
+from magenta_vae.contracts import LatentModel
+
 MODEL, OTHERS = "model", "others"
 
 
-def contents(model) -> dict[str, object]:
+def checkpointed_objects(model: LatentModel) -> dict[str, object]:
     """Returns what a checkpoint holds of a model, by its names there.
 
     The model, and the variables that TensorFlow does not find by its attributes: Keras keeps those

@@ -59,7 +59,7 @@ def load_weights(run_dir: str, model: LatentModel, checkpoint: str | int = LATES
     """
     path, step = find_checkpoint(run_dir, checkpoint)
     try:
-        status = tf.train.Checkpoint(**tracked.contents(model)).read(path)
+        status = tf.train.Checkpoint(**tracked.checkpointed_objects(model)).read(path)
         status.assert_existing_objects_matched()
     except (AssertionError, ValueError, tf.errors.NotFoundError) as error:
         if not os.path.exists(f"{path}.index"):  # A run that trains has removed it meanwhile.
@@ -134,7 +134,7 @@ def _saved_variables(reader, model: LatentModel) -> dict:
     Those that the model has no place for stand under their own names.
     """
     graph = private_apis.read_object_graph(reader)
-    root = tf.train.Checkpoint(**tracked.contents(model))
+    root = tf.train.Checkpoint(**tracked.checkpointed_objects(model))
     view = tf.train.TrackableView(root)
     contents = view.children(root)
     matches: dict[int, Any] = {}  # {node: our object, None where there is no such}

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from magenta_vae.inference import attributes, samples
+from magenta_vae.inference.reading import Music
 from magenta_vae.music import attributes as musical
 from magenta_vae.music import statistics
 from magenta_vae.workflows.runs import Run
@@ -21,8 +22,8 @@ def learn(
     temperature: float = 0.5,
     seed: int = 0,
     report: Callable[[str], None] = lambda line: None,
-) -> None:
-    """Learns a run's attribute vectors, writes them, and reports what each does.
+) -> attributes.AttributeVectors:
+    """Learns a run's attribute vectors, writes them, reports what each does, and returns them.
 
     Args:
         run: an opened run.
@@ -53,13 +54,14 @@ def learn(
         if warning := learned.warning(name):
             report(warning)
     report(f"wrote {output}")
+    return learned
 
 
 def apply(
     run: Run,
     vectors: str,
     attribute: str,
-    music: Sequence[str],
+    music: Music | Sequence[Music],
     strength: float = 1.0,
     temperature: float = 0.5,
     seed: int = 0,
@@ -72,7 +74,7 @@ def apply(
         run: an opened run.
         vectors: a file that `learn` wrote.
         attribute: the name of the attribute.
-        music: paths of MIDI files.
+        music: as `MusicModel.encode` takes it: paths, or what was read of them.
         strength: how many times the vector is added.
         temperature, seed: of what is decoded.
         report: is given lines about the result.

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from magenta_vae.inference import outputs
-from magenta_vae.music import note_sequences, plots
+from magenta_vae.music import note_sequences, plots, sheets
 from magenta_vae.music.window_format import WindowFormat
+from magenta_vae.workflows.comparisons import caption
 from magenta_vae.workflows.runs import Run
 
 EXAMPLES, RECONSTRUCTIONS = "examples", "reconstructions"  # What an interpolation's sound ends on.
@@ -68,7 +69,7 @@ def write_figure(
             `RECONSTRUCTIONS`.
         temperature, seed: of the samples; the seed also chooses the examples.
         report: is given lines about what is drawn and written.
-        sound: `audio` and `soundfont`, as `outputs.write_piece` takes them.
+        sound: `audio`, `soundfont`, `qpm` and `accents`, as `outputs.write_piece` takes them.
 
     Raises:
         ValueError: for a run whose windows no figure shows, or not this one.
@@ -78,14 +79,19 @@ def write_figure(
     if not model.z_size:
         raise ValueError(f"A figure needs a latent space. --run_dir={run.folder} is a baseline.")
     num_steps = FIGURES[figure].num_steps
+    how = caption(run, temperature, seed)
+    title = f"{how}\na sample, {FIGURES[figure]}"
     if num_steps:
+        title = (
+            f"{how}\n{num_steps} steps from one held-out window to another, {FIGURES[figure]} each"
+        )
         start, end = _choose_examples(run, data_dir, seed, report)
         music = model.interpolate(start, end, num_steps, temperature, seed)
         shown = [start, *music[1:-1], end]
-        drawing = plots.draw_interpolation(shown)
+        drawing = plots.draw_interpolation(shown, title)
     else:
         music = shown = model.sample(1, temperature, seed)
-        drawing = plots.draw_score(*shown)
+        drawing = plots.draw_score(shown[0], title, sheets.GENERATED)
     base = os.path.join(output_dir, f"figure{figure}")
     paths = [f"{base}{suffix}" for suffix in suffixes]
     for path in paths:

@@ -55,7 +55,7 @@ def _draw(
     tokens: np.ndarray, window_format: WindowFormat, described: dict, prefix: str, seed: int
 ) -> list[str]:
     """Writes both pictures of a split and returns their paths."""
-    from magenta_vae.music import histograms, plots  # Late, with matplotlib.
+    from magenta_vae.music import histograms, plots, sheets  # Late, with matplotlib.
 
     num_bars = window_format.num_bars
     number = min(max(BARS_OF_SHEET // num_bars, 1), len(tokens))
@@ -70,6 +70,7 @@ def _draw(
             window_format.detokenize(line),
             f"{name}: {number} random windows of {num_bars} bars one after another, "
             f"{number * num_bars} bars in all",
+            sheets.TRUE,
         ),
     }
     paths = []

@@ -54,26 +54,6 @@ def import_checkpoint(
     report(f"wrote {run_dir}: {model.count_params():,} parameters of step {step:,}")
 
 
-def describe_next_steps(run_dir: str) -> str:
-    """Returns what can be done with an imported run, as commands to type."""
-    config = os.path.join(run_dir, configuration.CONFIG_FILE)
-    step = run_files.read_record(run_dir)["imported"]["step"]
-    command = configuration.command
-    return "\n".join(
-        [
-            "What next:",
-            f"  {command('sample')} --run_dir={run_dir} --output_dir={run_dir}/samples",
-            f"  {command('build_dataset')} --input=MIDI_FOLDER --output_dir=data/mine"
-            f" --gin_file={config}",
-            f"  {command('train')} --gin_file={config} --run_dir={run_dir} --data_dir=data/mine"
-            f" --max_steps={step + 1000}",
-            "Or, with another batch or learning rate, a run of its own from its weights:",
-            f"  {command('train')} --gin_file={config} --init_from={run_dir} --run_dir=runs/mine"
-            f" --data_dir=data/mine --max_steps=1000 --gin_param=batch_size=32",
-        ]
-    )
-
-
 def _fit(config: str, source) -> tuple[dict, Configuration]:
     """Returns a checkpoint's widths, and the configuration with them.
 

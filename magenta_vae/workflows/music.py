@@ -1,13 +1,15 @@
 """Music that a run makes, as files: what is made of it, and what is written of that.
 
-Each function takes an opened run, how music is read (see `inference.reading.WindowReader`), and
-what `outputs.write_music` takes beside the music and its name. It returns the paths of the files.
+Each function takes an opened run, how music is read (see `inference.reading.WindowReader`), what
+part of it (the arguments of `inference.excerpts.Excerpt`), and what `outputs.write_music` takes
+beside the music and its name. It returns the paths of the files.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 
-from magenta_vae.inference import data_prior, outputs
-from magenta_vae.workflows import attributes
+from magenta_vae.inference import data_prior, outputs, reading
+from magenta_vae.workflows import attributes, comparisons, inputs
+from magenta_vae.workflows.comparisons import GENERATED, RECONSTRUCTED, Made
 from magenta_vae.workflows.runs import Run
 
 
@@ -19,23 +21,30 @@ def sample(
     prior: str = data_prior.STANDARD,
     data_dir: str | None = None,
     *,
+    plot: bool = False,
     report: Callable[[str], None] = lambda line: None,
+    made_by: Mapping | None = None,
     **writing,
 ) -> list[str]:
-    """Writes samples of a prior; says where N(0, I) is far from where the training windows lie.
+    """Writes samples of a prior, and pictures of each and of all.
+
+    Says where N(0, I) is far from where the training windows lie.
 
     Args:
         run: an opened run.
         num_samples, temperature, seed, prior: see `MusicModel.sample`.
         data_dir: see `Run.find_data_prior`.
         report: is given the lines about the result.
-        **writing: of `outputs.write_music`.
+        plot, made_by, **writing: of `outputs.write_music`.
     """
     kept = run.kept_data_prior() if prior == data_prior.STANDARD else None
     if advice := data_prior.advice(kept) if kept else None:
         report(advice)
     music = run.model(data_dir).sample(num_samples, temperature, seed, prior)
-    return outputs.write_music(music, name=f"sample-seed{seed}", report=report, **writing)
+    made = Made(music, [GENERATED] * len(music))
+    shown = comparisons.options(run, made, "sample", temperature, seed, report, made_by, "sample")
+    writing |= {"plot": plot, "strip": plot, "report": report}
+    return outputs.write_music(music, name=f"sample-seed{seed}", **shown, **writing)
 
 
 def interpolate(
@@ -45,53 +54,101 @@ def interpolate(
     num_steps: int,
     temperature: float,
     seed: int,
-    reading: Mapping,
+    reading_options: Mapping,
+    of_start: Mapping,
+    of_end: Mapping,
     plot: bool = False,
+    report: Callable[[str], None] = lambda line: None,
+    made_by: Mapping | None = None,
     **writing,
 ) -> list[str]:
-    """Writes music on the way from one file to another, and pictures of each and of all."""
-    music = run.model(**reading).interpolate(start, end, num_steps, temperature, seed)
-    return outputs.write_music(music, name="interpolation", plot=plot, strip=plot, **writing)
+    """Writes music on the way from one piece to another, and pictures of each and of all."""
+    model = run.model(**reading_options)
+    first = inputs.read_first(model, start, of_start, report, "start")
+    last = inputs.read_first(model, end, of_end, report, "end")
+    music = model.interpolate(first, last, num_steps, temperature, seed)
+    between = num_steps - 2
+    made = Made(
+        music,
+        [RECONSTRUCTED, *[GENERATED] * between, RECONSTRUCTED],
+        reading.join([first, last]),
+        [0, *[None] * between, 1],
+        [None, *(step / max(between - 1, 1) for step in range(between)), None],
+    )
+    shown = comparisons.options(run, made, "step", temperature, seed, report, made_by, "step")
+    writing |= {"plot": plot, "strip": plot, "report": report}
+    return outputs.write_music(music, name="interpolation", **shown, **writing)
 
 
 def reconstruct(
-    run: Run, inputs: Sequence[str], temperature: float, seed: int, reading: Mapping, **writing
+    run: Run,
+    paths: Sequence[str],
+    temperature: float,
+    seed: int,
+    reading_options: Mapping,
+    choice: Mapping,
+    plot: bool = False,
+    report: Callable[[str], None] = lambda line: None,
+    made_by: Mapping | None = None,
+    **writing,
 ) -> list[str]:
-    """Writes each window of some files, encoded and decoded again."""
-    music = run.model(**reading).reconstruct(inputs, temperature, seed)
-    return outputs.write_music(music, name="reconstruction", **writing)
+    """Writes each window of some music, encoded and decoded again, and pictures of both."""
+    model = run.model(**reading_options)
+    read = inputs.read(model, paths, choice, report)
+    music = model.reconstruct(read, temperature, seed)
+    made = Made(music, [RECONSTRUCTED] * len(music), read, range(len(music)))
+    shown = comparisons.options(run, made, "window", temperature, seed, report, made_by, "window")
+    writing |= {"plot": plot, "strip": plot, "report": report}
+    return outputs.write_music(music, name="reconstruction", **shown, **writing)
 
 
 def similar(
     run: Run,
-    path: str,
+    paths: Sequence[str],
     num_samples: int,
     similarity: float,
     temperature: float,
     seed: int,
-    reading: Mapping,
+    reading_options: Mapping,
+    choice: Mapping,
+    plot: bool = False,
+    report: Callable[[str], None] = lambda line: None,
+    made_by: Mapping | None = None,
     **writing,
 ) -> list[str]:
-    """Writes variations of the first window of a file."""
-    music = run.model(**reading).similar(path, num_samples, similarity, temperature, seed)
-    return outputs.write_music(music, name="similar", **writing)
+    """Writes variations of each window of some music, and pictures of both."""
+    model = run.model(**reading_options)
+    read = inputs.read(model, paths, choice, report)
+    music, sources = [], []
+    for index in range(len(read.windows)):
+        window = read[index : index + 1]
+        music += model.similar(window, num_samples, similarity, temperature, seed)
+        sources += [index] * num_samples
+    made = Made(music, [GENERATED] * len(music), read, sources)
+    what = "variation"
+    shown = comparisons.options(run, made, what, temperature, seed, report, made_by, what)
+    writing |= {"plot": plot, "strip": plot, "report": report}
+    return outputs.write_music(music, name="similar", **shown, **writing)
 
 
 def apply_attribute(
     run: Run,
     vectors: str,
     attribute: str,
-    inputs: Sequence[str],
+    paths: Sequence[str],
     strength: float,
     temperature: float,
     seed: int,
-    reading: Mapping,
+    reading_options: Mapping,
+    choice: Mapping,
     report: Callable[[str], None],
+    made_by: Mapping | None = None,
     **writing,
 ) -> list[str]:
-    """Writes each window of some files with more of an attribute; see `attributes.apply`."""
-    music = attributes.apply(
-        run, vectors, attribute, inputs, strength, temperature, seed, report, **reading
-    )
+    """Writes each window of some music with more of an attribute; see `attributes.apply`."""
+    read = inputs.read(run.model(**reading_options), paths, choice, report)
+    music = attributes.apply(run, vectors, attribute, read, strength, temperature, seed, report)
     name = f"{attribute}{strength:+g}"
-    return outputs.write_music(music, name=name, report=report, **writing)
+    made = Made(music, [GENERATED] * len(music), read, range(len(music)))
+    shown = comparisons.options(run, made, name, temperature, seed, report, made_by, name)
+    return outputs.write_music(music, name=name, report=report, **shown, **writing)

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from magenta_vae import configuration, files
+from magenta_vae import configuration, files, start_up_lines
 from magenta_vae.contracts import LatentModel
 from magenta_vae.data import input_pipeline
 from magenta_vae.data.settings import Settings
-from magenta_vae.inference import data_prior, forks, generation, samples
+from magenta_vae.inference import data_prior, forked_processes, generation, samples
 from magenta_vae.training import evaluation, weights
 from magenta_vae.workflows import run_files
 
@@ -47,13 +47,14 @@ class Run:
 
     @functools.cached_property
     def _weights(self) -> tuple[LatentModel, int]:
-        forks.claim()
+        forked_processes.claim()
         try:
             network = weights.make_empty(self.experiment.make_model)
         except tf.errors.ResourceExhaustedError as error:
             raise MemoryError(
                 f"The model that {self.folder} describes does not fit into the memory there is."
             ) from error
+        start_up_lines.settle()
         return network, weights.load_weights(self.folder, network, self.checkpoint)
 
     @property

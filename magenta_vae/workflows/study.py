@@ -10,7 +10,7 @@ from pathlib import Path
 
 import keras
 
-from magenta_vae import configuration, files
+from magenta_vae import configuration, display, files
 from magenta_vae.data import descriptions
 from magenta_vae.inference import outputs
 from magenta_vae.workflows import run_files, runs, training
@@ -136,6 +136,7 @@ class Study:
             training.train(
                 *(configured, run_dir, data_dir, self._max_steps),
                 report=self._report,
+                show=display.show,
                 origin=self._origin(cell),
             )
         run = runs.open(run_dir)

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from magenta_vae import configuration, files
+from magenta_vae import configuration, files, start_up_lines
 from magenta_vae.configuration import Configuration
 from magenta_vae.contracts import LatentModel
 from magenta_vae.data import input_pipeline
@@ -40,6 +40,7 @@ def train(
     report: Callable[[str], None] = lambda line: None,
     origin: run_files.Origin | None = None,
     skip_corrupt: bool = False,
+    show: Callable[[str], None] | None = None,
 ) -> dict:
     """Trains what a configuration describes and returns its last metrics.
 
@@ -52,6 +53,7 @@ def train(
         report: is given lines about the progress, in the one process that also writes.
         origin: another run whose weights a new run starts from.
         skip_corrupt: whether to go on without damaged records.
+        show: is given the lines that the next one may replace; `report` by default.
 
     Returns:
         The metrics of the held-out split; none where another process writes.
@@ -61,10 +63,11 @@ def train(
         report(f"TF_CONFIG names {num_workers} workers: waiting for all of them")
     with devices.watching_workers():
         strategy = devices.make_strategy(num_virtual_devices)  # Before any tensor is made.
+        start_up_lines.settle()
         if not devices.is_chief(strategy):
-            report = _say_nothing
+            report = show = _say_nothing
         return _train(
-            configured, strategy, run_dir, data_dir, max_steps, report, origin, skip_corrupt
+            configured, strategy, run_dir, data_dir, max_steps, report, origin, skip_corrupt, show
         )
 
 
@@ -77,34 +80,6 @@ def make_show(
     return media.Media(trained_model, tokens, **configured.media_options)
 
 
-def describe_next_steps(run_dir: str, modules: Sequence[str] = ()) -> str:
-    """Returns what can be done with a trained run, as commands to type.
-
-    Args:
-        run_dir: the run's folder.
-        modules: of one's own that its configuration names.
-    """
-    run = " ".join([f"--run_dir={run_dir}", *(f"--allow_module={name}" for name in modules)])
-    rows = {
-        "hear 16 samples": ("sample", f"{run} --output_dir={run_dir}/samples"),
-        "the paper's figures": ("evaluate", run),
-        "data of your music": (
-            "build_dataset",
-            "--input=MIDI_FOLDER --output_dir=data/mine --gin_file=mel_2bar.gin",
-        ),
-        "a model of it": (
-            "train",
-            "--gin_file=mel_2bar.gin --gin_file=scale/small.gin --data_dir=data/mine",
-        ),
-    }
-    lines = [
-        f"  {purpose + ':':<22}{configuration.command(name)} {given}"
-        for purpose, (name, given) in rows.items()
-    ]
-    lines.insert(2, f"  {'the curves:':<22}tensorboard --logdir={run_dir}")
-    return "\n".join([f"The run is in {run_dir}. What next:", *lines])
-
-
 def _train(
     configured: Configuration,
     strategy: tf.distribute.Strategy,
@@ -114,6 +89,7 @@ def _train(
     report: Callable[[str], None],
     origin: run_files.Origin | None,
     skip_corrupt: bool,
+    show: Callable[[str], None] | None,
 ) -> dict:
     is_chief = devices.is_chief(strategy)
     experiment = configured.experiment
@@ -128,7 +104,7 @@ def _train(
     digests = None if skip_corrupt else _digests(splits)
     with run_files.locked(run_dir) if is_chief else contextlib.nullcontext():
         record = run_files.start(configured, run_dir, data_dir, origin, is_chief, digests)
-        return _go_on(configured, strategy, run_dir, record, splits, max_steps, report)
+        return _go_on(configured, strategy, run_dir, record, splits, max_steps, report, show)
 
 
 def _go_on(
@@ -139,6 +115,7 @@ def _go_on(
     splits: Mapping[str, np.ndarray],
     max_steps: int | None,
     report: Callable[[str], None],
+    show: Callable[[str], None] | None,
 ) -> dict:
     """Trains a run that is started, from where it stands."""
     is_chief = devices.is_chief(strategy)
@@ -176,6 +153,7 @@ def _go_on(
         run_dir,
         max_steps,
         report=report,
+        show=show,
         **configured.loop_options,
     )
     if is_chief and not metrics:

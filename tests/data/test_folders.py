@@ -23,6 +23,12 @@ from magenta_vae.music.songs import SongError
 
 TUNE = midi(track(play("C4 -*15 D4 -*15")))
 SETTING = SETTINGS["melody"]
+COMPRESSED = {
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "lzma": lambda data: lzma.compress(data, lzma.FORMAT_ALONE),
+}
 
 
 def names(folder, *inputs):
@@ -95,17 +101,16 @@ def test_hidden_files_are_files(tmp_path):
     assert names(tmp_path, tmp_path) == [".a.mid", ".hidden/b.mid"]
 
 
-@pytest.mark.parametrize("kind", [gzip, bz2, lzma])
-def test_a_compressed_file_is_the_song_in_it(tmp_path, kind):
+@pytest.mark.parametrize(("suffix", "compress"), COMPRESSED.items())
+def test_a_compressed_file_is_the_song_in_it(tmp_path, suffix, compress):
     (tmp_path / "a.mid").write_bytes(TUNE)
-    suffix = {gzip: "gz", bz2: "bz2", lzma: "xz"}[kind]
-    packed = kind.compress(TUNE[:40]) + kind.compress(TUNE[40:])  # Such files may be joined.
+    packed = compress(TUNE[:40]) + compress(TUNE[40:])  # Such files may be joined.
     (tmp_path / f"a.mid.{suffix}").write_bytes(packed)
     plain, found = (
         examine(source, SETTING) for source in read_sources(find_files([str(tmp_path)]))
     )
     assert found.split == plain.split and found.rows.tolist() == plain.rows.tolist()
-    (tmp_path / f"cut.{suffix}").write_bytes(kind.compress(TUNE)[:-9])
+    (tmp_path / f"cut.{suffix}").write_bytes(compress(TUNE)[:-9])
     assert reasons(tmp_path / f"cut.{suffix}") == [(f"cut.{suffix}", "damaged archive")]
 
 
@@ -127,17 +132,16 @@ def test_archives_within_archives(tmp_path):
     assert reasons(tmp_path / "deep.zip") == [("inner.zip", "cannot be unpacked")]
 
 
-@pytest.mark.parametrize("kind", [gzip, bz2, lzma])
-def test_a_compressed_bomb_is_not_unpacked(tmp_path, monkeypatch, kind):
+@pytest.mark.parametrize(("suffix", "compress"), COMPRESSED.items())
+def test_a_compressed_bomb_is_not_unpacked(tmp_path, monkeypatch, suffix, compress):
     monkeypatch.setattr(packing, "MIN_UNPACKED_BYTES", 2**20)
     monkeypatch.setattr(packing, "MAX_GROWTH", 1)
-    packed = kind.compress(bytes(2**25))
+    packed = compress(bytes(2**25))
     with pytest.raises(SongError, match="file too large"):
         readers.parse_music(packed)
-    suffix = {gzip: "gz", bz2: "bz2", lzma: "xz"}[kind]
     info = tarfile.TarInfo("a.txt")  # Passed over, which unpacks it.
     info.size = 2**25
-    (tmp_path / f"a.tar.{suffix}").write_bytes(kind.compress(info.tobuf() + bytes(2**25)))
+    (tmp_path / f"a.tar.{suffix}").write_bytes(compress(info.tobuf() + bytes(2**25)))
     assert reasons(tmp_path / f"a.tar.{suffix}") == [(f"a.tar.{suffix}", "archive too large")]
 
 
@@ -190,11 +194,17 @@ def test_every_source_has_a_reason_or_bytes():
 
 def test_other_endings_are_read_or_counted(tmp_path):
     (tmp_path / "a.smf").write_bytes(TUNE)
-    for name in ("b.mid.Z", "c.mid.lzma", "d.tar.lzma", "e.mscz"):
+    for name in ("b.mid.Z", "c.mid.lz4", "d.tar.zst", "e.mscz"):
         (tmp_path / name).write_bytes(b"none")
     for name in ("f.tb2", "g.tz2"):
         with tarfile.open(tmp_path / name, "w:bz2") as archive:
             archive.add(tmp_path / "a.smf", "a.smf")
     unread = [(name, "cannot be unpacked") for name in
-              ("b.mid.Z", "c.mid.lzma", "d.tar.lzma", "e.mscz")]  # fmt: skip
+              ("b.mid.Z", "c.mid.lz4", "d.tar.zst", "e.mscz")]  # fmt: skip
     assert reasons(*find_files([str(tmp_path)])) == [("a.smf", ""), *unread, *[("a.smf", "")] * 2]
+
+
+def test_midi_whose_name_has_no_ending(tmp_path):
+    for name, data in (("tune", TUNE), ("README", b"MThis is no tune"), (".DS_Store", b"\0\0\0\1")):
+        (tmp_path / name).write_bytes(data)
+    assert names(tmp_path, tmp_path) == ["tune"]

@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
+from corpora import SONGS
 
 from magenta_vae.data import builder, vocabularies
 from magenta_vae.data.input_pipeline import Transposition
@@ -13,9 +15,16 @@ from magenta_vae.data.records import WindowSerializer
 from magenta_vae.data.settings import settings_of
 from magenta_vae.data.tokenization import tokenize_records
 from magenta_vae.magenta.vocabulary import NoteOffMelody
-from magenta_vae.music import attributes, described, histograms, statistics, token_statistics
+from magenta_vae.music import (
+    attributes,
+    described_vocabulary,
+    histograms,
+    statistics,
+    token_statistics,
+)
 from magenta_vae.music import tokens as music_tokens
-from magenta_vae.music.described import DescribedVocabulary
+from magenta_vae.music.described_vocabulary import DescribedVocabulary
+from magenta_vae.music.errors import VocabularyError
 from magenta_vae.music.songs import Instrument
 from magenta_vae.music.tokens import Drums, Melody, Notes
 
@@ -289,6 +298,58 @@ def test_what_is_no_vocabulary_is_refused_before_a_data_set_is_built(track, mess
         builder.Settings([track], 2)
 
 
+class Faulty(Scale):
+    """A vocabulary that fails in one of its methods, given more than an empty line."""
+
+    def __init__(self, method):
+        self.method = method
+
+    def reduce(self, notes):
+        return self.fail() if self.method == "reduce" else super().reduce(notes)
+
+    def accepts(self, instrument):
+        is_song = isinstance(instrument, Instrument)
+        return self.fail() if self.method == "accepts" and is_song else True
+
+    def is_silent(self, tokens):
+        return self.fail() if self.method == "is_silent" else super().is_silent(tokens)
+
+    def detokenize(self, tokens):
+        is_all = len(tokens) > self.num_classes
+        return self.fail() if self.method == "detokenize" and is_all else super().detokenize(tokens)
+
+    def fail(self):
+        raise KeyError("C minor")
+
+
+REASON = f"{__name__}.Faulty raised KeyError"
+
+
+@pytest.mark.parametrize("method", ["accepts", "reduce", "is_silent"])
+def test_an_error_of_a_vocabulary_is_no_crash_of_a_reader(method):
+    outcome = builder.examine(SONGS[0], builder.Settings([Faulty(method)], 2))
+    assert outcome.reason == REASON
+    line = Faulty.fail.__code__.co_firstlineno + 1
+    assert outcome.detail == f"'C minor' ({__file__}, line {line})"
+    assert outcome.num_cut == outcome.num_dropped_rests == 0
+
+
+def test_a_vocabulary_that_fails_where_windows_are_written_ends_the_build(tmp_path, in_process):
+    settings = builder.Settings([Faulty("detokenize")], 2)
+    with pytest.raises(VocabularyError, match=f"{REASON}: 'C minor' .*line") as caught:
+        builder.build(SONGS[:2], str(tmp_path / "out"), settings)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.reason) == (str(caught.value), REASON)
+
+
+def test_a_vocabulary_that_fails_where_it_is_checked_is_named():
+    class Odd(Scale):
+        rest = property(lambda self: 1 // 0)
+
+    with pytest.raises(VocabularyError, match="Odd raised ZeroDivisionError"):
+        builder.Settings([Odd()], 2)
+
+
 def test_a_class_of_ones_own_may_have_a_name_of_ours():
     own = type("Melody", (Melody,), {"__module__": "mine", "first_pitch": 12,
                                      "pitch_tokens": range(116)})()  # fmt: skip
@@ -296,4 +357,4 @@ def test_a_class_of_ones_own_may_have_a_name_of_ours():
     assert values["vocabulary"] == "mine.Melody"
     (found,) = vocabularies.from_description([values])
     np.testing.assert_array_equal(found.onsets, own.onsets)
-    assert described.describe(found) is found
+    assert described_vocabulary.describe(found) is found

@@ -11,7 +11,7 @@ from inference_models import tiny_model
 
 from magenta_vae.inference import attributes, generation
 from magenta_vae.model import decoders, encoders, music_vae, schedules
-from magenta_vae.music import note_sequences, synthetic, tokens
+from magenta_vae.music import note_sequences, synthetic, tokens, window_format
 from magenta_vae.music.songs import SongError
 from magenta_vae.music.window_format import WindowFormat
 
@@ -106,22 +106,56 @@ def test_interpolation_begins_and_ends_with_the_reconstructions(trio):
     between = trio.interpolate(a, b, num_steps=5, temperature=0.1)
     ends = [trio.encode(song)[:1] for song in (a, b)]
     assert len(between) == 5
-    assert serialized(between[:1]) == serialized(trio.decode(ends[0], 0.1))
+    playbacks = trio.read(a)[:1].playbacks
+    assert serialized(between[:1]) == serialized(trio.decode(ends[0], 0.1, 0, playbacks))
 
 
 def test_similar_music_lies_between_the_prior_and_the_window(model):
     song = synthetic.synthesize_song(1, 4)
-    mean, samples = model.encode(song)[:1], model.sample(3, 0.2, seed=5)
+    mean, playbacks = model.encode(song)[:1], model.read(song)[:1].playbacks * 3
+    samples = model.decode(model.sample_z(3, seed=5), 0.2, 5, playbacks)
     assert serialized(model.similar(song, 3, 0.0, 0.2, seed=5)) == serialized(samples)
-    itself = model.decode(np.repeat(mean, 3, axis=0), 0.2, seed=5)
+    itself = model.decode(np.repeat(mean, 3, axis=0), 0.2, 5, playbacks)
     assert serialized(model.similar(song, 3, 1.0, 0.2, seed=5)) == serialized(itself)
+
+
+def test_what_is_made_of_music_has_its_tempo_and_its_programs(trio):
+    slow, fast = (
+        trio.window_format.detokenize(np.full((32, 3), 60), window_format.Playback(qpm, programs))
+        for qpm, programs in ((80.0, (5, 33, 0)), (120.0, (7, 38, 0)))
+    )
+    made = [*trio.reconstruct(slow, 1.0), *trio.similar(slow, 2, 0.5, 1.0)]
+    made += trio.apply_attribute(slow, np.ones(4), 1.0, 1.0)
+    assert {music.tempos[0].qpm for music in made} == {80.0}
+    assert {(n.instrument, n.program) for music in made for n in music.notes if not n.is_drum} == {
+        (0, 5),
+        (1, 33),
+    }
+    way = trio.interpolate(slow, fast, 5, 1.0)
+    assert [music.tempos[0].qpm for music in way] == [80, 90, 100, 110, 120]
+    grid = trio.interpolate_grid([slow, fast, fast, fast], 3, 3, 1.0)
+    assert [[music.tempos[0].qpm for music in row] for row in grid] == [
+        [80, 100, 120],
+        [100, 110, 120],
+        [120, 120, 120],
+    ]
+    last = note_sequences.note_sequence_to_song(way[-1])
+    assert {part.program for part in last.instruments if not part.is_drum} <= {7, 38}
+    assert {music.tempos[0].qpm for music in trio.sample(2)} == {120.0}
+
+
+def test_what_was_read_is_music_too(trio):
+    song = synthetic.synthesize_song(3, num_bars=8)
+    reading = trio.read(song)
+    assert serialized(trio.reconstruct(reading)) == serialized(trio.reconstruct(song))
+    np.testing.assert_array_equal(trio.tokenize(reading[1:3]), reading.tokens[1:3])
 
 
 def test_a_grid_has_the_corners_and_the_sides_of_its_windows(model, monkeypatch):
     corners = [synthetic.synthesize_song(seed, 4) for seed in range(4)]
     points = []
 
-    def decode(z, temperature, seed):
+    def decode(z, temperature, seed, playbacks):
         points.append(z)
         return list(range(len(z)))
 

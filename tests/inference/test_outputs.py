@@ -50,6 +50,29 @@ def test_one_piece(tmp_path, audio, kinds):
     assert sorted(os.listdir(tmp_path)) == [f"tune.{kind}" for kind in kinds]
 
 
+def test_the_tempo_and_the_accents_that_are_asked_for(tmp_path):
+    windows = [sequence(part("C4 D4 E4*30", name="melody"))]
+    plain, asked = (
+        outputs.write_music(windows, str(tmp_path / name), "tune", **options)[0]
+        for name, options in (("plain", {}), ("asked", {"qpm": 90.0, "accents": True}))
+    )
+    assert notes(plain) == notes(asked)
+    plain, asked = songs.read_song(plain), songs.read_song(asked)
+    assert (plain.qpm_at(0), asked.qpm_at(0)) == (120, pytest.approx(90, abs=0.01))
+    assert set(plain.instruments[0].velocities) == {80}
+    assert asked.instruments[0].velocities[:3].tolist() == [104, 64, 78]
+
+
+def test_sound_is_as_long_as_its_bars_where_nothing_rings_beyond(tmp_path):
+    windows = [sequence(part(text, name="melody")) for text in ("C4 .*15 C4*8", "C4 -*31")]
+    for window in windows:
+        window.total_quantized_steps, window.total_time = 32, 4.0
+    outputs.write_music(windows, str(tmp_path), "tune", audio=True)
+    loop, ringing = (os.path.getsize(tmp_path / f"tune-00{n}.wav") - 44 for n in (0, 1))
+    assert loop == 2 * 4 * 44_100
+    assert loop < ringing < 2 * 5 * 44_100
+
+
 @pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
 def test_a_strip(tmp_path, suffix):
     outputs.write_strip(WINDOWS, tmp_path / f"strip.{suffix}")

@@ -17,8 +17,17 @@ import tensorflow as tf
 
 from magenta_vae import configuration
 from magenta_vae import model as package
-from magenta_vae.model import decoders, encoders, lstm, lstm_stack, music_vae, schedules
+from magenta_vae.model import (
+    autoregressor,
+    decoders,
+    encoders,
+    lstm,
+    lstm_stack,
+    music_vae,
+    schedules,
+)
 from magenta_vae.model.autoregressor import Autoregressor
+from magenta_vae.model.noise import BatchNoise
 from magenta_vae.model.schedules import Constant, ExponentialDecay, InverseSigmoid
 
 CLASSES, STEPS, UNITS, Z = (5, 4), 8, 3, 6
@@ -269,7 +278,11 @@ def test_a_model_is_compiled_fitted_evaluated_saved_and_loaded(name, tmp_path, c
     assert figures["loss"] < history["loss"][0]
 
     vae.summary()
-    assert "Total params" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Total params" in printed
+    for classes in vae.decoder.get_config()["num_classes"]:
+        assert f"(None, {vae.decoder.num_steps}, {classes})" in printed
+    assert f"[(None, {vae.z_size}), (None, {vae.z_size})]" in printed
 
     vae.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
@@ -340,6 +353,81 @@ def test_what_a_model_does_not_take_is_refused():
         vae.fit(np.int32(tokens), np.zeros(len(tokens)), verbose=0)
     with pytest.raises(TypeError, match="encoder must be a keras.layers.Layer"):
         music_vae.MusicVAE(object(), vae.decoder, ["melody"], 0, Constant(1.0))
+
+
+def test_compile_takes_what_keras_takes_in_its_order():
+    vae, _ = tiny_vae("mel_2bar")
+    with pytest.raises(ValueError, match="Received: loss='mse'"):
+        vae.compile("adam", "mse")
+    with pytest.raises(TypeError, match="learning_rate"):
+        vae.compile("adam", learning_rate=0.1)
+    vae.compile("adam", None, None, None, None, False, 2, True)
+    assert vae.steps_per_execution == 2 and vae.jit_compile is True
+    vae.compile("adam")
+    assert vae.jit_compile is False
+
+
+def parts(**dtypes):
+    """Returns the layers of a model, of the dtype policies given."""
+    encoder = encoders.BidirectionalLSTM(CLASSES, UNITS, Z, dtype=dtypes.get("encoder"))
+    decoder = decoders.FlatDecoder(CLASSES, STEPS, Z, UNITS, 1, dtype=dtypes.get("decoder"))
+    return encoder, decoder
+
+
+def made(layers, **options):
+    known = {"track_names": ("a", "b"), "free_bits": 0, "beta": Constant(1.0)}
+    return music_vae.MusicVAE(*layers, **{**known, **options})
+
+
+def test_a_model_has_the_dtype_policy_of_its_layers():
+    half = "mixed_float16"
+    assert made(parts()).dtype_policy.name == "float32"
+    vae = made(parts(encoder=half, decoder=half))
+    assert vae.dtype_policy.name == half
+    assert made(parts(encoder=half, decoder=half), dtype=half).dtype_policy.name == half
+    vae.compile("adam")
+    assert isinstance(vae.optimizer, keras.optimizers.LossScaleOptimizer)
+    with pytest.raises(ValueError, match="dtype=mixed_float16, where the encoder has float32"):
+        made(parts(), dtype=half)
+    with pytest.raises(ValueError, match="dtype=float32, where the decoder has mixed_float16"):
+        made(parts(decoder=half), dtype="float32")
+    mixed = made(parts(decoder=half))
+    again = music_vae.MusicVAE.from_config(mixed.get_config())
+    assert again.encoder.dtype_policy.name == "float32" and again.dtype_policy.name == half
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("beta", 0.2),
+        ("beta", None),
+        ("beta", Constant),
+        ("beta", lambda step: "1"),
+        ("beta", lambda: 1),
+        ("sampling_probability", 0.5),
+        ("free_bits", "48"),
+        ("free_bits", -1),
+        ("track_names", "melody"),
+        ("track_names", []),
+    ],
+)
+def test_an_argument_that_is_none_of_its_kind_is_refused_where_the_model_is_made(argument, value):
+    with pytest.raises(ValueError, match=f"^{argument} must be .* Received: {argument}=") as caught:
+        made(parts(), **{argument: value})
+    assert str(caught.value).endswith(f"{value!r}.")
+
+
+def test_choices_and_noise_are_refused_where_they_are_given():
+    vae = made(parts())
+    z = tf.zeros([2, Z])
+    for choose in (0.5, autoregressor.sampler(1.0, z).__class__):
+        with pytest.raises(ValueError, match="^choose must be .* Received: choose="):
+            vae.sample(z, choose)
+    for noise in (3, BatchNoise):
+        with pytest.raises(ValueError, match="^noise must have .* Received: noise="):
+            vae.draw_z(z, z, noise)
+        with pytest.raises(ValueError, match="^noise must have"):
+            vae.sampler(1.0, noise)
 
 
 def test_tokens_may_be_numpys_integers():

@@ -113,6 +113,27 @@ def test_the_end_of_a_window_is_kept_where_it_rests(built_in):
     assert len(synthesize(window, RATE_HZ)) == round((2 + audio.TAIL_SECONDS) * RATE_HZ)
 
 
+def test_sound_ends_with_its_last_note_and_a_loop_is_whole_bars(built_in):
+    rests = detokenize(np.array([[60]] * 8 + [[129]] * 8), TRIO[:1])
+    samples = audio.trim(synthesize(rests, RATE_HZ), rests.total_time, RATE_HZ)
+    assert len(samples) == round(2 * RATE_HZ)  # One bar at 120 quarters a minute.
+    held = detokenize(np.array([[60]] + [[128]] * 15), TRIO[:1])
+    whole = synthesize(held, RATE_HZ)
+    samples = audio.trim(whole, held.total_time, RATE_HZ)
+    release = len(samples) / RATE_HZ - 2
+    assert 0 < release < audio.TAIL_SECONDS / 2
+    assert np.abs(whole[len(samples) :]).max() <= audio.SILENCE * np.abs(whole).max()
+    assert np.abs(samples[-1]) < 1e-4
+    np.testing.assert_array_equal(samples[: 2 * RATE_HZ], whole[: 2 * RATE_HZ])
+
+
+@pytest.mark.parametrize("num_seconds", [0, 1e-4, 0.5])
+def test_silence_is_as_long_as_its_rests(num_seconds):
+    samples = audio.trim(np.zeros(RATE_HZ), num_seconds, RATE_HZ)
+    assert len(samples) == round(num_seconds * RATE_HZ)
+    assert not samples.any()
+
+
 def test_no_notes_are_silence(any_synthesizer):
     assert not synthesize(music_pb2.NoteSequence(), RATE_HZ).any()
     assert len(synthesize(detokenize(np.full((16, 1), 129), TRIO[:1]), RATE_HZ)) > 2 * RATE_HZ

@@ -15,7 +15,7 @@ from matplotlib.image import imread
 from musical import DRUMS, MELODY, TRIO, part, seconds_only, sequence
 from pictures import note_collections, note_colors, notes
 
-from magenta_vae.music import piano_rolls, plots
+from magenta_vae.music import piano_rolls, picture_layout, plots, sheets
 from magenta_vae.music.note_sequences import note_sequence_to_song, song_to_note_sequence
 from magenta_vae.music.synthetic import synthesize_song
 from magenta_vae.music.tokens import detokenize
@@ -44,7 +44,7 @@ def rectangles(axes):
     found = []
     for corners in notes(axes):
         (left, low), (right, high) = corners.min(axis=0), corners.max(axis=0)
-        num_steps = right - left + plots.NOTE_GAP
+        num_steps = right - left + picture_layout.NOTE_GAP
         found.append((left, pytest.approx(num_steps), pytest.approx((low + high) / 2)))
     return found
 
@@ -177,7 +177,7 @@ def test_a_note_held_into_the_next_system_is_drawn_in_both():
 def test_a_soft_note_is_paler_but_shows():
     (axes,) = plots.draw_score(melody("C4 D4 E4", velocities=[1, 60, 127])).axes
     alphas = note_collections(axes)[0].get_facecolors()[:, 3]
-    assert plots.MIN_ALPHA < alphas[0] < alphas[1] < alphas[2] == 1
+    assert picture_layout.MIN_ALPHA < alphas[0] < alphas[1] < alphas[2] == 1
 
 
 @pytest.mark.parametrize("tracks, rest", [(MELODY, 129), (DRUMS, 0)])
@@ -394,7 +394,7 @@ def test_rows_of_windows_stand_below_one_another_on_the_same_pitches():
     assert rectangles(original) == [(0, 1, 60), (16, 1, 60), (TWO_BARS + 31, 1, 72)]
     assert rectangles(copy) == [(31, 1, 84), (TWO_BARS + 31, 1, 84)]
     assert original.get_ylim() == copy.get_ylim() == (57.5, 86.5)
-    assert set(note_colors(original)) == {to_hex(plots.END_POINT_COLOR)}
+    assert set(note_colors(original)) == {to_hex(sheets.TRUE.color)}
     assert set(note_colors(copy)) == {plots.TRACK_COLORS[0].lower()}
     assert [axes.get_xlabel() for axes in (original, copy)] == ["original", "copy"]
 
@@ -412,6 +412,6 @@ def test_one_row_has_a_colour_and_a_narrow_picture_is_no_wider_than_asked():
     windows = [melody(".*31 C5")] * 4
     figure = plots.draw_rows({"sampled": windows}, width_inches=6)
     assert set(note_colors(figure.axes[0])) == {plots.TRACK_COLORS[0].lower()}
-    assert figure.get_figwidth() == pytest.approx(plots.LEFT + 6 + plots.RIGHT)
+    assert figure.get_figwidth() == pytest.approx(picture_layout.LEFT + 6 + picture_layout.RIGHT)
     figure = plots.draw_interpolation(windows, width_inches=6)
-    assert figure.get_figwidth() == pytest.approx(plots.LEFT + 6 + plots.RIGHT)
+    assert figure.get_figwidth() == pytest.approx(picture_layout.LEFT + 6 + picture_layout.RIGHT)

@@ -153,6 +153,7 @@ def test_a_bomb_is_not_unpacked(monkeypatch):
 BAD = {
     "cut": (score(part(FOUR_FOUR + note("C4", 16)))[:-30], "damaged MusicXML"),
     "a page": (b"<html><body/></html>", "not MusicXML"),
+    "a page of tunes": (b"\n<!-- ABC --><!DOCTYPE html>\n<p>X:1\nK:C\nCDE<br>", "not MusicXML"),
     "no part": (score(), "no notes"),
     "only rests": (score(part(FOUR_FOUR + note("rest", 16))), "no notes"),
     "no step": (score(part(note("H4", 16))), "damaged MusicXML"),

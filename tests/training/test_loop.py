@@ -4,9 +4,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from toy import Pull, run
+from toy import Pull, batches, run
 
 from magenta_vae.training import divergence, loop, steps
+from magenta_vae.training.held_out import HeldOut
 from magenta_vae.training.progress import Progress, format_seconds
 
 
@@ -53,6 +54,27 @@ def test_gradients_are_clipped_to_the_norm():
     clipped, norm = steps._clipped_global_gradients(gradients, 1.0)
     assert float(norm) == 5.0
     np.testing.assert_allclose(clipped[0], [0.6, 0.8], rtol=1e-6)
+
+
+def test_progress_that_may_be_replaced_is_shown_and_what_stays_is_reported(tmp_path):
+    shown, reported = [], []
+    model, optimizer = Pull(), keras.optimizers.Adam(0.1)
+    loop.train(
+        steps.TrainingSteps(
+            model, optimizer, tf.distribute.get_strategy(), batch_size=8, seed=0, clip_norm=1.0
+        ),
+        batches,
+        HeldOut(lambda step: {"loss": 1.0}),
+        str(tmp_path),
+        8,
+        steps_per_call=1,
+        eval_every=4,
+        checkpoint_every=3,
+        report=reported.append,
+        show=shown.append,
+    )
+    assert [line.split()[1] for line in shown] == ["1/8", "2/8", "5/8", "7/8"]
+    assert [line.split()[1] for line in reported] == ["3/8", "4/8", "6/8", "8/8"]
 
 
 def test_evaluates_and_reports_on_time(tmp_path):

@@ -182,7 +182,7 @@ def test_steps_that_recompute_are_the_same(make_decoder):
 def test_xla_takes_the_steps_of_a_plain_graph_given_the_same_draws(is_all, monkeypatch):
     # From the same seed XLA draws other numbers than TensorFlow's kernels do.
     def uniform(noise, purpose, num_steps, size):
-        return tf.fill([num_steps, noise._num_own, size], 0.25 + 0.25 * (purpose == TOKEN))
+        return tf.fill([num_steps, noise._num_drawn, size], 0.25 + 0.25 * (purpose == TOKEN))
 
     monkeypatch.setattr(BatchNoise, "uniform", uniform)
     monkeypatch.setattr(BatchNoise, "normal", lambda noise, _, size: tf.ones([1, size]))

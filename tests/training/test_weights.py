@@ -62,4 +62,4 @@ def test_layers_in_lists_start_another_run(tmp_path):
 
 def test_the_checkpoints_of_this_packages_models_hold_the_model_alone():
     model = configuration.parse(["hierdec_trio_16bar.gin", "scale/tiny.gin"]).experiment.make_model
-    assert list(tracked.contents(model())) == ["model"]
+    assert list(tracked.checkpointed_objects(model())) == ["model"]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from magenta_vae.contracts import Instrument, Notes, Vocabulary
-from magenta_vae.music import classes
+from magenta_vae.music import classes, errors
 from magenta_vae.music.classes import NUM_PITCHES, Onset
 from magenta_vae.music.tokens import monophonic
 
@@ -76,7 +76,9 @@ class DescribedVocabulary:
         pitches = self._written[tokens[changes]]
         ends = np.append(changes[1:], len(tokens))[: len(changes)]
         is_onset = pitches != classes.NO_PITCH
-        return Notes(*(np.asarray(each[is_onset], np.int32) for each in (changes, ends, pitches)))
+        return Notes(
+            *(np.asarray(column[is_onset], np.int32) for column in (changes, ends, pitches))
+        )
 
     def is_silent(self, tokens: np.ndarray) -> np.ndarray:
         """Says at which steps of int [..., steps] tokens nothing sounds: bool [..., steps]."""
@@ -101,7 +103,12 @@ def describe(track: Vocabulary) -> DescribedVocabulary:
     """Returns a vocabulary that reads and writes the same tokens, made of data alone."""
     if isinstance(track, DescribedVocabulary):
         return track
-    programs = range(0 if track.is_drum else NUM_PROGRAMS)
+    with errors.naming(track):
+        programs = [
+            program
+            for program in range(0 if track.is_drum else NUM_PROGRAMS)
+            if track.accepts(_Program(program))
+        ]
     return DescribedVocabulary(
         vocabulary=f"{type(track).__module__}.{type(track).__qualname__}",
         name=track.name,
@@ -112,7 +119,7 @@ def describe(track: Vocabulary) -> DescribedVocabulary:
         release=int(track.release),
         output_program=int(track.output_program),
         starts=tuple(classes.onsets(track)),
-        programs=tuple(each for each in programs if track.accepts(_Program(each))),
+        programs=tuple(programs),
     )
 
 
