@@ -182,8 +182,9 @@ def _look_back(
         kept = runs.fit_data_prior(trained_model, splits["train"], metrics["step"])
         data_prior.write(os.path.join(run_dir, data_prior.FILE), kept)
         figures["data_prior"] = data_prior.describe(kept)
-        report(data_prior.format_description(figures["data_prior"]))
     if experiment.compared_samples:
+        if "data_prior" in figures:
+            report(data_prior.format_description(figures["data_prior"]))
         comparison = samples.compare(
             trained_model,
             splits["eval"],
