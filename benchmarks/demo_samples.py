@@ -74,7 +74,7 @@ def lines(demo, seed, seconds, metrics, compared):
     yield (
         f"{demo}, seed {seed}: {seconds:.0f} s; KL {metrics['kl_nats']:.1f} nats; training windows "
         f"{metrics['data_prior']['kl_to_standard_nats']:.1f} nats from N(0, I); of "
-        f"{compared['num_windows']} samples {compared['unique']['samples']} differ, "
+        f"{compared['num_samples']} samples {compared['unique']['samples']} differ, "
         f"{compared['copies']['samples']} are training windows "
         f"(held out {compared['copies']['held_out']})"
     )

@@ -27,12 +27,12 @@ def describe(comparison: dict) -> list[str]:
     ]
     copies = comparison.get("copies", {})
     ending = (
-        f", {copies[SAMPLES]} of them copies of training windows (of the held-out windows "
-        f"{copies[HELD_OUT]})"
+        f", {copies[SAMPLES]} of them copies of training windows (of "
+        f"{comparison['num_windows']:,} held-out windows {copies[HELD_OUT]})"
         if copies
         else ""
     )
-    number, unique = comparison["num_windows"], comparison["unique"][SAMPLES]
+    number, unique = comparison["num_samples"], comparison["unique"][SAMPLES]
     return [*sentences, f"Of {number:,} samples {unique:,} differ{ending}."]
 
 

@@ -41,7 +41,7 @@ def compare(
     Args:
         model: one without a latent space reconstructs nothing.
         tokens: held-out windows, int [windows, steps, tracks].
-        num_samples: how many of them are drawn, and as many samples; all, where there are fewer.
+        num_samples: how many samples, and held-out windows: all of these, where there are fewer.
         temperature: of the reconstructions and the samples.
         seed: of all draws.
         prior: of the samples; see `MusicModel.sample`.
@@ -65,12 +65,13 @@ def compare(
     if model.z_size and reconstruct:
         z = model.encode_tokens(held_out)
         windows["reconstructions"] = model.decode_tokens(z, temperature, seed)
-    z = model.sample_z(len(held_out), seed, prior)
+    z = model.sample_z(num_samples, seed, prior)
     windows[SAMPLES] = model.decode_tokens(z, temperature, seed)
     kinds = {kind: statistics.measure(each, model.tracks) for kind, each in windows.items()}
     odd = {kind: oddities.measure(each, model.tracks) for kind, each in windows.items()}
     return {
         "num_windows": len(held_out),
+        "num_samples": num_samples,
         "temperature": temperature,
         "seed": seed,
         "prior": prior,
@@ -110,7 +111,7 @@ def format_table(comparison: dict) -> str:
     lines = [
         f"{comparison['num_windows']:,} held-out windows"
         + (", their reconstructions" if len(others) > 1 else "")
-        + f" and {comparison['num_windows']:,} samples, temperature {comparison['temperature']:g}",
+        + f" and {comparison['num_samples']:,} samples, temperature {comparison['temperature']:g}",
         f"{'':<41}{'mean':>{len(means)}}   {'distance from held out':>{len(distances)}}",
         f"{'track':<10}{'statistic':<31}{means}   {distances}",
     ]

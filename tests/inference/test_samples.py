@@ -68,6 +68,7 @@ def test_a_baseline_reconstructs_nothing(held_out):
     assert list(comparison["tracks"]["melody"]["note_density"]["mean"]) == ["held_out", "samples"]
     assert "recon" not in samples.format_table(comparison)
     assert comparison["num_windows"] == 40  # there are no more
+    assert comparison["num_samples"] == samples.NUM_SAMPLES
 
 
 def test_what_no_window_has_is_none_and_a_dash(held_out):
@@ -122,7 +123,7 @@ def test_training_windows_are_compared_and_copies_are_found_in_any_key(compared,
     copied = samples.compare(
         Scripted(), held_out, training=Scripted().sample_z(3, 0).reshape(3, 32, 2)
     )
-    assert copied["copies"] == {"held_out": 0, "samples": 40}
+    assert copied["copies"] == {"held_out": 0, "samples": 256}
     assert "training" in samples.format_table(compared)
 
 
@@ -151,7 +152,7 @@ def test_words_say_what_the_numbers_say(compared):
     assert "100.0% of their beats are silent, of the songs 100.0%" in drums
     assert drums.endswith("as others do in note density and repeated bars.")
     assert all_of_them == (
-        "Of 40 samples 1 differ, 0 of them copies of training windows (of the held-out windows 10)."
+        "Of 256 samples 1 differ, 0 of them copies of training windows (of 40 held-out windows 10)."
     )
     assert not sample_words.near(compared, "melody")["note_density"]
     assert sample_words.near(compared, "drums")["note_density"]

@@ -47,7 +47,7 @@ def test_samples_of_a_small_drum_demo_are_near_the_songs(samples):
     drums = samples["oddities"]["drums"]
     assert drums[oddities.SILENT_BEATS]["samples"] < 0.1
     assert 0.1 < drums["steps with a kick"]["samples"] < 0.5
-    assert samples["unique"]["samples"] >= samples["num_windows"] - 1
+    assert samples["unique"]["samples"] >= samples["num_samples"] - 1
     assert samples["copies"]["samples"] <= 1
     assert sample_words.near(samples, "drums")["repeated_bar_share"]
 
@@ -71,6 +71,6 @@ def test_samples_of_the_demos_are_near_the_songs(demo, tmp_path):
         assert (
             rows[oddities.WIDE]["samples"] <= 0.05 and rows[oddities.OFF_PIANO]["samples"] <= 0.02
         )
-    assert samples["unique"]["samples"] == samples["num_windows"]
+    assert samples["unique"]["samples"] == samples["num_samples"]
     assert samples["copies"]["samples"] <= 2
     assert figures["kl_nats"] > 10
