@@ -477,6 +477,6 @@ def test_the_demo_reconstructs_held_out_windows(tmp_path):
     run("evaluate", f"--run_dir={tmp_path}", f"--json={tmp_path / 'figures.json'}")
     figures = json.loads((tmp_path / "figures.json").read_text())
     track = figures["tracks"]["melody"]
-    # It is of leads, without transposition, and made for its samples: see workflows/test_demos.py.
-    assert track["greedy_reconstruction_accuracy"] > track["most_frequent_token_share"] + 0.03
+    # It is of leads and made for its samples: see workflows/test_demos.py.
+    assert track["greedy_reconstruction_accuracy"] > track["most_frequent_token_share"] + 0.08
     assert figures["kl_nats"] > 10
