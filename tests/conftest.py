@@ -1,6 +1,7 @@
 """Quiet, deterministic TensorFlow for the tests that use it, and what several files share."""
 
 import os
+import signal
 
 import pytest
 
@@ -8,6 +9,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if "PYTEST_XDIST_WORKER" in os.environ:  # A core for each of the tests' processes.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # As of what a shell runs in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # Programs that tests run inherit it.
 
 
 @pytest.fixture(scope="session")
