@@ -68,7 +68,8 @@ def test_samples_of_the_demos_are_near_the_songs(demo, tmp_path):
         assert is_near["note_density"] and rows[oddities.SILENT_BEATS]["samples"] < 0.02
     else:
         assert is_near["pitch_range"] and is_near["note_density"]
-        assert rows[oddities.WIDE]["samples"] <= 0.05 and rows[oddities.OFF_PIANO]["samples"] <= 0.01
-    assert samples["unique"]["samples"] == samples["num_samples"]
-    assert samples["copies"]["samples"] <= 2
+        assert rows[oddities.WIDE]["samples"] <= 0.05
+        assert rows[oddities.OFF_PIANO]["samples"] <= 0.01
+    assert samples["unique"]["samples"] >= 0.98 * samples["num_samples"]
+    assert samples["copies"]["samples"] <= 0.05 * samples["num_samples"]
     assert figures["kl_nats"] > 10
