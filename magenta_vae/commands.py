@@ -122,7 +122,7 @@ def define_sound_flags() -> dict[str, flags.FlagHolder]:
         "qpm": flags.DEFINE_float(
             "qpm",
             None,
-            "Tempo in quarters a minute; by default that of the music that was read, else 120.",
+            "Tempo in quarters a minute; by default that of the music read, of samples 120.",
             lower_bound=4,
             upper_bound=1000,
         ),

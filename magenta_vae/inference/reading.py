@@ -139,9 +139,11 @@ class WindowReader:
         elif num_bars < first + expected:
             raise SongError("too short", _too_short(expected, first, num_bars))
         chosen = excerpts.choose(song, self._format.tracks, excerpt)
+        last = first + excerpt.num_windows * expected if excerpt.num_windows else num_bars
+        steps = range(first * STEPS_PER_BAR, last * STEPS_PER_BAR)
         columns, tracks = [], []
         for track, places in zip(self._format.tracks, chosen, strict=True):
-            place = self._choose(song, track, places)
+            place = self._choose(song, track, places, steps)
             part = SILENCE if place is None else song.instruments[place]
             # The rests rule is for training: rests may be encoded.
             each_bar = windows.cut(part, track, num_bars, expected)
@@ -169,7 +171,7 @@ class WindowReader:
         return ReadWindow(source, first_bar + 1, last_bar, tuple(tracks), playback)
 
     def _choose(
-        self, song: Song, track: tokens.Vocabulary, chosen: Sequence[int] | None
+        self, song: Song, track: tokens.Vocabulary, chosen: Sequence[int] | None, steps: range
     ) -> int | None:
         """Returns the place of the first instrument that may be read as a track, None for rests.
 
@@ -177,6 +179,7 @@ class WindowReader:
             song: the song.
             track: the track.
             chosen: the places to choose among; all that fit for None.
+            steps: those that are read.
         """
         if chosen is None and self._pad and not any(map(track.accepts, song.instruments)):
             return None
@@ -185,14 +188,15 @@ class WindowReader:
             return fitting[0]
         chords = []
         for place in fitting:
-            step = chord_step(song.instruments[place])
+            step = chord_step(_begun_within(song.instruments[place], steps))
             if step is None:
                 return place
             chords.append(step)
         raise SongError(
             "polyphony",
             f"expected one note at a time in the {track.name}, found several in bar "
-            f"{chords[0] // STEPS_PER_BAR + 1}; polyphony=highest reads the highest of them",
+            f"{chords[0] // STEPS_PER_BAR + 1} of track {fitting[0] + 1}; --polyphony=highest, in "
+            "Python polyphony='highest', reads the highest of them",
         )
 
 
@@ -200,6 +204,13 @@ def join(readings: Sequence[Reading]) -> Reading:
     """Returns the windows of several readings, at least one."""
     tokens = np.concatenate([each.tokens for each in readings])
     return Reading(tokens, sum((each.windows for each in readings), ()))
+
+
+def _begun_within(part: Instrument, steps: range) -> Instrument:
+    """Returns an instrument with the notes alone that begin at some steps."""
+    within = (part.starts >= steps.start) & (part.starts < steps.stop)
+    names = ("starts", "ends", "pitches", "velocities")
+    return part._replace(**{name: getattr(part, name)[within] for name in names})
 
 
 def _read_track(track: tokens.Vocabulary, number: int, name: str, program: int) -> ReadTrack:

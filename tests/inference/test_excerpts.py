@@ -164,3 +164,13 @@ def test_a_tempo_that_no_music_has_is_bounded():
     odd = song(part("C4 -*31"), tempos=[(0, 60e6)])
     (window,) = ONE.read_windows(Excerpt(odd)).windows
     assert window.playback.qpm == 1000
+
+
+def test_chords_count_where_they_are_read():
+    piece = song(part("C4 -*31 D4+F4 -*31", 0))
+    assert ONE.read(Excerpt(piece, num_windows=1))[:, 0].tolist() == [[60]]
+    for choice in ({}, {"start_bar": 3}, {"num_windows": 2}):
+        with pytest.raises(
+            SongError, match="found several in bar 3 of track 1; --polyphony=highest"
+        ):
+            ONE.read(Excerpt(piece, **choice))
