@@ -19,7 +19,11 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _DECLARED = re.compile(rb"<\?xml[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._:-]+)[\"']")
-_HTML = re.compile(r"[\ufeff\s]*(<!--.*?-->\s*)*<(!doctype\s+)?html\b", re.IGNORECASE | re.DOTALL)
+# Possessive: of many comments no other way to part them is tried.
+_HTML = re.compile(
+    r"[\ufeff\s]*+(?:<!--(?:(?!-->).)*+-->\s*+)*+<(?:!doctype\s++)?html\b",
+    re.IGNORECASE | re.DOTALL,
+)
 _HEAD_BYTES = 1024  # Before a declaration only blank lines were found, if anything.
 
 

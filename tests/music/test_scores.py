@@ -154,6 +154,7 @@ BAD = {
     "cut": (score(part(FOUR_FOUR + note("C4", 16)))[:-30], "damaged MusicXML"),
     "a page": (b"<html><body/></html>", "not MusicXML"),
     "a page of tunes": (b"\n<!-- ABC --><!DOCTYPE html>\n<p>X:1\nK:C\nCDE<br>", "not MusicXML"),
+    "comments": (b"<!-- a -->" * 60 + b"<score/>", "not MusicXML"),
     "no part": (score(), "no notes"),
     "only rests": (score(part(FOUR_FOUR + note("rest", 16))), "no notes"),
     "no step": (score(part(note("H4", 16))), "damaged MusicXML"),
