@@ -47,18 +47,16 @@ def options(
     seed: int,
     report: Callable[[str], None],
     made_by: Mapping | None,
-    axis: str,
 ) -> dict[str, Any]:
     """Returns what `outputs.write_music` takes to show music beside what it was made of.
 
     Args:
         run: the run.
         made: the music.
-        what: the music is called in titles, one word for many.
+        what: a piece of it is called, in titles and below the windows of a sheet.
         temperature, seed: of its draws.
         report: is told how many onsets are right.
         made_by: the record, which gets what was read and how many onsets of it are right.
-        axis: what the numbers below the windows of a sheet are.
     """
     window_format = run.settings.window_format
     onsets = [_onsets(made, index, window_format) for index in range(len(made.music))]
@@ -96,8 +94,8 @@ def options(
         for index, each in enumerate(onsets):
             label = str(index + 1) + (f": {each['right']}/{each['of']}" if each else "")
             windows.append(_window(made, index, window_format)._replace(label=label))
-        told = f"{axis}: onsets right / of the input" if made.read is not None else axis
-        return sheets.draw_sheet(windows, title, told)
+        axis = f"{what}: onsets right / of the input" if made.read is not None else what
+        return sheets.draw_sheet(windows, title, axis)
 
     return {"draw": draw, "draw_all": draw_all, "made_by": record}
 

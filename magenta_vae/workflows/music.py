@@ -21,9 +21,7 @@ def sample(
     prior: str = data_prior.STANDARD,
     data_dir: str | None = None,
     *,
-    plot: bool = False,
     report: Callable[[str], None] = lambda line: None,
-    made_by: Mapping | None = None,
     **writing,
 ) -> list[str]:
     """Writes samples of a prior, and pictures of each and of all.
@@ -35,16 +33,14 @@ def sample(
         num_samples, temperature, seed, prior: see `MusicModel.sample`.
         data_dir: see `Run.find_data_prior`.
         report: is given the lines about the result.
-        plot, made_by, **writing: of `outputs.write_music`.
+        **writing: of `outputs.write_music`.
     """
     kept = run.kept_data_prior() if prior == data_prior.STANDARD else None
     if advice := data_prior.advice(kept) if kept else None:
         report(advice)
     music = run.model(data_dir).sample(num_samples, temperature, seed, prior)
     made = Made(music, [GENERATED] * len(music))
-    shown = comparisons.options(run, made, "sample", temperature, seed, report, made_by, "sample")
-    writing |= {"plot": plot, "strip": plot, "report": report}
-    return outputs.write_music(music, name=f"sample-seed{seed}", **shown, **writing)
+    return _write(run, made, f"sample-seed{seed}", "sample", temperature, seed, report, **writing)
 
 
 def interpolate(
@@ -57,9 +53,7 @@ def interpolate(
     reading_options: Mapping,
     of_start: Mapping,
     of_end: Mapping,
-    plot: bool = False,
     report: Callable[[str], None] = lambda line: None,
-    made_by: Mapping | None = None,
     **writing,
 ) -> list[str]:
     """Writes music on the way from one piece to another, and pictures of each and of all."""
@@ -75,9 +69,7 @@ def interpolate(
         [0, *[None] * between, 1],
         [None, *(step / max(between - 1, 1) for step in range(between)), None],
     )
-    shown = comparisons.options(run, made, "step", temperature, seed, report, made_by, "step")
-    writing |= {"plot": plot, "strip": plot, "report": report}
-    return outputs.write_music(music, name="interpolation", **shown, **writing)
+    return _write(run, made, "interpolation", "step", temperature, seed, report, **writing)
 
 
 def reconstruct(
@@ -87,9 +79,7 @@ def reconstruct(
     seed: int,
     reading_options: Mapping,
     choice: Mapping,
-    plot: bool = False,
     report: Callable[[str], None] = lambda line: None,
-    made_by: Mapping | None = None,
     **writing,
 ) -> list[str]:
     """Writes each window of some music, encoded and decoded again, and pictures of both."""
@@ -97,9 +87,7 @@ def reconstruct(
     read = inputs.read(model, paths, choice, report)
     music = model.reconstruct(read, temperature, seed)
     made = Made(music, [RECONSTRUCTED] * len(music), read, range(len(music)))
-    shown = comparisons.options(run, made, "window", temperature, seed, report, made_by, "window")
-    writing |= {"plot": plot, "strip": plot, "report": report}
-    return outputs.write_music(music, name="reconstruction", **shown, **writing)
+    return _write(run, made, "reconstruction", "window", temperature, seed, report, **writing)
 
 
 def similar(
@@ -111,9 +99,7 @@ def similar(
     seed: int,
     reading_options: Mapping,
     choice: Mapping,
-    plot: bool = False,
     report: Callable[[str], None] = lambda line: None,
-    made_by: Mapping | None = None,
     **writing,
 ) -> list[str]:
     """Writes variations of each window of some music, and pictures of both."""
@@ -125,10 +111,7 @@ def similar(
         music += model.similar(window, num_samples, similarity, temperature, seed)
         sources += [index] * num_samples
     made = Made(music, [GENERATED] * len(music), read, sources)
-    what = "variation"
-    shown = comparisons.options(run, made, what, temperature, seed, report, made_by, what)
-    writing |= {"plot": plot, "strip": plot, "report": report}
-    return outputs.write_music(music, name="similar", **shown, **writing)
+    return _write(run, made, "similar", "variation", temperature, seed, report, **writing)
 
 
 def apply_attribute(
@@ -142,7 +125,6 @@ def apply_attribute(
     reading_options: Mapping,
     choice: Mapping,
     report: Callable[[str], None],
-    made_by: Mapping | None = None,
     **writing,
 ) -> list[str]:
     """Writes each window of some music with more of an attribute; see `attributes.apply`."""
@@ -150,5 +132,30 @@ def apply_attribute(
     music = attributes.apply(run, vectors, attribute, read, strength, temperature, seed, report)
     name = f"{attribute}{strength:+g}"
     made = Made(music, [GENERATED] * len(music), read, range(len(music)))
-    shown = comparisons.options(run, made, name, temperature, seed, report, made_by, name)
-    return outputs.write_music(music, name=name, report=report, **shown, **writing)
+    return _write(run, made, name, name, temperature, seed, report, has_sheet=False, **writing)
+
+
+def _write(
+    run: Run,
+    made: Made,
+    name: str,
+    what: str,
+    temperature: float,
+    seed: int,
+    report: Callable[[str], None],
+    has_sheet: bool = True,
+    plot: bool = False,
+    made_by: Mapping | None = None,
+    **writing,
+) -> list[str]:
+    """Writes music that was made, and pictures of each piece and of all, where they are asked for.
+
+    Args:
+        run, made, what, temperature, seed, report, made_by: see `comparisons.options`.
+        name: what the names of the files begin with.
+        has_sheet: whether all pieces are drawn as one more picture.
+        plot, **writing: of `outputs.write_music`.
+    """
+    shown = comparisons.options(run, made, what, temperature, seed, report, made_by)
+    writing |= {"plot": plot, "strip": plot and has_sheet, "report": report}
+    return outputs.write_music(made.music, name=name, **shown, **writing)
