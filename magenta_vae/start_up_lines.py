@@ -60,13 +60,11 @@ def held() -> Iterator[None]:
             _hold.is_shown = True
         raise
     finally:
-        if _hold is not None:
-            _hold.end()
-            _hold = None
+        forget()
 
 
 def forget() -> None:
-    """Ends the hold at work without showing its text: what follows is no failure of the start."""
+    """Ends the hold at work, if there is one: what follows is no failure of the start."""
     global _hold
     if _hold is not None:
         _hold.end()

@@ -3,14 +3,13 @@
 Tracks that have such a byte, whatever it is there, are gone through from their beginning.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from magenta_vae.music.midi_channels import KIT_BANKS, NUM_CHANNELS
 from magenta_vae.music.midi_scan import (
     CONTROLLERS,
     META,
     NOTE_ON,
-    PROGRAM,
     SYSEX,
     scan_track,
 )
@@ -43,19 +42,3 @@ def are_plain(tracks: Sequence[bytes]) -> bool:
         and scan_track(track) is None
         for track in tracks
     )
-
-
-def find_sharing_channels(tracks: Sequence[bytes], playing: Sequence[Collection[int]]) -> list[int]:
-    """Returns the channels whose programs may be told in other tracks than their notes.
-
-    Args:
-        tracks: the bytes of each.
-        playing: the channels that each has notes on.
-    """
-    sharing = []
-    for channel in sorted(set().union(*playing)):
-        ours = {index for index, channels in enumerate(playing) if channel in channels}
-        told = {index for index, track in enumerate(tracks) if PROGRAM | channel in track}
-        if told and len(ours | told) > 1:
-            sharing.append(channel)
-    return sharing

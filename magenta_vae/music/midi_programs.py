@@ -11,9 +11,7 @@ from magenta_vae.music.midi_scan import NOTE_ON, PROGRAM, Scan, scan_track
 PORT = b"\xff\x21\x01"
 
 
-def own_programs(
-    tracks: list[bytes], playing: Sequence[Collection[int]], channels: Collection[int]
-) -> list[bytes] | None:
+def own_programs(tracks: list[bytes], playing: Sequence[Collection[int]]) -> list[bytes] | None:
     """Returns tracks each of which sets the programs of the channels that it has notes on.
 
     None where a program is told in another track than the notes after the first tick, where tracks
@@ -23,13 +21,15 @@ def own_programs(
     Args:
         tracks: the bytes of each.
         playing: the channels that each may have notes on.
-        channels: those whose programs may be told in other tracks than their notes.
     """
     scans: dict[int, Scan] = {}
-    owning, heads = list(map(bytearray, tracks)), [b""] * len(tracks)
-    has_several_ports = any(PORT in body for body in tracks)
-    for channel in channels:
+    changes: list[tuple[int, int, int]] = []  # Track, place, the program to be there.
+    heads = [b""] * len(tracks)
+    for channel in sorted(set().union(*playing)):
+        ours = [index for index, channels in enumerate(playing) if channel in channels]
         told = [index for index, body in enumerate(tracks) if PROGRAM | channel in body]
+        if not told or len({*ours, *told}) == 1:
+            continue
         if not _scan(tracks, told, scans):
             return None
         programs = [
@@ -38,7 +38,6 @@ def own_programs(
             for at in scans[index].programs
             if tracks[index][at] == PROGRAM | channel
         ]
-        ours = [index for index, each in enumerate(playing) if channel in each]
         if not _are_shared(tracks, channel, ours, programs):
             continue
         # Few tracks come so far: what they may play is told apart from what they do.
@@ -47,15 +46,19 @@ def own_programs(
         ours = [index for index in ours if scans[index].has_status(NOTE_ON | channel)]
         if not _are_shared(tracks, channel, ours, programs):
             continue
-        last = None if has_several_ports else _last_at_first_tick(tracks, channel, programs)
+        if any(PORT in body for body in tracks):
+            return None
+        last = _last_at_first_tick(tracks, channel, programs)
         if last is None:
             return None
-        for index, at in programs:
-            owning[index][at + 1] = last
+        changes += [(index, at, last) for index, at in programs]
         for index in ours:
             heads[index] += bytes([0, PROGRAM | channel, last])
     if not any(heads):
         return tracks
+    owning = list(map(bytearray, tracks))
+    for index, at, program in changes:
+        owning[index][at + 1] = program
     return [head + bytes(body) for head, body in zip(heads, owning, strict=True)]
 
 

@@ -45,7 +45,7 @@ def read_with_symusic(chunks: Chunks) -> Reading | None:
     reading, playing = _read(chunks, midi_plain.find_channels(tracks))
     if reading is None:
         return None
-    owning = own_programs(tracks, playing, midi_plain.find_sharing_channels(tracks, playing))
+    owning = own_programs(tracks, playing)
     if owning is None or owning is tracks:
         return reading if owning is tracks else None
     return _read(chunks._replace(tracks=owning), midi_plain.find_channels(owning))[0]
