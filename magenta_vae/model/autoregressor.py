@@ -224,7 +224,7 @@ def generate(
         for one, take_step, *inputs in zip(autoregressors, steppers, *by_track, strict=True):
             state, _ = take_step(*inputs)
             next_states.append(state)
-            logits += one.logits(tf.transpose(state[-1][0]))
+            logits += one.logits(state[-1][0])
         token = tf.ensure_shape(choose(first_step + t, logits), first.shape)
         return t + 1, token, next_states, chosen.write(t, token)
 
@@ -284,12 +284,12 @@ def sampler(temperature, uniform: tf.Tensor) -> TokenChooser:
 
 
 def _by_segment(structure, num_segments: int):
-    """Returns a structure of [D, segments * rows] as [segments, D, rows]."""
+    """Returns a structure of [segments * rows, D] as [segments, rows, D]."""
 
     def split(x):
         # Where the rows are known LiteRT must be told.
-        num_rows = -1 if x.shape[1] is None else x.shape[1] // num_segments
-        return tf.transpose(tf.reshape(x, [x.shape[0], num_segments, num_rows]), [1, 0, 2])
+        num_rows = -1 if x.shape[0] is None else x.shape[0] // num_segments
+        return tf.reshape(x, [num_segments, num_rows, x.shape[1]])
 
     return tf.nest.map_structure(split, structure)
 

@@ -37,7 +37,8 @@ class BidirectionalLSTM(keras.layers.Layer):
     ):
         super().__init__(name=name, **kwargs)
         self.z_size = z_size
-        options = {"recompute": recompute, "cudnn": cudnn, "dtype": self.dtype_policy}
+        options = {"recompute": recompute, "cudnn": cudnn, "in_parts": False}
+        options["dtype"] = self.dtype_policy
         with keras.name_scope(self.name):
             self._forward_stack, self._backward_stack = (
                 LSTMStack(num_classes, num_units, layer_names=[direction], **options)

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from magenta_vae.model import lstm_steps, recurrence
-from magenta_vae.model.lstm_steps import StackWeights
+from magenta_vae.model.lstm_steps import StackWeights, in_parts
 from magenta_vae.model.registration import register
 
 
@@ -55,14 +55,14 @@ class LSTMLayer(keras.layers.Layer):
             training: whether a gradient will be taken: what it needs is then kept. Without, the
                 values are the same, and a gradient would take far more memory.
         """
-        gates = context_gates(self, (), tf.transpose(inputs, [1, 0, 2]))  # [T, 4U, B]
+        gates = context_gates(self, (), tf.transpose(inputs, [1, 0, 2]))  # [T, B, 4U]
         num_rows = tf.shape(inputs)[0]
-        zeros = tf.zeros([self.num_units, num_rows], gates.dtype)
+        zeros = tf.zeros([num_rows, self.num_units], gates.dtype)
         no_tokens = tf.zeros([num_rows, 0], tf.int32)
         arguments = (
             stack_weights([self], ()),
-            gates,
-            [(zeros, zeros)],
+            [gates],
+            [(zeros, (zeros,))],
             no_tokens,
             recurrence.count_steps(gates),
             lambda step, hidden: no_tokens,
@@ -92,6 +92,7 @@ def stack_weights(
     layers: Sequence[LSTMLayer],
     num_classes: Sequence[int],
     features: Sequence[np.ndarray] | None = None,
+    num_parts: int = 1,
 ) -> StackWeights:
     """Returns the weights of layers, as a loop over steps takes them.
 
@@ -100,6 +101,7 @@ def stack_weights(
         num_classes: classes of each track that the first layer reads.
         features: what it reads for each class, float [classes, width] a track; one-hot rows by
             default.
+        num_parts: in how many parts the units of each layer are computed.
     """
     (kernel, recurrent_kernel, _), *others = (layer.compute_weights() for layer in layers)
     table = tf.zeros([0, 4 * layers[0].num_units], kernel.dtype)
@@ -112,10 +114,11 @@ def stack_weights(
                 for rows, track in zip(features, tables, strict=True)
             ]
         table = tf.concat([tf.pad(track, [[0, 1], [0, 0]]) for track in tables], axis=0)
+    kernels = [recurrent_kernel, *(tf.concat([one, own], axis=0) for one, own, _ in others)]
     return StackWeights(
-        table,
-        [recurrent_kernel, *(tf.concat([one, own], axis=0) for one, own, _ in others)],
-        [bias[:, None] for _, _, bias in others],
+        in_parts(table, num_parts),
+        [in_parts(kernel, num_parts) for kernel in kernels],
+        [in_parts(bias, num_parts) for _, _, bias in others],
         tuple(sum(num_classes[:track]) + track for track in range(len(num_classes))),
     )
 
@@ -135,17 +138,14 @@ def context_gates(layer: LSTMLayer, widths: Sequence[int], context: tf.Tensor) -
             [steps, rows, ...].
 
     Returns:
-        float [4U, rows], or [steps, 4U, rows].
+        float [rows, 4U], or [steps, rows, 4U].
     """
     kernel, _, bias = layer.compute_weights()
     if not context.shape[-1]:  # oneDNN aborts the process on a product over no columns.
-        *steps, rows = tf.unstack(tf.shape(context)[:-1])
-        return tf.broadcast_to(bias[:, None], [*steps, 4 * layer.num_units, rows])
+        return tf.broadcast_to(bias, [*tf.unstack(tf.shape(context)[:-1]), 4 * layer.num_units])
     kernel, context = kernel[sum(widths) :], tf.cast(context, kernel.dtype)
-    if context.shape.rank == 3:
-        # Not tf.matmul: of a sequence, its gradient holds one kernel's gradient for every step.
-        return tf.transpose(tf.tensordot(context, kernel, axes=1) + bias, [0, 2, 1])
-    return tf.matmul(kernel, context, transpose_a=True, transpose_b=True) + bias[:, None]
+    # Not tf.matmul: of a sequence, its gradient holds one kernel's gradient for every step.
+    return tf.tensordot(context, kernel, axes=1) + bias
 
 
 def _keras_lstm(layer: LSTMLayer) -> keras.layers.LSTM:

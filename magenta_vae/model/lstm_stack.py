@@ -17,12 +17,12 @@ class InitialInputs(NamedTuple):
     """What a context gives a stack before its first step.
 
     Attributes:
-        gates: what the context adds to the first layer's gates, the same at every step, [4U, rows],
-            or another at each, [steps, 4U, rows].
-        states: the first (hidden, cell) of each layer, [U, rows] each.
+        gates: what the context adds to the first layer's gates of each part, the same at every
+            step, [rows, 4P], or another at each, [steps, rows, 4P].
+        states: of each layer.
     """
 
-    gates: tf.Tensor
+    gates: list[tf.Tensor]
     states: list[State]
 
 
@@ -49,6 +49,8 @@ class LSTMStack(keras.layers.Layer):
         cudnn: whether cuDNN's kernels take sequences where TensorFlow sees a GPU, by Keras' LSTM on
             the same weights. They compute in float32 or float16, and recompute nothing: the rest
             takes the loops. XLA cannot compile them.
+        in_parts: whether loops that keep what a gradient needs may compute the units of each layer
+            in parts, side by side. Of stacks that run side by side themselves each fills a core.
         layer_names: of the layers, lstm_0, lstm_1 ... by default.
         **kwargs: options of `keras.layers.Layer`.
     """
@@ -65,6 +67,7 @@ class LSTMStack(keras.layers.Layer):
         features: Sequence[np.ndarray] | None = None,
         recompute: bool = False,
         cudnn: bool = True,
+        in_parts: bool = True,
         layer_names: Sequence[str] | None = None,
         **kwargs,
     ):
@@ -76,6 +79,7 @@ class LSTMStack(keras.layers.Layer):
         self.state_from_context = state_from_context
         self.recompute = recompute
         self.cudnn = cudnn
+        self.in_parts = in_parts
         self.layer_names = tuple(layer_names or (f"lstm_{n}" for n in range(num_layers)))
         self._state_activation = state_activation
         self._features = (
@@ -142,8 +146,9 @@ class LSTMStack(keras.layers.Layer):
         """
         if self._takes_cudnn():
             return self._run_keras(context, tokens)
-        loop = self._loop if training else recurrence.outputs
-        return loop(*self._over(context, tokens))
+        if training:
+            return self._loop(*self._over(context, tokens, self._count_parts()))
+        return recurrence.outputs(*self._over(context, tokens))
 
     def last_output(
         self, context: tf.Tensor | None, tokens: tf.Tensor, training: bool = False
@@ -174,34 +179,40 @@ class LSTMStack(keras.layers.Layer):
         Returns:
             The hidden states of the last layer, [steps, rows, U].
         """
-        arguments = self._weights(), *self.initial_inputs(context), first, num_steps, choose
         if self._takes_cudnn():
             # A kernel of a whole sequence wants its tokens before: one loop, of no gradient, draws
             # them.
-            return self._run_keras(context, recurrence.read_tokens(*arguments))
-        return self._loop(*arguments)
+            tokens = recurrence.read_tokens(*self._inputs(context), first, num_steps, choose)
+            return self._run_keras(context, tokens)
+        inputs = self._inputs(context, self._count_parts())
+        return self._loop(*inputs, first, num_steps, choose)
 
-    def initial_inputs(self, context: tf.Tensor) -> InitialInputs:
+    def initial_inputs(self, context: tf.Tensor, num_parts: int = 1) -> InitialInputs:
         """Returns what the context gives; of width 0 it tells the rows alone.
 
         Args:
             context: see `follow`.
+            num_parts: in how many parts the units of each layer are computed.
         """
         joined = context if self.joins_context else context[..., :0]
         gates = lstm.context_gates(self.lstm_layers[0], self._widths, joined)
-        return InitialInputs(gates, self.first_states(context))
+        states = [
+            (hidden, tuple(tf.split(cell, num_parts, axis=1)))
+            for hidden, cell in self.first_states(context)
+        ]
+        return InitialInputs(lstm_steps.in_parts(gates, num_parts), states)
 
-    def first_states(self, context: tf.Tensor) -> list[State]:
-        """Returns the first (hidden, cell) of each layer, [U, rows] each."""
+    def first_states(self, context: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        """Returns the first (hidden, cell) of each layer, [rows, U] each."""
         if self._initial_state is not None:
             return pairs(self._initial_state(context), self.units)
         num_rows = tf.shape(context)[-2]
-        zeros = [tf.zeros([units, num_rows], self.compute_dtype) for units in self.units]
+        zeros = [tf.zeros([num_rows, units], self.compute_dtype) for units in self.units]
         return list(zip(zeros, zeros, strict=True))
 
     def stepper(self) -> StackSteps:
         """Returns (gates, tokens, states) -> (next states, ...): one step, for sampling."""
-        return StackSteps(self._weights())
+        return StackSteps(lstm.stack_weights(self.lstm_layers, self.num_classes, self._features))
 
     def get_config(self) -> dict:
         """Returns the arguments of the constructor."""
@@ -217,19 +228,24 @@ class LSTMStack(keras.layers.Layer):
             "features": features_config(self._features),
             "recompute": self.recompute,
             "cudnn": self.cudnn,
+            "in_parts": self.in_parts,
             "layer_names": self.layer_names,
         }
 
-    def _weights(self):
-        return lstm.stack_weights(self.lstm_layers, self.num_classes, self._features)
+    def _inputs(self, context: tf.Tensor, num_parts: int = 1) -> tuple:
+        """Returns the arguments of loops that have a gradient: weights, gates and states."""
+        weights = lstm.stack_weights(self.lstm_layers, self.num_classes, self._features, num_parts)
+        return weights, *self.initial_inputs(context, num_parts)
 
-    def _over(self, context: tf.Tensor | None, tokens: tf.Tensor) -> tuple:
+    def _over(self, context: tf.Tensor | None, tokens: tf.Tensor, num_parts: int = 1) -> tuple:
         """Returns the arguments of loops over given tokens."""
         if context is None:
             context = tf.zeros([tf.shape(tokens)[1], 0])
         num_steps = recurrence.count_steps(tokens)
-        initial = self.initial_inputs(context)
-        return self._weights(), *initial, tokens[0], num_steps, _following(tokens)
+        return *self._inputs(context, num_parts), tokens[0], num_steps, _following(tokens)
+
+    def _count_parts(self) -> int:
+        return lstm_steps.count_parts(self.units) if self.in_parts else 1
 
     def _loop(self, *arguments) -> tf.Tensor:
         unroll = recomputation.unroll if self.recompute else recurrence.unroll
@@ -261,8 +277,7 @@ class LSTMStack(keras.layers.Layer):
             inputs.append(joined)
         outputs = tf.concat(inputs, axis=-1)
         for layer, state in zip(self.lstm_layers, self.first_states(context), strict=True):
-            initial = [tf.transpose(half) for half in state]
-            outputs = layer.as_keras()(outputs, initial_state=initial)
+            outputs = layer.as_keras()(outputs, initial_state=list(state))
         return tf.transpose(outputs, [1, 0, 2])
 
     def _read(self, tokens: tf.Tensor, track: int) -> tf.Tensor:
@@ -288,9 +303,9 @@ def units_of_layers(num_units: int | Sequence[int], num_layers: int) -> list[int
     return units
 
 
-def pairs(states: tf.Tensor, units: Sequence[int]) -> list[State]:
-    """Returns (hidden, cell) of each layer: [rows, 2 * sum(units)] -> [U, rows] each."""
-    halves = tf.split(tf.transpose(states), [size for size in units for _ in range(2)], axis=0)
+def pairs(states: tf.Tensor, units: Sequence[int]) -> list[tuple[tf.Tensor, tf.Tensor]]:
+    """Returns (hidden, cell) of each layer: [rows, 2 * sum(units)] -> [rows, U] each."""
+    halves = tf.split(states, [size for size in units for _ in range(2)], axis=1)
     return list(zip(halves[::2], halves[1::2], strict=True))
 
 

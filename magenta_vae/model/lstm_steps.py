@@ -3,37 +3,42 @@
 Weights have Keras' layout (kernel, recurrent kernel, bias; gates in the order input, forget, cell,
 output), so they can be exchanged with `keras.layers.LSTM`. What differs is the work done:
 
-- Within a loop over steps units come before rows, [U, rows]. A product `weights @ states` of few
-  rows is up to twice as fast on a CPU as `states @ weights`.
 - A layer takes one product a step, of its input joined with its state.
 - A one-hot row times a matrix is a row of the matrix; a context's product is the same at all steps.
+- The units of a layer may be computed in parts, side by side: on a CPU a core then takes all rows
+  through one half of the weights, and no small operation waits for another core.
 """
 
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
 
-State = tuple[tf.Tensor, tf.Tensor]  # hidden, cell: [U, rows] each
+# The hidden state [rows, U], and the cell of each part [rows, U / parts].
+State = tuple[tf.Tensor, tuple[tf.Tensor, ...]]
+
+SMALLEST_PART = 32  # units; of fewer the operations cost more than their sums
 
 
 class StackWeights(NamedTuple):
-    """The weights of a stack as its loop takes them.
+    """The weights of a stack as its loop takes them, the units of each layer in parts.
 
-    The input of the first layer is the one-hot tokens of all tracks joined with a context.
+    The input of the first layer is the one-hot tokens of all tracks joined with a context. P are
+    the units of a part; the gates of a part follow each other, [..., 4P].
 
     Attributes:
-        table: the first kernel's rows for the tokens; after each track's follows one of zeros,
-            for "nothing": [sum(classes + 1), 4U].
-        kernels: the first layer's recurrent kernel [U, 4U]; of each other layer, kernel and
-            recurrent kernel [units of the layer below + U, 4U].
-        biases: of all layers but the first, [4U, 1].
-        offsets: of each track in the table.
+        tables: of each part, the first kernel's rows for the tokens; after each track's follows
+            one of zeros, for "nothing": [sum(classes + 1), 4P].
+        kernels: of each layer and part; the first layer's recurrent kernel [U, 4P], and of each
+            other layer kernel and recurrent kernel [units of the layer below + U, 4P].
+        biases: of all layers but the first, of each part, [4P].
+        offsets: of each track in the tables.
     """
 
-    table: tf.Tensor
-    kernels: list[tf.Tensor]
-    biases: list[tf.Tensor]
+    tables: list[tf.Tensor]
+    kernels: list[list[tf.Tensor]]
+    biases: list[list[tf.Tensor]]
     offsets: tuple[int, ...]
 
 
@@ -48,41 +53,46 @@ class StackSteps:
         self._weights = weights
         # A sum of three terms TensorFlow rewrites, for large ones, with a temporary variable whose
         # name is not unique in a loop within two others. A difference it leaves alone.
-        self._minus_table = -weights.table
-        # Turned around once: in a product of few rows the order of the factors counts.
-        self._kernels = [tf.transpose(kernel) for kernel in weights.kernels]
+        self._minus_tables = [-table for table in weights.tables]
 
-    def __call__(self, constant: tf.Tensor, tokens: tf.Tensor, states: Sequence[State]):
+    def __call__(self, constant: Sequence[tf.Tensor], tokens: tf.Tensor, states: Sequence[State]):
         """Takes a step.
 
         Args:
-            constant: what the context adds to the first gates, [4U, rows].
+            constant: what the context adds to the first gates of each part, [rows, 4P].
             tokens: int32 [rows, tracks]; the class `num_classes[k]` stands for a zero vector.
             states: of each layer.
 
         Returns:
-            The next state of each layer, and the activated gates of each layer.
+            The next state of each layer; and of each layer and part the activated gates, input,
+            forget, candidate and output, [rows, P] each.
         """
         next_states: list[State] = []
         activated = []
-        for index, (kernel, (hidden, cell)) in enumerate(zip(self._kernels, states, strict=True)):
-            if index:
-                joined = tf.concat([next_states[-1][0], hidden], axis=0)
-                gates = tf.matmul(kernel, joined) + self._weights.biases[index - 1]
-            else:
-                gates = tf.matmul(kernel, hidden) + constant - self._look_up_minus(tokens)
-            *state, gates = _cell(gates, cell)
-            next_states.append(tuple(state))
+        for index, (hidden, cells) in enumerate(states):
+            joined = tf.concat([next_states[-1][0], hidden], axis=1) if index else hidden
+            parts = []
+            for part, (kernel, cell) in enumerate(
+                zip(self._weights.kernels[index], cells, strict=True)
+            ):
+                gates = tf.matmul(joined, kernel)
+                if index:
+                    gates = tf.nn.bias_add(gates, self._weights.biases[index - 1][part])
+                else:
+                    gates = gates + constant[part] - self._look_up_minus(tokens, part)
+                parts.append(_cell(gates, cell))
+            hiddens, cells, gates = zip(*parts, strict=True)
+            next_states.append((join(hiddens), cells))
             activated.append(gates)
         return next_states, activated
 
-    def _look_up_minus(self, tokens: tf.Tensor):
-        """Returns minus what the tokens add to the first gates: [4U, rows]."""
+    def _look_up_minus(self, tokens: tf.Tensor, part: int):
+        """Returns minus what the tokens add to the first gates of a part: [rows, 4P]."""
         rows = [
-            tf.gather(self._minus_table, tokens[:, track] + offset)
+            tf.gather(self._minus_tables[part], tokens[:, track] + offset)
             for track, offset in enumerate(self._weights.offsets)
         ]
-        return tf.transpose(tf.add_n(rows)) if rows else 0.0
+        return tf.add_n(rows) if rows else 0.0
 
 
 def has_gpu() -> bool:
@@ -90,14 +100,36 @@ def has_gpu() -> bool:
     return bool(tf.config.list_logical_devices("GPU"))
 
 
-def _cell(gates, cell):
-    """Returns the next hidden state and cell, and the activated gates.
+def count_parts(units: Sequence[int]) -> int:
+    """Returns in how many parts the units of a stack's layers are computed: 1 or 2."""
+    fits = all(size % 2 == 0 and size >= 2 * SMALLEST_PART for size in units)
+    return 2 if fits and not has_gpu() and len(os.sched_getaffinity(0)) > 1 else 1
 
-    These are (input and forget [2U, rows], candidate [U, rows], output [U, rows]).
-    """
-    num_units = gates.shape[0] // 4
-    both, candidate, output = tf.split(gates, [2 * num_units, num_units, num_units])
-    both, candidate, output = tf.sigmoid(both), tf.tanh(candidate), tf.sigmoid(output)
-    inputs, forget = tf.split(both, 2)
+
+def in_parts(gates: tf.Tensor, num_parts: int) -> list[tf.Tensor]:
+    """Returns what belongs to the gates of all units, [..., 4U], for each part: [..., 4P]."""
+    if num_parts == 1:
+        return [gates]
+    num_units = gates.shape[-1] // (4 * num_parts)
+    by_gate = tf.reshape(gates, [-1, 4, num_parts, num_units])
+    outer = tf.shape(gates)[:-1] if None in gates.shape[:-1] else gates.shape[:-1]
+    shape = tf.concat([outer, [4 * num_units]], axis=0)
+    parts = tf.unstack(tf.transpose(by_gate, [2, 0, 1, 3]))
+    return [
+        tf.ensure_shape(tf.reshape(part, shape), [*gates.shape[:-1], 4 * num_units])
+        for part in parts
+    ]
+
+
+def join(parts: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Returns the units of all parts: [rows, P] each -> [rows, U]."""
+    return tf.concat(parts, axis=1) if len(parts) > 1 else parts[0]
+
+
+def _cell(gates, cell):
+    """Returns the next hidden state and cell, and the activated gates, [rows, P] each."""
+    inputs, forget, candidate, output = tf.split(gates, 4, axis=1)
+    inputs, forget, output = tf.sigmoid(inputs), tf.sigmoid(forget), tf.sigmoid(output)
+    candidate = tf.tanh(candidate)
     cell = forget * cell + inputs * candidate
-    return output * tf.tanh(cell), cell, (both, candidate, output)
+    return output * tf.tanh(cell), cell, (inputs, forget, candidate, output)

@@ -17,7 +17,7 @@ from magenta_vae.model.lstm_steps import StackWeights, State
 
 def unroll(
     weights: StackWeights,
-    constant: tf.Tensor,
+    constant: Sequence[tf.Tensor],
     states: Sequence[State],
     first: tf.Tensor,
     num_steps: int,
@@ -34,22 +34,24 @@ def unroll(
     """
     block_steps = _steps_of_a_block(num_steps)
     num_blocks = num_steps // block_steps
+    sources = (weights._replace(offsets=()), constant, states)
 
     @tf.custom_gradient
     def run(*tensors):
-        own, constant, states = recurrence.restore_arguments(tensors, weights)
+        own, constant, states = tf.nest.pack_sequence_as(sources, tensors)
+        own = own._replace(offsets=weights.offsets)
         outputs, tokens, starts = _forward(
             own, constant, states, first, num_blocks, block_steps, choose
         )
 
         def gradient(upstream, _):
             upstream = tf.reshape(upstream, [num_blocks, block_steps, *upstream.shape[1:]])
-            return _backward(own, constant, starts, tokens, upstream)
+            return tf.nest.flatten(_backward(own, constant, starts, tokens, upstream))
 
         joined = (tf.concat(tf.unstack(each), axis=0) for each in (outputs, tokens))
         return tuple(joined), gradient
 
-    return run(*recurrence.flatten_arguments(weights, constant, states))
+    return run(*tf.nest.flatten(sources))
 
 
 def _steps_of_a_block(num_steps: int) -> int:
@@ -70,18 +72,18 @@ def _forward(weights, constant, states, first, num_blocks, block_steps, choose):
             block_steps,
             lambda t, hidden: choose(block * block_steps + t, hidden),
         )
-        outputs = outputs.write(block, kept[-1].outputs)
+        outputs = outputs.write(block, kept[-1].hidden[1:])
         return block + 1, token, states, outputs, tokens.write(block, read), starts
 
     def array(dtype, shape):
         return tf.TensorArray(dtype, num_blocks, element_shape=shape)
 
-    rows, units = constant.shape[-1], states[-1][0].shape[0]
+    last = states[-1][0]
     loop = (
         0,
         first,
         list(states),
-        array(constant.dtype, [block_steps, rows, units]),
+        array(last.dtype, [block_steps, *last.shape]),
         array(tf.int32, [block_steps, *first.shape]),
         tf.nest.map_structure(lambda x: array(x.dtype, x.shape), list(states)),
     )
@@ -91,18 +93,19 @@ def _forward(weights, constant, states, first, num_blocks, block_steps, choose):
     return outputs.stack(), tokens.stack(), tf.nest.map_structure(lambda x: x.stack(), starts)
 
 
-def _of_block(constant: tf.Tensor, block, block_steps: int) -> tf.Tensor:
+def _of_block(constant: Sequence[tf.Tensor], block, block_steps: int) -> list[tf.Tensor]:
     """Returns what is added to the first gates in a block; see `recurrence.unroll`."""
-    if constant.shape.rank == 2:
-        return constant
-    return tf.slice(constant, [block * block_steps, 0, 0], [block_steps, -1, -1])
+    if constant[0].shape.rank == 2:
+        return list(constant)
+    begin, size = [block * block_steps, 0, 0], [block_steps, -1, -1]
+    return [tf.slice(part, begin, size) for part in constant]
 
 
 def _backward(weights, constant, starts, tokens, upstream):
-    """Returns the gradients of `recurrence.flatten_arguments`."""
+    """Returns the gradients of weights, constant and states."""
     num_blocks, block_steps = upstream.shape[:2]
     last = block_steps - 1
-    is_constant = constant.shape.rank == 2
+    is_constant = constant[0].shape.rank == 2
 
     def body(block, d_states, sums, d_constants):
         states = tf.nest.map_structure(lambda x: x[block], starts)
@@ -116,30 +119,46 @@ def _backward(weights, constant, starts, tokens, upstream):
             lambda t, _: read[tf.minimum(t + 1, last)],
         )
         d_weights, d_gates, d_states = recurrence.backward(
-            weights, states, read, kept, upstream[block], d_states
+            weights, read, kept, upstream[block], d_states
         )
-        # In float32 whatever the gradients are in: what a small one adds must not be lost.
-        sums = [total + tf.cast(d, tf.float32) for total, d in zip(sums, d_weights, strict=True)]
+        sums = _add(sums, d_weights)
         if is_constant:
-            d_constants += tf.cast(recurrence.constant_gradient(d_gates), tf.float32)
+            d_constants = _add(d_constants, recurrence.sums_over_steps(d_gates))
         else:
-            d_constants = d_constants.write(block, tf.transpose(d_gates, [0, 2, 1]))
+            d_constants = [
+                array.write(block, part) for array, part in zip(d_constants, d_gates, strict=True)
+            ]
         return block - 1, d_states, sums, d_constants
 
     zeros = tf.nest.map_structure(lambda x: tf.zeros_like(x[0]), starts)
-    summed = [weights.table, *weights.kernels, *weights.biases]
-    sums = [tf.zeros_like(weight, tf.float32) for weight in summed]
+    summed = weights._replace(offsets=())
     if is_constant:
-        d_constants = tf.zeros_like(constant, tf.float32)
+        d_constants = _zeros(list(constant))
     else:
-        shape = [block_steps, *constant.shape[1:]]
-        d_constants = tf.TensorArray(constant.dtype, num_blocks, element_shape=shape)
+        d_constants = [
+            tf.TensorArray(part.dtype, num_blocks, element_shape=[block_steps, *part.shape[1:]])
+            for part in constant
+        ]
     _, d_states, sums, d_constants = tf.while_loop(
         lambda block, *_: block >= 0,
         body,
-        (num_blocks - 1, zeros, sums, d_constants),
+        (num_blocks - 1, zeros, _zeros(summed), d_constants),
         parallel_iterations=1,
     )
-    d_weights = [tf.cast(total, constant.dtype) for total in sums]
-    d_constant = tf.cast(d_constants, constant.dtype) if is_constant else d_constants.concat()
-    return recurrence.flatten_gradients(d_weights, d_constant, d_states)
+    d_weights = tf.nest.map_structure(lambda x, like: tf.cast(x, like.dtype), sums, summed)
+    if is_constant:
+        d_constant = [tf.cast(x, like.dtype) for x, like in zip(d_constants, constant, strict=True)]
+    else:
+        d_constant = [array.concat() for array in d_constants]
+    return d_weights, d_constant, d_states
+
+
+# In float32 whatever the gradients are in: what a small one adds must not be lost.
+
+
+def _zeros(structure):
+    return tf.nest.map_structure(lambda x: tf.zeros_like(x, tf.float32), structure)
+
+
+def _add(sums, gradients):
+    return tf.nest.map_structure(lambda total, x: total + tf.cast(x, tf.float32), sums, gradients)

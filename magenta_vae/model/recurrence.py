@@ -3,6 +3,9 @@
 All layers run in one loop over steps. The next token may then be chosen on the way, and what the
 gradient needs is kept: scheduled sampling takes one pass. The gradient of each weight is one
 product over all steps.
+
+Tensors lie rows first, [rows, units], as the products read and write them: the loops transpose
+nothing. The units of a layer come in parts of P, see `lstm_steps`.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +19,7 @@ from magenta_vae.model.lstm_steps import StackSteps, StackWeights, State
 
 def unroll(
     weights: StackWeights,
-    constant: tf.Tensor,
+    constant: Sequence[tf.Tensor],
     states: Sequence[State],
     first: tf.Tensor,
     num_steps: int,
@@ -26,8 +29,8 @@ def unroll(
 
     Args:
         weights: of the stack.
-        constant: what the context adds to the first gates, [4U, rows]; or what the input adds at
-            each step, [steps, 4U, rows].
+        constant: what the context adds to the first gates of each part, [rows, 4P]; or what the
+            input adds at each step, [steps, rows, 4P].
         states: of each layer at the start.
         first: int32 [rows, tracks], the tokens that the first step reads.
         num_steps: how many steps.
@@ -38,24 +41,23 @@ def unroll(
         The hidden states of the last layer, [steps, rows, U], and the tokens that each step read,
         int32 [steps, rows, tracks].
     """
+    sources = (weights._replace(offsets=()), constant, states)
 
     @tf.custom_gradient
     def run(*tensors):
-        own, constant, states = restore_arguments(tensors, weights)
+        own, constant, states = tf.nest.pack_sequence_as(sources, tensors)
+        own = own._replace(offsets=weights.offsets)
         kept, tokens, _, _ = forward(own, constant, states, first, num_steps, choose)
 
         def gradient(upstream, _):
-            zeros = [tuple(map(tf.zeros_like, state)) for state in states]
-            d_weights, d_gates, d_states = backward(own, states, tokens, kept, upstream, zeros)
-            if constant.shape.rank == 2:
-                d_constant = constant_gradient(d_gates)
-            else:
-                d_constant = tf.transpose(d_gates, [0, 2, 1])
-            return flatten_gradients(d_weights, d_constant, d_states)
+            zeros = tf.nest.map_structure(tf.zeros_like, states)
+            d_weights, d_gates, d_states = backward(own, tokens, kept, upstream, zeros)
+            d_constant = d_gates if constant[0].shape.rank == 3 else sums_over_steps(d_gates)
+            return tf.nest.flatten((d_weights, d_constant, d_states))
 
-        return (kept[-1].outputs, tokens), gradient
+        return (kept[-1].hidden[1:], tokens), gradient
 
-    return run(*flatten_arguments(weights, constant, states))
+    return run(*tf.nest.flatten(sources))
 
 
 # The following take what `unroll` does, give its values, and keep nothing for a gradient.
@@ -68,13 +70,13 @@ def read_tokens(*arguments) -> tf.Tensor:
 
 def outputs(*arguments) -> tf.Tensor:
     """Returns the hidden states of the last layer, [steps, rows, U]."""
-    return _scan(lambda tokens, states: [tf.transpose(states[-1][0])], *arguments)[1][0]
+    return _scan(lambda tokens, states: [states[-1][0]], *arguments)[1][0]
 
 
 def final_output(*arguments) -> tf.Tensor:
     """Returns the hidden state of the last layer after the last step, [rows, U]."""
     states, _ = _scan(lambda tokens, states: [], *arguments)
-    return tf.transpose(states[-1][0])
+    return states[-1][0]
 
 
 def _scan(collect, weights, constant, states, first, num_steps, choose):
@@ -97,7 +99,7 @@ def _scan(collect, weights, constant, states, first, num_steps, choose):
         states, _ = take_step(_at(constant, t), tokens, states)
         collected = zip(arrays, collect(tokens, states), strict=True)
         arrays = [array.write(t, each) for array, each in collected]
-        chosen = tf.ensure_shape(choose(t, tf.transpose(states[-1][0])), tokens.shape)
+        chosen = tf.ensure_shape(choose(t, states[-1][0]), tokens.shape)
         return t + 1, chosen, states, arrays
 
     loop = (0, first, list(states), arrays)
@@ -107,9 +109,9 @@ def _scan(collect, weights, constant, states, first, num_steps, choose):
     return states, [array.stack() for array in arrays]
 
 
-def _at(constant: tf.Tensor, step) -> tf.Tensor:
-    """Returns what is added to the first gates at a step, [4U, rows]; see `unroll`."""
-    return constant if constant.shape.rank == 2 else constant[step]
+def _at(constant: Sequence[tf.Tensor], step) -> Sequence[tf.Tensor]:
+    """Returns what is added to the first gates at a step, [rows, 4P]; see `unroll`."""
+    return constant if constant[0].shape.rank == 2 else [part[step] for part in constant]
 
 
 def count_steps(sequence: tf.Tensor) -> int | tf.Tensor:
@@ -117,39 +119,24 @@ def count_steps(sequence: tf.Tensor) -> int | tf.Tensor:
     return tf.shape(sequence)[0] if sequence.shape[0] is None else sequence.shape[0]
 
 
-def flatten_arguments(weights: StackWeights, constant, states: Sequence[State]) -> list[tf.Tensor]:
-    """Returns all that a stack's outputs have a gradient for, as a function with one takes it."""
-    hiddens, cells = zip(*states, strict=True)
-    return [weights.table, constant, *weights.kernels, *weights.biases, *hiddens, *cells]
-
-
-def restore_arguments(tensors: Sequence[tf.Tensor], weights: StackWeights):
-    """Returns the weights, constant and states that were flattened, of a stack like another."""
-    num_layers = len(weights.kernels)
-    sizes = [1, 1, num_layers, num_layers - 1, num_layers, num_layers]
-    (table,), (constant,), kernels, biases, hiddens, cells = _group(tensors, sizes)
-    own = StackWeights(table, kernels, biases, weights.offsets)
-    return own, constant, list(zip(hiddens, cells, strict=True))
-
-
-def flatten_gradients(d_weights, d_constant, d_states: Sequence[State]) -> list[tf.Tensor]:
-    """Returns gradients in the order of `flatten_arguments`."""
-    d_table, *others = d_weights
-    d_hiddens, d_cells = zip(*d_states, strict=True)
-    return [d_table, d_constant, *others, *d_hiddens, *d_cells]
-
-
-def constant_gradient(d_gates: tf.Tensor) -> tf.Tensor:
-    """Returns the gradient of what is the same at every step: [steps, rows, 4U] -> [4U, rows]."""
-    return tf.transpose(_sum(d_gates, axis=0))
+def sums_over_steps(d_gates: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """Returns the gradients of what is the same at every step: of [steps, rows, 4P], [rows, 4P]."""
+    return [_sum(part, axis=0) for part in d_gates]
 
 
 class Kept(NamedTuple):
-    """What the gradient needs of a layer: arrays over steps."""
+    """What the gradient needs of a layer: arrays over steps.
 
-    gates: tuple[tf.TensorArray, ...]  # [2U, rows], [U, rows], [U, rows]; see `lstm_steps._cell`
-    cells: tf.TensorArray  # [U, rows], each step's before it
-    outputs: tf.TensorArray | tf.Tensor  # hidden states [rows, U]; after the loop one tensor
+    Attributes:
+        hidden: hidden states [rows, U], the one before the first step included; after the loop one
+            tensor [steps + 1, rows, U].
+        gates: of each part, input, forget, candidate and output, [rows, P] each.
+        cells: of each part, [rows, P], the one before the first step included.
+    """
+
+    hidden: tf.TensorArray | tf.Tensor
+    gates: list[tuple[tf.TensorArray, ...]]
+    cells: list[tf.TensorArray]
 
 
 def forward(weights, constant, states, first, num_steps, choose):
@@ -160,120 +147,134 @@ def forward(weights, constant, states, first, num_steps, choose):
         last step the states and the token that the next would read.
     """
     take_step = StackSteps(weights)
-    num_rows = constant.shape[-1]  # Where it is known the arrays say it: LiteRT needs that.
 
-    def array(size, *shape):
-        return tf.TensorArray(constant.dtype, size, element_shape=shape, clear_after_read=False)
+    def array(size, like):
+        # Where the rows are known the arrays say it: LiteRT needs that.
+        return tf.TensorArray(like.dtype, size, element_shape=like.shape, clear_after_read=False)
 
-    def arrays(num_units):
-        return Kept(
-            tuple(array(num_steps, gates * num_units, num_rows) for gates in (2, 1, 1)),
-            array(num_steps, num_units, num_rows),
-            array(num_steps, num_rows, num_units),
+    kept = [
+        Kept(
+            array(num_steps + 1, hidden).write(0, hidden),
+            [tuple(array(num_steps, cell) for _ in range(4)) for cell in cells],
+            [array(num_steps + 1, cell).write(0, cell) for cell in cells],
         )
-
-    kept = [arrays(kernel.shape[1] // 4) for kernel in weights.kernels]
+        for hidden, cells in states
+    ]
     read = tf.TensorArray(tf.int32, num_steps, element_shape=first.shape)
 
     def body(t, tokens, states, kept, read):
-        cells = [cell for _, cell in states]
         states, activated = take_step(_at(constant, t), tokens, states)
-        outputs = [tf.transpose(hidden) for hidden, _ in states]
         kept = [
-            Kept(
-                tuple(array.write(t, gate) for array, gate in zip(layer.gates, gates, strict=True)),
-                layer.cells.write(t, cell),
-                layer.outputs.write(t, output),
+            tf.nest.map_structure(
+                lambda array, value, at: array.write(at, value),
+                layer,
+                Kept(hidden, list(gates), list(cells)),
+                Kept(t + 1, [(t,) * 4] * len(cells), [t + 1] * len(cells)),
             )
-            for layer, gates, cell, output in zip(kept, activated, cells, outputs, strict=True)
+            for layer, (hidden, cells), gates in zip(kept, states, activated, strict=True)
         ]
-        chosen = tf.ensure_shape(choose(t, outputs[-1]), tokens.shape)
+        chosen = tf.ensure_shape(choose(t, states[-1][0]), tokens.shape)
         return t + 1, chosen, states, kept, read.write(t, tokens)
 
-    loop = (0, first, states, kept, read)
+    loop = (0, first, list(states), kept, read)
     _, token, states, kept, read = tf.while_loop(
         lambda t, *_: t < num_steps, body, loop, parallel_iterations=1
     )
-    kept = [layer._replace(outputs=layer.outputs.stack()) for layer in kept]
+    kept = [layer._replace(hidden=layer.hidden.stack()) for layer in kept]
     return kept, read.stack(), states, token
 
 
-def backward(weights, states, tokens, kept, upstream, d_states):
+def backward(weights, tokens, kept, upstream, d_states):
     """Takes the steps of `forward` back.
 
     Args:
-        weights, states: that `forward` was given.
+        weights: that `forward` was given.
         tokens, kept: that it returned.
         upstream: the gradient of the last layer's outputs, [steps, rows, U].
         d_states: the gradients of the states after the last step.
 
     Returns:
-        The gradients of table, kernels and biases in one list, of the first layer's gates
-        [steps, rows, 4U], and of the states.
+        The gradients of the weights, of the first layer's gates, [steps, rows, 4P] of each part,
+        and of the states.
     """
     num_layers, num_steps = len(kept), count_steps(upstream)
-    outputs = [layer.outputs for layer in kept]
+    # Turned around once: in a product of few rows the order of the factors counts.
+    turned = [[tf.transpose(kernel) for kernel in layer] for layer in weights.kernels]
 
     def body(t, states, arrays):
-        d_output = tf.transpose(upstream[t])
+        d_output = upstream[t]
         d_states, next_arrays = list(states), list(arrays)
         for index in reversed(range(num_layers)):
-            layer, (d_hidden, d_cell) = kept[index], states[index]
-            gates = [array.read(t) for array in layer.gates]
-            d_gates, d_cell = _cell_gradient(
-                d_hidden + d_output, d_cell, gates, layer.cells.read(t)
+            layer, (d_hidden, d_cells) = kept[index], states[index]
+            d_hiddens = tf.split(d_hidden + d_output, len(d_cells), axis=1)
+            d_gates, d_cells = zip(
+                *(
+                    _cell_gradient(
+                        d_hidden,
+                        d_cell,
+                        [array.read(t) for array in gates],
+                        cells.read(t),
+                        cells.read(t + 1),
+                    )
+                    for d_hidden, d_cell, gates, cells in zip(
+                        d_hiddens, d_cells, layer.gates, layer.cells, strict=True
+                    )
+                ),
+                strict=True,
             )
-            d_hidden = tf.matmul(weights.kernels[index], d_gates)
+            products = [tf.matmul(*each) for each in zip(d_gates, turned[index], strict=True)]
+            d_hidden = tf.add_n(products) if len(products) > 1 else products[0]
             if index:
-                num_below = outputs[index - 1].shape[-1]
-                d_output, d_hidden = d_hidden[:num_below], d_hidden[num_below:]
-            d_states[index] = (d_hidden, d_cell)
-            next_arrays[index] = arrays[index].write(t, tf.transpose(d_gates))
+                d_output, d_hidden = tf.split(d_hidden, [-1, layer.hidden.shape[-1]], axis=1)
+            d_states[index] = (d_hidden, d_cells)
+            next_arrays[index] = [
+                array.write(t, part) for array, part in zip(arrays[index], d_gates, strict=True)
+            ]
         return t - 1, d_states, next_arrays
 
     arrays = [
-        tf.TensorArray(upstream.dtype, num_steps, element_shape=[None, kernel.shape[1]])
-        for kernel in weights.kernels
+        [
+            tf.TensorArray(part.dtype, num_steps, element_shape=[None, part.shape[1]])
+            for part in layer
+        ]
+        for layer in weights.kernels
     ]
     _, d_states, arrays = tf.while_loop(
         lambda t, *_: t >= 0, body, (num_steps - 1, d_states, arrays), parallel_iterations=1
     )
-    d_gates = [array.stack() for array in arrays]  # [steps, rows, 4U]
+    d_gates = [[part.stack() for part in layer] for layer in arrays]
+    inputs = [None, *(layer.hidden[1:] for layer in kept[:-1])]
     d_kernels = [
-        _kernel_gradient(outputs[index - 1] if index else None, states[index][0], *layer)
-        for index, layer in enumerate(zip(outputs, d_gates, strict=True))
+        [_kernel_gradient(below, layer.hidden[:-1], part) for part in parts]
+        for below, layer, parts in zip(inputs, kept, d_gates, strict=True)
     ]
-    d_weights = [
-        _table_gradient(weights, tokens, d_gates[0]),
-        *d_kernels,
-        *(_sum(_flat(layer), axis=0)[:, None] for layer in d_gates[1:]),
+    d_tables = [
+        _table_gradient(table, weights.offsets, tokens, part)
+        for table, part in zip(weights.tables, d_gates[0], strict=True)
     ]
-    return d_weights, d_gates[0], d_states
+    d_biases = [[_sum(_flat(part), axis=0) for part in layer] for layer in d_gates[1:]]
+    return StackWeights(d_tables, d_kernels, d_biases, ()), d_gates[0], d_states
 
 
-def _kernel_gradient(inputs, initial, outputs, d_gates):
-    """Returns the gradient of a layer's (joined) kernel.
+def _kernel_gradient(inputs, previous, d_gates):
+    """Returns the gradient of a part of a layer's (joined) kernel.
 
     Args:
         inputs: from the layer below [steps, rows, U], None for the first layer.
-        initial: the layer's hidden state at the start, [U, rows].
-        outputs: its hidden states, [steps, rows, U].
-        d_gates: [steps, rows, 4U].
+        previous: the layer's hidden state before each step, [steps, rows, U].
+        d_gates: [steps, rows, 4P].
     """
-    previous = tf.concat([tf.transpose(initial)[None], outputs[:-1]], axis=0)
     sources = [previous] if inputs is None else [inputs, previous]
     flat = _flat(d_gates)
     return tf.concat([tf.matmul(_flat(one), flat, transpose_a=True) for one in sources], axis=0)
 
 
-def _table_gradient(weights, tokens, d_gates):
-    """Returns the gradient of the table: at each row, the sum over the steps that looked it up."""
-    num_rows = weights.table.shape[0]
-    flat = _flat(d_gates)
-    gradient = tf.zeros_like(weights.table)
-    for track, offset in enumerate(weights.offsets):
+def _table_gradient(table, offsets, tokens, d_gates):
+    """Returns the gradient of a table: at each row, the sum over the steps that looked it up."""
+    gradient = tf.zeros_like(table)
+    for track, offset in enumerate(offsets):
         ids = tf.reshape(tokens[..., track] + offset, [-1])
-        gradient += _sum_rows(flat, ids, num_rows)
+        gradient += _sum_rows(_flat(d_gates), ids, table.shape[0])
     return gradient
 
 
@@ -283,8 +284,8 @@ def _sum_rows(values, ids, num_rows):
         # There a sum by ids adds in any order; a product with the one-hot ids is deterministic.
         one_hot = tf.one_hot(ids, num_rows, dtype=values.dtype)
         return tf.matmul(one_hot, values, transpose_a=True)
-    sums = tf.math.unsorted_segment_sum(tf.cast(values, tf.float32), ids, num_rows)
-    return tf.cast(sums, values.dtype)
+    shape = [num_rows, values.shape[-1]]
+    return tf.cast(tf.scatter_nd(ids[:, None], tf.cast(values, tf.float32), shape), values.dtype)
 
 
 def _sum(values, axis):
@@ -292,30 +293,27 @@ def _sum(values, axis):
     return tf.cast(tf.reduce_sum(tf.cast(values, tf.float32), axis), values.dtype)
 
 
-def _cell_gradient(d_hidden, d_cell, activated, previous_cell):
-    """Returns the gradients of the gates before activation [4U, rows] and of the previous cell."""
-    both, candidate, output = activated
-    inputs, forget = tf.split(both, 2, axis=0)
-    tanh_cell = tf.tanh(forget * previous_cell + inputs * candidate)
-    d_cell += d_hidden * output * (1 - tanh_cell * tanh_cell)
-    d_gates = tf.concat(
-        [
-            d_cell * candidate * inputs * (1 - inputs),
-            d_cell * previous_cell * forget * (1 - forget),
-            d_cell * inputs * (1 - candidate * candidate),
-            d_hidden * tanh_cell * output * (1 - output),
-        ],
-        axis=0,
-    )
-    return d_gates, d_cell * forget
+def _cell_gradient(d_hidden, d_cell, gates, previous_cell, cell):
+    """Returns the gradients of the gates before activation [rows, 4P] and of the previous cell.
+
+    Args:
+        d_hidden, d_cell: the gradients of the hidden state and of the cell, [rows, P].
+        gates: activated, see `Kept`.
+        previous_cell, cell: before and after the step, [rows, P].
+    """
+    inputs, forget, candidate, output = gates
+    sigmoid_gradient, tanh_gradient = tf.raw_ops.SigmoidGrad, tf.raw_ops.TanhGrad
+    tanh_cell = tf.tanh(cell)
+    d_cell += tanh_gradient(y=tanh_cell, dy=d_hidden * output)
+    d_gates = [
+        sigmoid_gradient(y=inputs, dy=d_cell * candidate),
+        sigmoid_gradient(y=forget, dy=d_cell * previous_cell),
+        tanh_gradient(y=candidate, dy=d_cell * inputs),
+        sigmoid_gradient(y=output, dy=d_hidden * tanh_cell),
+    ]
+    return tf.concat(d_gates, axis=1), d_cell * forget
 
 
 def _flat(sequence: tf.Tensor) -> tf.Tensor:
     """[steps, rows, D] -> [steps * rows, D]."""
     return tf.reshape(sequence, [-1, sequence.shape[-1]])
-
-
-def _group(values: Sequence, sizes: Sequence[int]) -> list[list]:
-    """Returns the values in groups of the given sizes."""
-    remaining = iter(values)
-    return [[next(remaining) for _ in range(size)] for size in sizes]

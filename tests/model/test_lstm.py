@@ -11,6 +11,7 @@ from magenta_vae.model.lstm import LSTMLayer
 STEPS, ROWS, CONTEXT, UNITS = 7, 3, 2, 4
 NUM_CLASSES = (3, 5)
 RNG = np.random.default_rng(0)
+PARTS = pytest.mark.parametrize("num_parts", [1, 2])
 
 
 def normal(*shape):
@@ -45,12 +46,19 @@ def joined(tokens, context, num_classes=NUM_CLASSES):
     return tf.concat([*one_hots, tf.broadcast_to(context, [STEPS, *context.shape])], axis=-1)
 
 
-def unroll(layers, tokens, context, states, num_classes=NUM_CLASSES, loop=recurrence.unroll):
+def make_inputs(layers, context, states, num_classes=NUM_CLASSES, num_parts=1):
+    """Returns weights, constant gates and states as loops take them."""
+    return (
+        lstm.stack_weights(layers, num_classes, num_parts=num_parts),
+        lstm_steps.in_parts(lstm.context_gates(layers[0], num_classes, context), num_parts),
+        [(hidden, tuple(tf.split(cell, num_parts, axis=1))) for hidden, cell in states],
+    )
+
+
+def unroll(layers, tokens, *inputs, loop=recurrence.unroll, **options):
     """Runs our stack on given tokens: [steps, rows, U]."""
     outputs, _ = loop(
-        lstm.stack_weights(layers, num_classes),
-        lstm.context_gates(layers[0], num_classes, context),
-        [(tf.transpose(hidden), tf.transpose(cell)) for hidden, cell in states],
+        *make_inputs(layers, *inputs, **options),
         tokens[0],
         len(tokens),
         lambda step, _: tokens[tf.minimum(step + 1, len(tokens) - 1)],
@@ -96,27 +104,28 @@ def numpy_stack(layers, tokens, context, states):
     return results
 
 
+@PARTS
 @pytest.mark.parametrize("num_layers", [1, 3])
-def test_unrolled_stack_equals_numpy(num_layers):
+def test_unrolled_stack_equals_numpy(num_layers, num_parts):
     layers, states = make_layers(num_layers), make_states(num_layers)
     tokens, context = make_tokens(), normal(ROWS, CONTEXT)
     expected = numpy_stack(layers, tokens, context, states)[-1][0]
-    outputs = unroll(layers, tokens, context, states)
+    outputs = unroll(layers, tokens, context, states, num_parts=num_parts)
     np.testing.assert_allclose(outputs, expected, atol=1e-6)
 
 
-def test_repeated_steps_equal_numpy():
+@PARTS
+def test_repeated_steps_equal_numpy(num_parts):
     layers, states = make_layers(2), make_states(2)
     tokens, context = make_tokens(), normal(ROWS, CONTEXT)
     expected = numpy_stack(layers, tokens, context, states)
-    take_step = lstm_steps.StackSteps(lstm.stack_weights(layers, NUM_CLASSES))
-    constant = lstm.context_gates(layers[0], NUM_CLASSES, context)
-    states = [(tf.transpose(hidden), tf.transpose(cell)) for hidden, cell in states]
+    weights, constant, states = make_inputs(layers, context, states, num_parts=num_parts)
+    take_step = lstm_steps.StackSteps(weights)
     for t in range(STEPS):
         states, _ = take_step(constant, tokens[t], states)
         for (hidden, cell), (hiddens, cells) in zip(states, expected, strict=True):
-            np.testing.assert_allclose(tf.transpose(hidden), hiddens[t], atol=1e-6)
-            np.testing.assert_allclose(tf.transpose(cell), cells[t], atol=1e-6)
+            np.testing.assert_allclose(hidden, hiddens[t], atol=1e-6)
+            np.testing.assert_allclose(tf.concat(cell, axis=1), cells[t], atol=2e-6)
 
 
 def test_the_choice_reads_the_last_layers_state_and_is_read_by_the_next_step():
@@ -127,14 +136,7 @@ def test_the_choice_reads_the_last_layers_state_and_is_read_by_the_next_step():
         sign = tf.cast(hidden[:, :1] > 0, tf.int32)
         return tf.concat([sign, sign + step % 3], axis=-1)
 
-    outputs, read = recurrence.unroll(
-        lstm.stack_weights(layers, NUM_CLASSES),
-        lstm.context_gates(layers[0], NUM_CLASSES, context),
-        [(tf.transpose(hidden), tf.transpose(cell)) for hidden, cell in states],
-        first,
-        STEPS,
-        choose,
-    )
+    outputs, read = recurrence.unroll(*make_inputs(layers, context, states), first, STEPS, choose)
     np.testing.assert_array_equal(read[0], first)
     for t in range(STEPS - 1):
         np.testing.assert_array_equal(read[t + 1], choose(t, outputs[t]))
@@ -146,13 +148,13 @@ def test_the_choice_reads_the_last_layers_state_and_is_read_by_the_next_step():
 def test_loops_that_keep_nothing_give_the_values(at_each_step):
     layers, states, context = make_layers(2), make_states(2), normal(ROWS, CONTEXT)
     first, chosen = make_tokens()[0], make_tokens()
-    constant = lstm.context_gates(layers[0], NUM_CLASSES, context)
+    weights, constant, states = make_inputs(layers, context, states)
     if at_each_step:
-        constant = constant[None] + normal(STEPS, 4 * UNITS, 1)
+        constant = [constant[0][None] + normal(STEPS, 1, 4 * UNITS)]
     arguments = (
-        lstm.stack_weights(layers, NUM_CLASSES),
+        weights,
         constant,
-        [(tf.transpose(hidden), tf.transpose(cell)) for hidden, cell in states],
+        states,
         first,
         STEPS,
         lambda step, hidden: chosen[step] * tf.cast(hidden[:, :1] > 0, tf.int32),
@@ -176,11 +178,14 @@ def keras_stack(layers):
 
 @pytest.mark.parametrize("decorate", [tf.function, lambda f: f], ids=["graph", "eager"])
 @pytest.mark.parametrize(
-    ("num_layers", "num_classes", "context_size"),
-    [(1, NUM_CLASSES, CONTEXT), (3, NUM_CLASSES, CONTEXT), (2, (5,), 0)],
+    ("num_layers", "num_classes", "context_size", "num_parts"),
+    [(1, NUM_CLASSES, CONTEXT, 2), (3, NUM_CLASSES, CONTEXT, 2), (3, NUM_CLASSES, CONTEXT, 1),
+     (2, (5,), 0, 1)],
     ids=str,
-)
-def test_values_and_gradients_equal_keras(num_layers, num_classes, context_size, decorate):
+)  # fmt: skip
+def test_values_and_gradients_equal_keras(
+    num_layers, num_classes, context_size, num_parts, decorate
+):
     layers = make_layers(num_layers, num_classes, context_size)
     references = keras_stack(layers)
     tokens, context = make_tokens(num_classes), normal(ROWS, context_size)
@@ -205,15 +210,17 @@ def test_values_and_gradients_equal_keras(num_layers, num_classes, context_size,
 
         return outputs_and_gradients(context, states)
 
-    mine = differentiate(lambda *own: unroll(layers, tokens, *own, num_classes), layers)
+    options = {"num_classes": num_classes, "num_parts": num_parts}
+    mine = differentiate(lambda *own: unroll(layers, tokens, *own, **options), layers)
     for own, reference in zip(mine, differentiate(theirs, references), strict=True):
         assert np.abs(reference).max() > 1e-3  # says something
         np.testing.assert_allclose(own, reference, rtol=2e-6, atol=2e-5)
 
 
-@pytest.mark.parametrize("num_steps", [1, 12, 7], ids=["one", "3 a part", "1 a part"])
+@PARTS
+@pytest.mark.parametrize("num_steps", [1, 12, 7], ids=["one", "3 a block", "1 a block"])
 @pytest.mark.parametrize("decorate", [tf.function, lambda f: f], ids=["graph", "eager"])
-def test_recomputed_gradients_equal_those_of_what_was_kept(num_steps, decorate):
+def test_recomputed_gradients_equal_those_of_what_was_kept(num_steps, decorate, num_parts):
     layers, states, context = make_layers(2), make_states(2), normal(ROWS, CONTEXT)
     tokens = tf.concat([make_tokens(), make_tokens()], axis=0)[:num_steps]
     upstream = normal(num_steps, ROWS, UNITS)
@@ -222,7 +229,7 @@ def test_recomputed_gradients_equal_those_of_what_was_kept(num_steps, decorate):
     def outputs_and_gradients(loop):
         with tf.GradientTape() as tape:
             tape.watch((context, states))
-            outputs = unroll(layers, tokens, context, states, loop=loop)
+            outputs = unroll(layers, tokens, context, states, loop=loop, num_parts=num_parts)
             objective = tf.reduce_sum(outputs * upstream)
         weights = [weight.value for layer in layers for weight in layer.trainable_variables]
         return [outputs, *tape.gradient(objective, [context, *tf.nest.flatten(states), *weights])]
