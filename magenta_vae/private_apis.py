@@ -40,6 +40,16 @@ def write_event(event: tf.compat.v1.Event) -> None:
     write(event.SerializeToString())
 
 
+def compiled_by_xla() -> bool:
+    """Says whether what is being traced is for XLA, which lacks some of TensorFlow's operations."""
+    import tensorflow as tf
+
+    within = _find(
+        "tensorflow", "tensorflow.python.ops.control_flow_util", "GraphOrParentsInXlaContext"
+    )
+    return within(tf.compat.v1.get_default_graph())
+
+
 def freeze(graph, **options):
     """Returns a concrete function with its variables as constants, which LiteRT takes alone."""
     convert = _find(
