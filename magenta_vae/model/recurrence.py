@@ -246,7 +246,7 @@ def backward(weights, tokens, kept, upstream, d_states):
     d_gates = [[part.stack() for part in layer] for layer in arrays]
     inputs = [None, *(layer.hidden[1:] for layer in kept[:-1])]
     d_kernels = [
-        [_kernel_gradient(below, layer.hidden[:-1], part) for part in parts]
+        [_kernel_gradient(below, layer.hidden[:-1], part, 2 // len(parts)) for part in parts]
         for below, layer, parts in zip(inputs, kept, d_gates, strict=True)
     ]
     d_tables = [
@@ -257,17 +257,31 @@ def backward(weights, tokens, kept, upstream, d_states):
     return StackWeights(d_tables, d_kernels, d_biases, ()), d_gates[0], d_states
 
 
-def _kernel_gradient(inputs, previous, d_gates):
+def _kernel_gradient(inputs, previous, d_gates, num_products):
     """Returns the gradient of a part of a layer's (joined) kernel.
 
     Args:
         inputs: from the layer below [steps, rows, U], None for the first layer.
         previous: the layer's hidden state before each step, [steps, rows, U].
         d_gates: [steps, rows, 4P].
+        num_products: how many products, side by side, take a share of the steps.
     """
     sources = [previous] if inputs is None else [inputs, previous]
-    flat = _flat(d_gates)
-    return tf.concat([tf.matmul(_flat(one), flat, transpose_a=True) for one in sources], axis=0)
+    shares = zip(*(_shares(each, num_products) for each in (d_gates, *sources)), strict=True)
+    products = [
+        tf.concat([tf.matmul(_flat(one), _flat(d), transpose_a=True) for one in own], axis=0)
+        for d, *own in shares
+    ]
+    return products[0] if len(products) == 1 else tf.add_n(products)
+
+
+def _shares(sequence, number):
+    """Returns [steps, ...] in as many shares of its steps, without copying."""
+    num_steps = count_steps(sequence)
+    return [
+        sequence[num_steps * share // number : num_steps * (share + 1) // number]
+        for share in range(number)
+    ]
 
 
 def _table_gradient(table, offsets, tokens, d_gates):
