@@ -41,7 +41,7 @@ def make_prior(model: LatentModel) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def make_decoder(model: LatentModel, jit_compile: bool = False) -> RowDecoder:
-    """Returns `decode_rows` of a model as one graph.
+    """Returns `decode_rows` of a model as two graphs, one for a single row and one for any number.
 
     Args:
         model: a `MusicVAE`.
@@ -50,8 +50,15 @@ def make_decoder(model: LatentModel, jit_compile: bool = False) -> RowDecoder:
     z = tf.TensorSpec([None, model.z_size])
     if jit_compile:
         return _in_powers_of_two(_compiled_decoder(model, z))
-    signature = [z, _TEMPERATURE, _ROWS]
-    return tf.function(functools.partial(decode_rows, model), signature, autograph=False)
+    single, several = (
+        tf.function(
+            functools.partial(decode_rows, model),
+            [tf.TensorSpec([rows, model.z_size]), _TEMPERATURE, tf.TensorSpec([rows, 2], tf.int64)],
+            autograph=False,
+        )
+        for rows in (1, None)
+    )
+    return lambda z, temperature, seeds: (single if len(z) == 1 else several)(z, temperature, seeds)
 
 
 def _compiled_decoder(model: LatentModel, z: tf.TensorSpec) -> RowDecoder:

@@ -211,11 +211,16 @@ def generate(
         The chosen tokens, int32 [rows, segments * segment_steps, tracks].
     """
     num_segments, context_size = contexts.shape[0], contexts.shape[-1]
-    steppers = [one.stack.stepper() for one in autoregressors]
+    # The chains of several tracks fill the cores by themselves where a step is short: for one row.
+    are_parts = len(autoregressors) == 1 or first.shape[0] != 1
+    num_parts = [one.stack.count_parts() if are_parts else 1 for one in autoregressors]
+    stacks = [(one.stack, number) for one, number in zip(autoregressors, num_parts, strict=True)]
+    steppers = [stack.stepper(number) for stack, number in stacks]
     flat = tf.reshape(contexts, [num_segments * tf.shape(contexts)[1], context_size])
     # Of all segments at once: the weights are read once.
     initial = [
-        _by_segment(tuple(one.stack.initial_inputs(flat)), num_segments) for one in autoregressors
+        _by_segment(tuple(stack.initial_inputs(flat, number)), num_segments)
+        for stack, number in stacks
     ]
 
     def step_body(first_step, gates, t, token, states, chosen):

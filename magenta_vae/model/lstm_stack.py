@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from magenta_vae.model import lstm, lstm_steps, recomputation, recurrence
 from magenta_vae.model.lstm import LSTMLayer
-from magenta_vae.model.lstm_steps import StackSteps, State
+from magenta_vae.model.lstm_steps import StackSteps, StackWeights, State
 from magenta_vae.model.registration import hold_by_name, register
 
 
@@ -147,7 +147,7 @@ class LSTMStack(keras.layers.Layer):
         if self._takes_cudnn():
             return self._run_keras(context, tokens)
         if training:
-            return self._loop(*self._over(context, tokens, self._count_parts()))
+            return self._loop(*self._over(context, tokens, self.count_parts()))
         return recurrence.outputs(*self._over(context, tokens))
 
     def last_output(
@@ -184,7 +184,7 @@ class LSTMStack(keras.layers.Layer):
             # them.
             tokens = recurrence.read_tokens(*self._inputs(context), first, num_steps, choose)
             return self._run_keras(context, tokens)
-        inputs = self._inputs(context, self._count_parts())
+        inputs = self._inputs(context, self.count_parts())
         return self._loop(*inputs, first, num_steps, choose)
 
     def initial_inputs(self, context: tf.Tensor, num_parts: int = 1) -> InitialInputs:
@@ -210,9 +210,17 @@ class LSTMStack(keras.layers.Layer):
         zeros = [tf.zeros([num_rows, units], self.compute_dtype) for units in self.units]
         return list(zip(zeros, zeros, strict=True))
 
-    def stepper(self) -> StackSteps:
-        """Returns (gates, tokens, states) -> (next states, ...): one step, for sampling."""
-        return StackSteps(lstm.stack_weights(self.lstm_layers, self.num_classes, self._features))
+    def stepper(self, num_parts: int = 1) -> StackSteps:
+        """Returns (gates, tokens, states) -> (next states, ...): one step, for sampling.
+
+        Args:
+            num_parts: in how many parts the units of each layer are computed.
+        """
+        return StackSteps(self._weights(num_parts))
+
+    def count_parts(self) -> int:
+        """Returns in how many parts the units of each layer are computed at best."""
+        return lstm_steps.count_parts(self.units) if self.in_parts else 1
 
     def get_config(self) -> dict:
         """Returns the arguments of the constructor."""
@@ -234,8 +242,7 @@ class LSTMStack(keras.layers.Layer):
 
     def _inputs(self, context: tf.Tensor, num_parts: int = 1) -> tuple:
         """Returns the arguments of loops that have a gradient: weights, gates and states."""
-        weights = lstm.stack_weights(self.lstm_layers, self.num_classes, self._features, num_parts)
-        return weights, *self.initial_inputs(context, num_parts)
+        return self._weights(num_parts), *self.initial_inputs(context, num_parts)
 
     def _over(self, context: tf.Tensor | None, tokens: tf.Tensor, num_parts: int = 1) -> tuple:
         """Returns the arguments of loops over given tokens."""
@@ -244,8 +251,8 @@ class LSTMStack(keras.layers.Layer):
         num_steps = recurrence.count_steps(tokens)
         return *self._inputs(context, num_parts), tokens[0], num_steps, _following(tokens)
 
-    def _count_parts(self) -> int:
-        return lstm_steps.count_parts(self.units) if self.in_parts else 1
+    def _weights(self, num_parts: int) -> StackWeights:
+        return lstm.stack_weights(self.lstm_layers, self.num_classes, self._features, num_parts)
 
     def _loop(self, *arguments) -> tf.Tensor:
         unroll = recomputation.unroll if self.recompute else recurrence.unroll

@@ -9,11 +9,14 @@ output), so they can be exchanged with `keras.layers.LSTM`. What differs is the 
   through one half of the weights, and no small operation waits for another core.
 """
 
-import os
-from collections.abc import Sequence
+import contextlib
+import contextvars
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
+
+from magenta_vae import private_apis, threads
 
 # The hidden state [rows, U], and the cell of each part [rows, U / parts].
 State = tuple[tf.Tensor, tuple[tf.Tensor, ...]]
@@ -100,10 +103,27 @@ def has_gpu() -> bool:
     return bool(tf.config.list_logical_devices("GPU"))
 
 
+_whole = contextvars.ContextVar("_whole", default=False)
+
+
+@contextlib.contextmanager
+def in_whole_layers() -> Iterator[None]:
+    """Has the layers of what is traced within not be computed in parts: for other runtimes."""
+    token = _whole.set(True)
+    try:
+        yield
+    finally:
+        _whole.reset(token)
+
+
 def count_parts(units: Sequence[int]) -> int:
-    """Returns in how many parts the units of a stack's layers are computed: 1 or 2."""
-    fits = all(size % 2 == 0 and size >= 2 * SMALLEST_PART for size in units)
-    return 2 if fits and not has_gpu() and len(os.sched_getaffinity(0)) > 1 else 1
+    """Returns in how many parts the units of a stack's layers are to be computed: 1 or 2.
+
+    Two where TensorFlow runs what is traced on several cores of a CPU.
+    """
+    if _whole.get() or has_gpu() or threads.count_cores() < 2 or private_apis.compiled_by_xla():
+        return 1
+    return 2 if all(size % 2 == 0 and size >= 2 * SMALLEST_PART for size in units) else 1
 
 
 def in_parts(gates: tf.Tensor, num_parts: int) -> list[tf.Tensor]:

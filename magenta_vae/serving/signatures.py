@@ -8,7 +8,7 @@ import tensorflow as tf
 from magenta_vae.contracts import LatentModel
 from magenta_vae.inference import fields, graphs
 from magenta_vae.inference.data_prior import DataPrior
-from magenta_vae.model import autoregressor, latent
+from magenta_vae.model import autoregressor, latent, lstm_steps
 from magenta_vae.music.window_format import WindowFormat
 from magenta_vae.serving import request_checks
 from magenta_vae.serving.prior import SAMPLE_FROM_DATA
@@ -92,9 +92,10 @@ class Signatures:
 
     def portable(self, name: str, batch_size: int | None = None):
         """Returns the graph of a signature without checks, for batches of one size or of any."""
-        return self.graph(
-            lambda *values: getattr(self, name)(**self._named(name, values)), name, batch_size
-        )
+        with lstm_steps.in_whole_layers():
+            return self.graph(
+                lambda *values: getattr(self, name)(**self._named(name, values)), name, batch_size
+            )
 
     def graph(self, function: Callable, name: str, batch_size: int | None = None):
         """Returns the graph of a function of a signature's inputs in their order."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
+from magenta_vae import threads
 from magenta_vae.training import file_errors
 
 TF_CONFIG_EXAMPLE = (
@@ -34,7 +35,7 @@ def make_strategy(num_virtual_devices: int = 0) -> tf.distribute.Strategy:
             f"Received: --num_virtual_devices={num_virtual_devices}."
         )
     _keep_freed_memory()
-    _take_a_core_an_operation()
+    threads.share_cores()
     # Grappler turns a sum of three large tensors into a temporary variable, which it may leave
     # behind in the last turn of a nested loop: the next call then fails, as training on drums did
     # ("Resource ... tmp_var ... already exists"). Of its other rewrites these graphs gain nothing.
@@ -65,18 +66,6 @@ def _keep_freed_memory() -> None:
     megabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
     os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
     os.environ.setdefault("TF_CPU_BFC_MEM_LIMIT_IN_MB", str(megabytes))
-
-
-def _take_a_core_an_operation() -> None:
-    """Has two operations run side by side, each on a core (or on half of them).
-
-    The loops of the model are made of such pairs (`model/lstm_steps.count_parts`): no operation
-    then waits until another core has done its part. The variables are read when the first tensor
-    is made.
-    """
-    num_cores = len(os.sched_getaffinity(0))
-    if num_cores > 1 and "TF_NUM_INTEROP_THREADS" not in os.environ:
-        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(num_cores // 2))
 
 
 def count_workers() -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from magenta_vae import configuration, files, start_up_lines
+from magenta_vae import configuration, files, start_up_lines, threads
 from magenta_vae.contracts import LatentModel
 from magenta_vae.data import input_pipeline
 from magenta_vae.data.settings import Settings
@@ -191,6 +191,7 @@ def open(run_dir: str, checkpoint: str | int = "latest", modules: Collection[str
     if not isinstance(run_dir, str | os.PathLike):
         raise ValueError(f"run_dir must be a path. Received: {run_dir!r}.")
     run_dir = os.fspath(run_dir)
+    threads.share_cores()
     path = run_files.require_config(run_dir)
     configured = configuration.parse_run(path, modules)
     return Run(run_dir, checkpoint, configured, run_files.read_record(run_dir))
