@@ -10,24 +10,41 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "magenta_vae"
 NAME = PACKAGE.name
-GROUND_FLOOR = {"contracts", "display", "files", "private_apis"}  # Modules beside the folders.
+GROUND_FLOOR = {
+    "contracts",
+    "display",
+    "files",
+    "private_apis",
+    "threads",
+}  # Modules beside the folders.
 MAY_IMPORT = {
     "contracts": set(),
     "display": set(),
     "files": set(),
     "private_apis": set(),
+    "threads": set(),
     "music": {"contracts", "files"},
-    "model": {"contracts", "private_apis"},
+    "model": {"contracts", "private_apis", "threads"},
     "magenta": {"contracts", "music", "model"},
     "data": {"contracts", "display", "files", "music", "magenta"},
-    "training": {"contracts", "display", "files", "private_apis", "music"},
+    "training": {"contracts", "display", "files", "private_apis", "threads", "music"},
     "inference": {"contracts", "display", "files", "music", "model"},
     "serving": {
         *("contracts", "display", "files", "private_apis", "music", "data", "model", "inference"),
     },
     "configuration": set(),
     "workflows": {
-        *("", "contracts", "display", "files", "configuration", "music", "data", "model"),
+        *(
+            "",
+            "contracts",
+            "display",
+            "files",
+            "threads",
+            "configuration",
+            "music",
+            "data",
+            "model",
+        ),
         *("magenta", "training", "inference", "serving"),
     },
 }

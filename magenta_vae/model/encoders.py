@@ -37,11 +37,17 @@ class BidirectionalLSTM(keras.layers.Layer):
     ):
         super().__init__(name=name, **kwargs)
         self.z_size = z_size
-        options = {"recompute": recompute, "cudnn": cudnn, "in_parts": False}
-        options["dtype"] = self.dtype_policy
         with keras.name_scope(self.name):
             self._forward_stack, self._backward_stack = (
-                LSTMStack(num_classes, num_units, layer_names=[direction], **options)
+                LSTMStack(
+                    num_classes,
+                    num_units,
+                    recompute=recompute,
+                    cudnn=cudnn,
+                    in_parts=False,  # The two directions run side by side.
+                    layer_names=[direction],
+                    dtype=self.dtype_policy,
+                )
                 for direction in ("forward", "backward")
             )
             self._linear = keras.layers.Dense(

@@ -5,11 +5,13 @@ import sys
 from concurrent import futures
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from inference_models import tiny_model
 
-from magenta_vae.inference import attributes, generation
+from magenta_vae import threads
+from magenta_vae.inference import attributes, generation, graphs
 from magenta_vae.model import decoders, encoders, music_vae, schedules
 from magenta_vae.music import note_sequences, synthetic, tokens, window_format
 from magenta_vae.music.songs import SongError
@@ -186,11 +188,37 @@ def test_threads_get_what_one_would(model):
     assert together == alone * 4
 
 
-def test_batches_of_every_size_share_one_graph(model):
-    for number in (1, 2, 3, generation.MAX_BATCH + 1):
+def test_one_window_has_a_graph_and_batches_of_every_other_size_share_one(monkeypatch):
+    traced = []
+    decode = graphs.decode_rows
+    monkeypatch.setattr(graphs, "decode_rows", lambda *row: traced.append(row[1]) or decode(*row))
+    model = make([tokens.Melody()])
+    for number in (2, 1, 3, generation.MAX_BATCH + 1):
         model.decode(np.zeros((number, model.z_size)))
     assert model.decode(np.zeros((0, model.z_size))) == []
-    assert model._decode_graph.experimental_get_tracing_count() == 1
+    assert [z.shape[0] for z in traced] == [None, 1]
+
+
+@pytest.mark.parametrize("tracks", [TRACKS, TRACKS[:1]], ids=["trio", "melody"])
+@pytest.mark.parametrize("number", [1, 3])
+def test_layers_in_parts_make_the_music_of_whole_ones(tracks, number, monkeypatch):
+    made = []
+    for num_cores in (1, 2):
+        monkeypatch.setattr(threads, "count_cores", lambda: num_cores)  # noqa: B023
+        classes = tokens.num_classes(tracks)
+        keras.utils.set_random_seed(1)
+        conductor = decoders.Conductor(4, 2, 8, 64, 1)
+        vae = music_vae.MusicVAE(
+            encoders.BidirectionalLSTM(classes, 8, z_size=4),
+            decoders.HierarchicalDecoder(classes, 32, conductor, 64, 2),
+            tokens.names(tracks),
+            free_bits=0,
+            beta=schedules.Constant(1.0),
+        )
+        model = generation.TrainedModel(vae, WindowFormat(tracks, 2))
+        made.append(model.decode_tokens(model.sample_z(number, seed=1), 1.0, seed=2))
+    np.testing.assert_array_equal(*made)
+    assert len(np.unique(made)) > 10
 
 
 def test_compiled_it_makes_the_same_music(trio):

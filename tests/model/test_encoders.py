@@ -82,7 +82,7 @@ def test_only_training_keeps_the_steps():
     encoder, tokens = make_encoder((5, 6)), make_tokens((5, 6))
     for kept, found in zip(encoder(tokens, training=True), encoder(tokens), strict=True):
         np.testing.assert_allclose(found, kept, atol=1e-6)
-    for training, num_lists in ((True, 12), (False, 0)):  # Six a direction, and nothing.
+    for training, num_lists in ((True, 14), (False, 0)):  # Seven a direction, and nothing.
         encode = tf.function(partial(encoder, training=training), autograph=False)
         operations = encode.get_concrete_function(tokens).graph.get_operations()
         kinds = [operation.type for operation in operations]

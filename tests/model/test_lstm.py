@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from magenta_vae import threads
 from magenta_vae.model import lstm, lstm_steps, recomputation, recurrence
 from magenta_vae.model.lstm import LSTMLayer
 
@@ -293,3 +294,40 @@ def test_a_stack_without_tokens_and_context_runs_from_its_state_alone():
     inputs = np.zeros((STEPS, ROWS, 0))
     expected, _ = numpy_lstm(inputs, hidden.numpy(), cell.numpy(), kernel, *weights)
     np.testing.assert_allclose(outputs, expected, atol=1e-6)
+
+
+def test_layers_are_computed_in_parts_where_two_cores_have_enough_to_do(monkeypatch):
+    monkeypatch.setattr(threads, "count_cores", lambda: 2)
+    assert lstm_steps.count_parts([64, 128]) == 2
+    assert lstm_steps.count_parts([64, 62]) == 1  # Too few.
+    assert lstm_steps.count_parts([129]) == 1  # Odd.
+    with lstm_steps.in_whole_layers():
+        assert lstm_steps.count_parts([64]) == 1
+    assert lstm_steps.count_parts([64]) == 2
+    counted = []
+
+    def count(x):
+        counted.append(lstm_steps.count_parts([64]))
+        return x
+
+    tf.function(count)(tf.zeros([]))
+    tf.function(count, jit_compile=True)(tf.zeros([]))
+    assert counted == [2, 1]
+    monkeypatch.setattr(threads, "count_cores", lambda: 1)
+    assert lstm_steps.count_parts([64]) == 1
+
+
+def test_parts_have_the_gates_of_their_units():
+    gates = tf.reshape(tf.range(3 * 4 * 6), [3, 24])  # Three rows, four gates of six units.
+    first, second = lstm_steps.in_parts(gates, 2)
+    by_gate = gates.numpy().reshape(3, 4, 6)
+    np.testing.assert_array_equal(first, by_gate[:, :, :3].reshape(3, 12))
+    np.testing.assert_array_equal(second, by_gate[:, :, 3:].reshape(3, 12))
+    stacked = lstm_steps.in_parts(tf.stack([gates, gates + 1]), 2)[1]
+    np.testing.assert_array_equal(stacked, [second, second + 1])
+
+
+def test_sums_of_what_xla_compiles_are_the_same():
+    values, ids = normal(6, 3), tf.constant([4, 0, 4, 1, 4, 0])
+    compiled = tf.function(recurrence._sum_rows, jit_compile=True)(values, ids, 5)
+    np.testing.assert_allclose(compiled, recurrence._sum_rows(values, ids, 5), rtol=1e-6)
