@@ -1,11 +1,15 @@
-"""Two programs measured in alternation: ours, and the peer's in a Python of its own."""
+"""Programs measured in turns: ours, and the peers' in a Python of their own."""
 
 import contextlib
 import json
 import os
 import statistics
 import subprocess
+import sys
 import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
 
 WIDTHS = {  # a quarter of the paper's
     "mel_2bar": [
@@ -23,6 +27,13 @@ WIDTHS = {  # a quarter of the paper's
 def widths(model_name):
     """Returns the bindings that make a quarter of a model's widths."""
     return WIDTHS["hierdec" if model_name.startswith("hierdec") else model_name]
+
+
+def as_trained(script, *arguments):
+    """Returns the command of one of our programs, its memory in large pages as in training."""
+    first_line = (HERE.parent / "scripts" / "train").read_text().splitlines()[0]
+    environment = first_line.removeprefix("#!").split()[:-1]  # Without the interpreter.
+    return [*environment, sys.executable, script, *arguments]
 
 
 class Program:
