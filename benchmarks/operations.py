@@ -88,12 +88,10 @@ def seconds_alone(product):
     import tensorflow as tf
 
     first, second = [product.rows, product.inner], [product.inner, product.columns]
-    is_turned = {
-        "transpose_a": product.turned == "first",
-        "transpose_b": product.turned == "second",
-    }
-    first = tf.random.normal(first[::-1] if is_turned["transpose_a"] else first)
-    second = tf.random.normal(second[::-1] if is_turned["transpose_b"] else second)
+    turns_first, turns_second = product.turned == "first", product.turned == "second"
+    first = tf.random.normal(first[::-1] if turns_first else first)
+    second = tf.random.normal(second[::-1] if turns_second else second)
+    turned = {"transpose_a": turns_first, "transpose_b": turns_second}
     repetitions = max(1, round(OPERATIONS_A_ROUND * product.count / product.flops))
 
     @tf.function(autograph=False)
