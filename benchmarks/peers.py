@@ -6,6 +6,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -45,12 +46,13 @@ class Program:
 
     def __init__(self, command):
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - `close` closes it
         start = time.perf_counter()
         self._process = subprocess.Popen(
             [str(argument) for argument in command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._errors,
             env=environment,
             text=True,
         )
@@ -83,13 +85,15 @@ class Program:
         """Ends the program."""
         self._process.stdin.close()
         self._process.wait()
+        self._errors.close()
 
     def _read(self):
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(
-                f"{' '.join(map(str, self._process.args))} ended: run it to see why."
-            )
+            self._process.wait()
+            self._errors.seek(0)
+            said = "".join(self._errors.readlines()[-8:])
+            raise RuntimeError(f"{' '.join(map(str, self._process.args))} ended:\n{said}")
         return json.loads(line)
 
 
