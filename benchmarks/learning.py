@@ -117,13 +117,16 @@ def serve(model_name, seed, training_file, held_out_file):
     train_steps = steps.TrainingSteps(
         model, optimizer, strategy, batch_size, seed, experiment.clip_norm
     )
-    initial = [variable.numpy() for variable in (*model.variables, *optimizer.variables)]
-    train_steps.take(tokens[None, :batch_size].astype(np.int32))  # It makes the graph.
-    for variable, value in zip((*model.variables, *optimizer.variables), initial, strict=True):
+    chunks = [(step, 1) for step in range(PEER_STEPS.value)]
+    batches = input_pipeline.training_batches(tokens, batch_size, seed, chunks)
+    variables = [*model.variables, *optimizer.variables]
+    initial = [variable.numpy() for variable in variables]
+    train_steps.take(next(iter(batches)))  # The first step makes the graph.
+    for variable, value in zip(variables, initial, strict=True):
         variable.assign(value)
     evaluate = make_evaluation(model, held_out, batch_size, seed, given)
-    chunks = [(step, 1) for step in range(PEER_STEPS.value)]
-    batches = iter(input_pipeline.training_batches(tokens, batch_size, seed, chunks))
+    evaluate()
+    batches = iter(batches)
     print(json.dumps({"parameters": model.count_params()}), flush=True)
     for line in sys.stdin:
         request, *number = line.split()
@@ -264,6 +267,7 @@ def compare(curves):
 def draw(races, path):
     """Writes the curves of all races, by their seeds, as a picture."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
     from magenta_vae import files
 
@@ -283,7 +287,10 @@ def draw(races, path):
         ylabel="held-out loss, nats a window",
         yscale="log",
     )
-    axes.grid(which="both", alpha=0.3)
+    axes.yaxis.set_major_locator(LogLocator(subs=[1, 2, 3, 5]))
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.grid(alpha=0.3)
     axes.legend()
     with files.replacing(path) as beside:
         figure.savefig(beside, format="png", dpi=120)
