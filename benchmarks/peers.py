@@ -30,11 +30,15 @@ def widths(model_name):
     return WIDTHS["hierdec" if model_name.startswith("hierdec") else model_name]
 
 
-def as_trained(script, *arguments):
-    """Returns the command of one of our programs, its memory in large pages as in training."""
+def large_pages():
+    """Returns what goes before a command to keep its memory in large pages, as `scripts/train`."""
     first_line = (HERE.parent / "scripts" / "train").read_text().splitlines()[0]
-    environment = first_line.removeprefix("#!").split()[:-1]  # Without the interpreter.
-    return [*environment, sys.executable, script, *arguments]
+    return first_line.removeprefix("#!").split()[:-1]  # Without the interpreter.
+
+
+def as_trained(script, *arguments):
+    """Returns the command of one of our programs, its memory kept as in training."""
+    return [*large_pages(), sys.executable, script, *arguments]
 
 
 class Program:

@@ -11,7 +11,8 @@ is how many times as long as ours the peer before it takes. `peer/README.md` say
 installed; a peer whose Python is not given is left out.
 
 The peak is the speed of a large matrix product; "products alone" are the seconds that the step's
-matrix products take without anything else (`products.py`).
+matrix products take without anything else (`products.py`). Ours keeps its memory in large pages, as
+`scripts/train` does; the peers are run as they are, or with --large_pages as ours.
 """
 
 import json
@@ -20,7 +21,7 @@ import time
 
 from absl import flags
 from operations import list_products, seconds_alone
-from peers import HERE, alternate, as_trained, widths
+from peers import HERE, alternate, as_trained, large_pages, widths
 
 from magenta_vae import commands, configuration
 
@@ -33,6 +34,9 @@ BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["64", "32", "32"], "Batch of eac
 ROUNDS = flags.DEFINE_integer("rounds", 3, "Turns of each side.")
 STARTS = flags.DEFINE_integer("starts", 3, "Starts of each side, of which the median counts.")
 STEPS = flags.DEFINE_integer("steps", 2, "Steps of a turn.")
+LARGE_PAGES = flags.DEFINE_bool(
+    "large_pages", False, "Whether the peers' memory is in large pages too, as ours is."
+)
 SERVE = flags.DEFINE_bool("serve", False, "Be the side that is measured (used by the command).")
 TEACHER_FORCED = flags.DEFINE_bool(
     "teacher_forced", False, "Whether the side that is measured reads the true tokens alone."
@@ -99,11 +103,12 @@ def measure(model, batch_size):
     """Measures one model and returns the programs by their `NAMES`."""
     own = [__file__, "--serve", f"--models={model}", f"--batch_sizes={batch_size}"]
     by_name = {"ours": as_trained(*own)}
+    as_run = large_pages() if LARGE_PAGES.value else []
     if PEER_PYTHON.value:
-        magenta = [PEER_PYTHON.value, HERE / "peer" / "train_step.py", model, batch_size]
+        magenta = [*as_run, PEER_PYTHON.value, HERE / "peer" / "train_step.py", model, batch_size]
         by_name["Magenta"] = magenta
     if TORCH_PYTHON.value:
-        torch = [TORCH_PYTHON.value, HERE / "peer" / "torch_step.py", model, batch_size]
+        torch = [*as_run, TORCH_PYTHON.value, HERE / "peer" / "torch_step.py", model, batch_size]
         by_name["PyTorch"] = [*torch, "sampled"]
         by_name["ours, teacher forced"] = as_trained(*own, "--teacher_forced")
         by_name["PyTorch, teacher forced"] = [*torch, "teacher"]
