@@ -126,17 +126,18 @@ def check_parameters(numbers):
         raise ValueError(f"All models must have as many parameters. Received: {others}.")
 
 
-def row(name, batch_size, *groups):
+def row(name, batch_size, *groups, decimals=2):
     """Returns a line of a table: the first value of each group, the others with ratios to it."""
     cells = ""
     for first, *others in groups:
-        cells += _cell(first)
-        cells += "".join(_cell(other) + _cell(other and other / first, 7) for other in others)
+        cells += _cell(first, 9, decimals)
+        for other in others:
+            cells += _cell(other, 9, decimals) + _cell(other and other / first, 7, 2)
     return f"{name:<20}{batch_size:>6}{cells}"
 
 
-def _cell(value, width=9):
-    return f"{'-':>{width}}" if value is None else f"{value:>{width}.2f}"
+def _cell(value, width, decimals):
+    return f"{'-':>{width}}" if value is None else f"{value:>{width}.{decimals}f}"
 
 
 def step_row(name, batch_size, programs):
@@ -148,7 +149,7 @@ def step_row(name, batch_size, programs):
 def start_row(name, batch_size, programs):
     """Returns the line of a model's starts."""
     starts = [programs[one].seconds_to_first if one in programs else None for one in NAMES[:3]]
-    return row(name, batch_size, starts)
+    return row(name, batch_size, starts, decimals=1)
 
 
 def cpu_row(name, batch_size, programs):
