@@ -9,14 +9,15 @@ augmentation, in turns; after each turn both are evaluated on the same held-out 
 forced from a z that is drawn from the posterior. The loss is that of training with the whole beta:
 the cross-entropy, and beta times the KL beyond the free bits, in nats a window.
 
-The goal is the peer's loss after its last step. The seconds are those of training steps alone;
-between two evaluations the curves are taken to be straight, and each side's time is that at which
-it first meets the goal.
+What is to be reached is Magenta's loss after its last step, and each side's time is that at which
+its loss is first so low; between two evaluations the curves are taken to be straight. The seconds
+are those of training steps alone.
 
 To try it: --peer_steps=20 --rounds=2 --held_out_windows=64
 """
 
 import contextlib
+import itertools
 import json
 import os
 import statistics
@@ -63,8 +64,6 @@ SEEDS = flags.DEFINE_list("seeds", ["1"], "Of the weights, the order and the dra
 HELD_OUT_WINDOWS = flags.DEFINE_integer("held_out_windows", 1024, "At most so many are held out.")
 PICTURE = flags.DEFINE_string("picture", None, "A .png of the curves; without, none is drawn.")
 SERVE = flags.DEFINE_list("serve", None, "Be the side that is measured (used by the command).")
-
-SIDES = "ours", "Magenta"
 
 
 class Point(NamedTuple):
@@ -236,31 +235,31 @@ def heading(sides):
 
 
 def first_at(curve, loss):
-    """Returns the point where a curve first is at a loss, None where it never is."""
-    for before, after in zip(curve, curve[1:], strict=False):
+    """Returns the point where a curve first is at a loss or below, None where it never is."""
+    if curve[0].loss <= loss:
+        return curve[0]
+    for before, after in itertools.pairwise(curve):
         if after.loss <= loss:
-            # Below the goal from the start on, or between the two.
-            share = (before.loss - loss) / (before.loss - after.loss) if before.loss > loss else 0.0
+            share = (before.loss - loss) / (before.loss - after.loss)
             step = before.step + share * (after.step - before.step)
             return Point(step, before.seconds + share * (after.seconds - before.seconds), loss)
     return None
 
 
-def compare(curves):
+def compare(seed, curves):
     """Prints when each side of a race met the goal; returns the ratio of the times, or None."""
-    goal = curves["Magenta"][-1].loss
-    met = {name: first_at(curves[name], goal) for name in SIDES}
-    last = curves["Magenta"][-1].step
-    commands.report(f"the goal, Magenta's held-out loss of step {last:,}: {goal:.2f} nats")
+    last = curves["Magenta"][-1]
+    met = {name: first_at(curve, last.loss) for name, curve in curves.items()}
+    commands.report(
+        f"seed {seed}: Magenta's held-out loss of step {last.step:,}, {last.loss:.2f} nats"
+    )
     for name, point in met.items():
-        if point is None:
-            commands.report(f"{name}: not met within {last:,} steps")
-        else:
-            commands.report(f"{name}: met after {point.seconds:,.1f} s, {point.step:,.0f} steps")
-    if met["ours"] is None:
+        when = f"after {point.seconds:,.1f} s, {point.step:,.0f} steps" if point else "never"
+        commands.report(f"  reached by {name}: {when}")
+    if met["ours"] is None or not met["ours"].seconds:
         return None
     ratio = met["Magenta"].seconds / met["ours"].seconds
-    commands.report(f"Magenta takes {ratio:.2f} times as long as ours")
+    commands.report(f"  Magenta's time / ours: {ratio:.2f}")
     return ratio
 
 
@@ -299,15 +298,16 @@ def draw(races, path):
 def main(_):
     if SERVE.value:
         return serve(*SERVE.value)
-    races = {}
+    races, ratios = {}, []
     with tempfile.TemporaryDirectory() as folder:
         written = write_windows(MODEL.value, DATA_DIR.value, folder)
         for seed in SEEDS.value:
             races[seed] = race(MODEL.value, seed, written)
-    if PEER_PYTHON.value:
-        ratios = [compare(curves) for curves in races.values()]
-        if len(ratios) > 1 and None not in ratios:
-            commands.report(f"median of {len(ratios)} seeds: {statistics.median(ratios):.2f}")
+            if PEER_PYTHON.value:
+                ratios.append(compare(seed, races[seed]))
+    if len(ratios) > 1 and None not in ratios:
+        median = statistics.median(ratios)
+        commands.report(f"Magenta's time / ours, median of {len(ratios)} seeds: {median:.2f}")
     if PICTURE.value:
         draw(races, PICTURE.value)
     return None
