@@ -175,19 +175,23 @@ def write_windows(model_name, data_dir, folder):
 
     settings = configuration.parse([f"{model_name}.gin"]).experiment.settings
     batch_size = HYPERPARAMETERS[model_name]["batch_size"]
+    splits = {
+        split: input_pipeline.load_tokens(data_dir, split, settings)[..., 0]
+        for split in ("train", "eval")
+    }
+    # Magenta's graph evaluates whole batches alone.
+    num_held_out = min(HELD_OUT_WINDOWS.value, len(splits["eval"])) // batch_size * batch_size
+    splits["eval"] = splits["eval"][:num_held_out]
+    if not num_held_out or len(splits["train"]) < batch_size:
+        raise ValueError(
+            f"Each split must have a batch of {batch_size} windows; --held_out_windows too. "
+            f"Received: {len(splits['train'])} to train and {num_held_out} held out of {data_dir}."
+        )
     names = []
-    for split, most in (("train", None), ("eval", HELD_OUT_WINDOWS.value)):
-        tokens = input_pipeline.load_tokens(data_dir, split, settings)[:most, :, 0]
-        whole = len(tokens) - len(tokens) % batch_size
-        if not whole:
-            raise ValueError(
-                f"The {split} split must give a batch of {batch_size} windows. "
-                f"Received: {len(tokens)} of {data_dir}."
-            )
-        # The peer's graph is for whole batches alone.
+    for split, tokens in splits.items():
         names.append(os.path.join(folder, f"{split}.npy"))
-        np.save(names[-1], tokens if split == "train" else tokens[:whole])
-        commands.report(f"{len(np.load(names[-1])):,} windows: {split}")
+        np.save(names[-1], tokens)
+    commands.report(f"{len(splits['train']):,} windows to train, {num_held_out:,} held out")
     return names
 
 
@@ -247,18 +251,21 @@ def first_at(curve, loss):
 
 
 def compare(seed, curves):
-    """Prints when each side of a race met the goal; returns the ratio of the times, or None."""
+    """Prints when each side reached Magenta's last loss, and returns the ratio of the times.
+
+    None where ours never did.
+    """
     last = curves["Magenta"][-1]
-    met = {name: first_at(curve, last.loss) for name, curve in curves.items()}
+    reached = {name: first_at(curve, last.loss) for name, curve in curves.items()}
     commands.report(
         f"seed {seed}: Magenta's held-out loss of step {last.step:,}, {last.loss:.2f} nats"
     )
-    for name, point in met.items():
+    for name, point in reached.items():
         when = f"after {point.seconds:,.1f} s, {point.step:,.0f} steps" if point else "never"
         commands.report(f"  reached by {name}: {when}")
-    if met["ours"] is None or not met["ours"].seconds:
+    if reached["ours"] is None or not reached["ours"].seconds:
         return None
-    ratio = met["Magenta"].seconds / met["ours"].seconds
+    ratio = reached["Magenta"].seconds / reached["ours"].seconds
     commands.report(f"  Magenta's time / ours: {ratio:.2f}")
     return ratio
 
