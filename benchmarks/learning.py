@@ -250,6 +250,12 @@ def first_at(curve, loss):
     return None
 
 
+def median_step(curve):
+    """Returns the seconds a step of the median turn: a turn that was disturbed counts little."""
+    turns = [(b.seconds - a.seconds, b.step - a.step) for a, b in itertools.pairwise(curve)]
+    return statistics.median(seconds / steps for seconds, steps in turns if steps)
+
+
 def compare(seed, curves):
     """Prints when each side reached Magenta's last loss, and returns the ratio of the times.
 
@@ -262,7 +268,8 @@ def compare(seed, curves):
     )
     for name, point in reached.items():
         when = f"after {point.seconds:,.1f} s, {point.step:,.0f} steps" if point else "never"
-        commands.report(f"  reached by {name}: {when}")
+        step = median_step(curves[name])
+        commands.report(f"  reached by {name}: {when}; a step of the median turn took {step:.3f} s")
     if reached["ours"] is None or not reached["ours"].seconds:
         return None
     ratio = reached["Magenta"].seconds / reached["ours"].seconds
