@@ -1,4 +1,29 @@
-"""How many floating-point operations a training step takes, by formula."""
+"""The matrix products of a training step: their operations, by formula, and their time alone."""
+
+import statistics
+import time
+from typing import NamedTuple
+
+ROUNDS = 5
+OPERATIONS_A_ROUND = 2e9  # some hundredths of a second
+
+
+class Product(NamedTuple):
+    """[rows, inner] times [inner, columns], `count` times a step.
+
+    `turned` is the factor that is kept the other way around: "first", "second" or "".
+    """
+
+    rows: int
+    inner: int
+    columns: int
+    turned: str
+    count: int
+
+    @property
+    def flops(self):
+        """The floating-point operations of all of them."""
+        return 2 * self.rows * self.inner * self.columns * self.count
 
 
 def count_flops(model, classes, num_steps, batch_size):
@@ -10,30 +35,97 @@ def count_flops(model, classes, num_steps, batch_size):
     and the heads; a conductor's meets them once a segment. A context and an initial state cost one
     product for each embedding, or each window.
     """
+    return sum(each.flops for each in list_products(model, classes, num_steps, batch_size))
+
+
+def list_products(model, classes, num_steps, batch_size):
+    """Returns the matrix products of one step, those of one shape as one.
+
+    An LSTM layer's product with its state is taken once a step, joined with the one with the layer
+    below, and so is the one of the gradient of both. Those of the weights' gradients, of contexts,
+    of initial states and of heads are taken over all steps at once. Scheduled sampling takes the
+    heads' products forwards once more, which are not among these.
+    """
     segments = model.decoder.conductor.num_segments if hasattr(model.decoder, "conductor") else 1
-    total = 0
-    for variable in model.trainable_variables:
-        if len(variable.shape) < 2:
-            continue
-        rows, columns = variable.shape
+    total = {}
+
+    def add(rows, inner, columns, turned="", count=1):
+        one = rows, inner, columns, turned
+        total[one] = total.get(one, 0) + count
+
+    matrices = {each.path: each.shape for each in model.trainable_variables if len(each.shape) > 1}
+    for path, (width, columns) in matrices.items():
+        layer, _, name = path.rpartition("/")
         visits = num_steps
-        if "conductor" in variable.path:
-            visits = 1 if "initial_state" in variable.path else segments
-        elif "initial_state" in variable.path:
+        if "conductor" in path:
+            visits = 1 if "initial_state" in path else segments
+        elif "initial_state" in path:
             visits = segments
-        elif "mu_and_sigma" in variable.path:
+        elif "mu_and_sigma" in path:
             visits = 1
-        elif variable.path.endswith("/kernel") and _reads_tokens(variable.path):
-            own = classes if "track_" not in variable.path else [_own_classes(variable, classes)]
-            rows, visits = rows - sum(own), segments
-        total += 2 * 3 * rows * columns * visits * batch_size
-    return total
+        elif name == "kernel" and _reads_tokens(path):
+            own = classes if "track_" not in path else [_own_classes(path, classes)]
+            width, visits = width - sum(own), segments
+        if not width:
+            continue
+        all_rows = visits * batch_size
+        add(width, all_rows, columns, "first")  # The weight's gradient.
+        if not _is_in_loop(path):
+            add(all_rows, width, columns)
+            add(all_rows, columns, width, "second")
+        elif name == "recurrent_kernel":
+            if f"{layer}/kernel" in matrices and not _reads_tokens(path):
+                width += matrices[f"{layer}/kernel"][0]
+            # While training the segments of a lower level are rows of one batch.
+            rows = batch_size * (segments if path.startswith("decoder/") else 1)
+            add(columns, width, rows, count=all_rows // rows)
+            add(width, columns, rows, count=all_rows // rows)
+    return [Product(*one, count) for one, count in total.items()]
+
+
+def seconds_alone(product):
+    """Returns the median seconds that products of a shape take, in a loop without anything else."""
+    import tensorflow as tf
+
+    first, second = [product.rows, product.inner], [product.inner, product.columns]
+    turns_first, turns_second = product.turned == "first", product.turned == "second"
+    first = tf.random.normal(first[::-1] if turns_first else first)
+    second = tf.random.normal(second[::-1] if turns_second else second)
+    turned = {"transpose_a": turns_first, "transpose_b": turns_second}
+    repetitions = max(1, round(OPERATIONS_A_ROUND * product.count / product.flops))
+
+    @tf.function(autograph=False)
+    def repeat():
+        _, result = tf.while_loop(
+            lambda index, _: index < repetitions,
+            lambda index, _: (index + 1, tf.matmul(first, second, **turned)),
+            (0, tf.zeros([product.rows, product.columns])),
+            parallel_iterations=1,
+        )
+        return result[0, 0]
+
+    repeat()
+    seconds = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        repeat().numpy()
+        seconds.append(time.perf_counter() - start)
+    return product.count * statistics.median(seconds) / repetitions
+
+
+def _is_in_loop(path):
+    """Says whether a weight is multiplied within the loop over steps."""
+    layer, _, name = path.rpartition("/")
+    if name == "recurrent_kernel":
+        return True
+    return "lstm_" in layer and not _reads_tokens(path)
 
 
 def _reads_tokens(path):
-    return "encoder/" in path or ("decoder/" in path and "lstm_0" in path)
+    """Says whether a weight is of a layer that reads tokens."""
+    return path.startswith("encoder/") or (path.startswith("decoder/") and "lstm_0" in path)
 
 
-def _own_classes(variable, classes):
-    track = variable.path.split("track_")[1].split("/")[0]
+def _own_classes(path, classes):
+    track = path.split("track_")[1].split("/")[0]
     return classes[int(track)]

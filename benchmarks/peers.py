@@ -1,11 +1,16 @@
-"""Two programs measured in alternation: ours, and the peer's in a Python of its own."""
+"""Programs measured in turns: ours, and the peers' in a Python of their own."""
 
 import contextlib
 import json
 import os
 import statistics
 import subprocess
+import sys
+import tempfile
 import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
 
 WIDTHS = {  # a quarter of the paper's
     "mel_2bar": [
@@ -25,6 +30,17 @@ def widths(model_name):
     return WIDTHS["hierdec" if model_name.startswith("hierdec") else model_name]
 
 
+def large_pages():
+    """Returns what goes before a command to keep its memory in large pages, as `scripts/train`."""
+    first_line = (HERE.parent / "scripts" / "train").read_text().splitlines()[0]
+    return first_line.removeprefix("#!").split()[:-1]  # Without the interpreter.
+
+
+def as_trained(script, *arguments):
+    """Returns the command of one of our programs, its memory kept as in training."""
+    return [*large_pages(), sys.executable, script, *arguments]
+
+
 class Program:
     """A program that prints a line of JSON when it is ready, and one for each number it is given.
 
@@ -34,12 +50,13 @@ class Program:
 
     def __init__(self, command):
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - `close` closes it
         start = time.perf_counter()
         self._process = subprocess.Popen(
             [str(argument) for argument in command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._errors,
             env=environment,
             text=True,
         )
@@ -72,13 +89,15 @@ class Program:
         """Ends the program."""
         self._process.stdin.close()
         self._process.wait()
+        self._errors.close()
 
     def _read(self):
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(
-                f"{' '.join(map(str, self._process.args))} ended: run it to see why."
-            )
+            self._process.wait()
+            self._errors.seek(0)
+            said = "".join(self._errors.readlines()[-8:])
+            raise RuntimeError(f"{' '.join(map(str, self._process.args))} ended:\n{said}")
         return json.loads(line)
 
 

@@ -1,25 +1,32 @@
 #!/usr/bin/env python3
-"""Prints seconds per training step beside Magenta 2.1.4's own step, and what ours makes of the CPU.
+"""Prints seconds per training step beside two peers', and what ours makes of the CPU.
 
-benchmarks/train_step.py --peer_python=PEER/bin/python
+benchmarks/train_step.py --peer_python=PEER/bin/python --torch_python=TORCH/bin/python
 
-Both at a quarter of the paper's widths, on a batch of random tokens, half of the steps reading the
-model's own samples, in processes that are measured in turns. `peer/README.md` says how the peer is
-installed; without --peer_python ours is measured alone.
+The peers are Magenta 2.1.4's own step, and what most would write in PyTorch today. All are at a
+quarter of the paper's widths, on a batch of random tokens, in processes that are measured in turns.
+"Half sampled" says that half of the tokens that the decoder reads are its own samples; beside
+PyTorch, where teacher forcing is one call of nn.LSTM, ours is measured teacher forced too. A ratio
+is how many times as long as ours the peer before it takes. `peer/README.md` says how the peers are
+installed; a peer whose Python is not given is left out.
+
+The peak is the speed of a large matrix product; "products alone" are the seconds that the step's
+matrix products take without anything else (`products.py`). Ours keeps its memory in large pages, as
+`scripts/train` does; the peers are run as they are, or with --large_pages as ours.
 """
 
 import json
 import sys
 import time
-from pathlib import Path
 
 from absl import flags
-from operations import count_flops
-from peers import alternate, widths
+from operations import list_products, seconds_alone
+from peers import HERE, alternate, as_trained, large_pages, widths
 
 from magenta_vae import commands, configuration
 
 PEER_PYTHON = flags.DEFINE_string("peer_python", None, "Python with Magenta 2.1.4 installed.")
+TORCH_PYTHON = flags.DEFINE_string("torch_python", None, "Python with PyTorch installed.")
 MODELS = flags.DEFINE_list(
     "models", ["mel_2bar", "hierdec_mel_32bar", "hierdec_trio_16bar"], "Models to measure."
 )
@@ -27,9 +34,15 @@ BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["64", "32", "32"], "Batch of eac
 ROUNDS = flags.DEFINE_integer("rounds", 3, "Turns of each side.")
 STARTS = flags.DEFINE_integer("starts", 3, "Starts of each side, of which the median counts.")
 STEPS = flags.DEFINE_integer("steps", 2, "Steps of a turn.")
+LARGE_PAGES = flags.DEFINE_bool(
+    "large_pages", False, "Whether the peers' memory is in large pages too, as ours is."
+)
 SERVE = flags.DEFINE_bool("serve", False, "Be the side that is measured (used by the command).")
+TEACHER_FORCED = flags.DEFINE_bool(
+    "teacher_forced", False, "Whether the side that is measured reads the true tokens alone."
+)
 
-HERE = Path(__file__).parent
+NAMES = ["ours", "Magenta", "PyTorch", "ours, teacher forced", "PyTorch, teacher forced"]
 HALF_STEP = 6908  # of the paper's schedule: each second step reads the model's own sample
 
 
@@ -41,7 +54,9 @@ def serve(model_name, batch_size):
     from magenta_vae.music.tokens import num_classes
     from magenta_vae.training import devices, steps
 
-    experiment = configuration.parse([f"{model_name}.gin"], widths(model_name)).experiment
+    variants = ["variants/teacher_forcing.gin"] * TEACHER_FORCED.value
+    gin_files = [f"{model_name}.gin", *variants]
+    experiment = configuration.parse(gin_files, widths(model_name)).experiment
     strategy = devices.make_strategy()
     model, optimizer = experiment.make_model(), experiment.make_optimizer()
     clip_norm = experiment.clip_norm
@@ -59,11 +74,14 @@ def serve(model_name, batch_size):
         return time.perf_counter() - start
 
     step()
-    sizes = {"classes": classes, "num_steps": shape[2], "batch_size": batch_size}
-    print(json.dumps({"flops": count_flops(model, **sizes)}), flush=True)
+    products = list_products(model, classes, shape[2], batch_size)
+    flops = sum(product.flops for product in products)
+    print(json.dumps({"flops": flops, "parameters": model.count_params()}), flush=True)
     for line in sys.stdin:
-        if line.startswith("peak"):
-            print(json.dumps({"peak": matrix_product_peak(tf)}), flush=True)
+        if line.startswith("cpu"):
+            seconds = sum(seconds_alone(product) for product in products)
+            answer = {"peak": matrix_product_peak(tf), "products": seconds}
+            print(json.dumps(answer), flush=True)
         else:
             seconds = [step() for _ in range(int(line))]
             print(json.dumps({"seconds": seconds}), flush=True)
@@ -81,47 +99,92 @@ def matrix_product_peak(tf):
     return best
 
 
-def compare(model, batch_size):
-    """Measures one model and prints its row."""
-    serve_flags = ["--serve", f"--models={model}", f"--batch_sizes={batch_size}"]
-    first_line = (HERE.parent / "scripts" / "train").read_text().splitlines()[0]
-    as_trained = first_line.removeprefix("#!").split()[:-1]  # Memory in large pages; no Python yet.
-    programs = [[*as_trained, sys.executable, __file__, *serve_flags]]
+def measure(model, batch_size):
+    """Measures one model and returns the programs by their `NAMES`."""
+    own = [__file__, "--serve", f"--models={model}", f"--batch_sizes={batch_size}"]
+    by_name = {"ours": as_trained(*own)}
+    as_run = large_pages() if LARGE_PAGES.value else []
     if PEER_PYTHON.value:
-        programs.append([PEER_PYTHON.value, HERE / "peer" / "train_step.py", model, batch_size])
-    ours, *theirs = alternate(
-        programs, ROUNDS.value, STEPS.value, STARTS.value, last_request="peak"
+        magenta = [*as_run, PEER_PYTHON.value, HERE / "peer" / "train_step.py", model, batch_size]
+        by_name["Magenta"] = magenta
+    if TORCH_PYTHON.value:
+        torch = [*as_run, TORCH_PYTHON.value, HERE / "peer" / "torch_step.py", model, batch_size]
+        by_name["PyTorch"] = [*torch, "sampled"]
+        by_name["ours, teacher forced"] = as_trained(*own, "--teacher_forced")
+        by_name["PyTorch, teacher forced"] = [*torch, "teacher"]
+    turns = ROUNDS.value, STEPS.value, STARTS.value
+    programs = alternate(by_name.values(), *turns, last_request="cpu")
+    programs = dict(zip(by_name, programs, strict=True))
+    check_parameters({name: each.facts["parameters"] for name, each in programs.items()})
+    return programs
+
+
+def check_parameters(numbers):
+    """Refuses to compare models of different sizes; Magenta's parts differ from the paper's."""
+    others = {name: number for name, number in numbers.items() if name != "Magenta"}
+    if len(set(others.values())) > 1:
+        raise ValueError(f"All models must have as many parameters. Received: {others}.")
+
+
+def row(name, batch_size, *groups, decimals=2):
+    """Returns a line of a table: the first value of each group, the others with ratios to it."""
+    cells = ""
+    for first, *others in groups:
+        cells += _cell(first, 9, decimals)
+        for other in others:
+            cells += _cell(other, 9, decimals) + _cell(other and other / first, 7, 2)
+    return f"{name:<20}{batch_size:>6}{cells}"
+
+
+def _cell(value, width, decimals):
+    return f"{'-':>{width}}" if value is None else f"{value:>{width}.{decimals}f}"
+
+
+def step_row(name, batch_size, programs):
+    """Returns the line of a model's steps."""
+    medians = [programs[one].median if one in programs else None for one in NAMES]
+    return row(name, batch_size, medians[:3], medians[3:])
+
+
+def start_row(name, batch_size, programs):
+    """Returns the line of a model's starts."""
+    starts = [programs[one].seconds_to_first if one in programs else None for one in NAMES[:3]]
+    return row(name, batch_size, starts, decimals=1)
+
+
+def cpu_row(name, batch_size, programs):
+    """Returns the line of what our step makes of the CPU."""
+    ours = programs["ours"]
+    flops, peak, products = ours.facts["flops"], ours.answer["peak"], ours.answer["products"]
+    return (
+        f"{name:<20}{batch_size:>6}{ours.facts['parameters']:>13,}{flops / 1e9:>8.0f}"
+        f"{peak / 1e9:>9.0f}{flops / ours.median / peak:>8.0%}"
+        f"{products:>12.2f}{products / ours.median:>8.0%}"
     )
-    flops, peak = ours.facts["flops"], ours.answer["peak"]
-    row = f"{model:<20}{batch_size:>6}{ours.median:>9.2f}"
-    row += (
-        f"{theirs[0].median:>9.2f}{theirs[0].median / ours.median:>7.2f}"
-        if theirs
-        else f"{'-':>9}{'-':>7}"
-    )
-    row += f"{ours.seconds_to_first:>11.1f}"
-    if theirs:
-        first = theirs[0].seconds_to_first
-        row += f"{first:>9.1f}{first / ours.seconds_to_first:>7.1f}"
-    else:
-        row += f"{'-':>9}{'-':>7}"
-    share = flops / ours.median / peak
-    commands.report(row + f"{flops / 1e9:>9.0f}{peak / 1e9:>9.0f}{share:>8.0%}")
 
 
 def main(_):
     if SERVE.value:
         return serve(MODELS.value[0], int(BATCH_SIZES.value[0]))
+    three = f"{'ours':>9}{'Magenta':>9}{'ratio':>7}{'PyTorch':>9}{'ratio':>7}"
+    model = f"{'model':<20}{'batch':>6}"
+    commands.report(f"{'seconds a step':<26}{'half sampled':^41}{'teacher forced':^25}")
+    commands.report(f"{model}{three}{'ours':>9}{'PyTorch':>9}{'ratio':>7}")
+    measured = []
+    for name, batch_size in zip(MODELS.value, BATCH_SIZES.value, strict=True):
+        measured.append((name, batch_size, measure(name, batch_size)))
+        commands.report(step_row(*measured[-1]))
+    commands.report("\nseconds from the start of the process to the first step, half sampled")
+    commands.report(model + three)
+    for each in measured:
+        commands.report(start_row(*each))
+    commands.report("\nwhat our step makes of the CPU, half sampled")
+    commands.report(f"{'':<39}{'GFLOP':>8}{'GFLOP/s':>9}{'of the':>8}{'products':>12}{'of the':>8}")
     commands.report(
-        f"{'':<26}{'seconds a step':^25}{'start to first step':^27}"
-        f"{'GFLOP':>9}{'GFLOP/s':>9}{'of the':>8}"
+        f"{model}{'parameters':>13}{'a step':>8}{'peak':>9}{'peak':>8}{'alone, s':>12}{'step':>8}"
     )
-    commands.report(
-        f"{'model':<20}{'batch':>6}{'ours':>9}{'peer':>9}{'ratio':>7}"
-        f"{'ours':>11}{'peer':>9}{'ratio':>7}{'a step':>9}{'peak':>9}{'peak':>8}"
-    )
-    for model, batch_size in zip(MODELS.value, BATCH_SIZES.value, strict=True):
-        compare(model, int(batch_size))
+    for each in measured:
+        commands.report(cpu_row(*each))
     return None
 
 

@@ -45,7 +45,7 @@ def make_decoder(model, classes, num_steps):
 
 
 def make_step(model, batch):
-    """Returns a function that takes one training step."""
+    """Returns a function that takes one training step, and the number of parameters."""
     classes, num_steps, z_size, decoder_units = SIZES[model]
     hparams = merge_hparams(
         lstm_models.get_default_hparams(),
@@ -74,13 +74,14 @@ def make_step(model, batch):
     rng = np.random.RandomState(0)
     one_hot = [np.eye(n, dtype=np.float32)[rng.randint(0, n, (batch, num_steps))] for n in classes]
     feed = {inputs: np.concatenate(one_hot, axis=-1)}
-    return lambda: session.run(train, feed)
+    num_parameters = sum(int(np.prod(each.shape)) for each in variables)
+    return lambda: session.run(train, feed), num_parameters
 
 
 def main(model, batch):
-    step = make_step(model, int(batch))
+    step, num_parameters = make_step(model, int(batch))
     step()
-    print(json.dumps({}), flush=True)
+    print(json.dumps({"parameters": num_parameters}), flush=True)
     for line in sys.stdin:
         seconds = []
         for _ in range(int(line)):
