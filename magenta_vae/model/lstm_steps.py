@@ -130,15 +130,12 @@ def in_parts(gates: tf.Tensor, num_parts: int) -> list[tf.Tensor]:
     """Returns what belongs to the gates of all units, [..., 4U], for each part: [..., 4P]."""
     if num_parts == 1:
         return [gates]
-    num_units = gates.shape[-1] // (4 * num_parts)
-    by_gate = tf.reshape(gates, [-1, 4, num_parts, num_units])
-    outer = tf.shape(gates)[:-1] if None in gates.shape[:-1] else gates.shape[:-1]
-    shape = tf.concat([outer, [4 * num_units]], axis=0)
-    parts = tf.unstack(tf.transpose(by_gate, [2, 0, 1, 3]))
-    return [
-        tf.ensure_shape(tf.reshape(part, shape), [*gates.shape[:-1], 4 * num_units])
-        for part in parts
-    ]
+    *outer, width = gates.shape
+    by_gate = tf.reshape(gates, [-1, 4, num_parts, width // (4 * num_parts)])
+    if outer.count(None) > 1:
+        outer = tf.unstack(tf.shape(gates)[:-1])
+    shape = [num_parts, *(-1 if size is None else size for size in outer), width // num_parts]
+    return tf.unstack(tf.reshape(tf.transpose(by_gate, [2, 0, 1, 3]), shape))
 
 
 def join(parts: Sequence[tf.Tensor]) -> tf.Tensor:
