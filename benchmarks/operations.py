@@ -42,10 +42,13 @@ def list_products(model, classes, num_steps, batch_size):
     """Returns the matrix products of one step, those of one shape as one.
 
     An LSTM layer's product with its state is taken once a step, joined with the one with the layer
-    below, and so is the one of the gradient of both. Those of the weights' gradients, of contexts,
-    of initial states and of heads are taken over all steps at once. Scheduled sampling takes the
-    heads' products forwards once more, which are not among these.
+    below, and so is the one of the gradient of both: for each part of the layer's units, where the
+    model computes them in parts (`lstm_steps.count_parts`). Those of the weights' gradients, of
+    contexts, of initial states and of heads are taken over all steps at once. Scheduled sampling
+    takes the heads' products forwards once more, which are not among these.
     """
+    from magenta_vae.model.lstm_steps import count_parts
+
     segments = model.decoder.conductor.num_segments if hasattr(model.decoder, "conductor") else 1
     total = {}
 
@@ -69,7 +72,11 @@ def list_products(model, classes, num_steps, batch_size):
         if not width:
             continue
         all_rows = visits * batch_size
-        add(width, all_rows, columns, "first")  # The weight's gradient.
+        parts = 1
+        if "lstm_" in layer and name in ("kernel", "recurrent_kernel"):
+            parts = count_parts([matrices[f"{layer}/recurrent_kernel"][0]])
+        # The weight's gradient.
+        add(width, all_rows, columns // parts, "first", parts)
         if not _is_in_loop(path):
             add(all_rows, width, columns)
             add(all_rows, columns, width, "second")
@@ -78,13 +85,18 @@ def list_products(model, classes, num_steps, batch_size):
                 width += matrices[f"{layer}/kernel"][0]
             # While training the segments of a lower level are rows of one batch.
             rows = batch_size * (segments if path.startswith("decoder/") else 1)
-            add(columns, width, rows, count=all_rows // rows)
-            add(width, columns, rows, count=all_rows // rows)
+            count = all_rows // rows * parts
+            add(rows, width, columns // parts, count=count)
+            add(rows, columns // parts, width, count=count)
     return [Product(*one, count) for one, count in total.items()]
 
 
 def seconds_alone(product):
-    """Returns the median seconds that products of a shape take, in a loop without anything else."""
+    """Returns the median seconds that products of a shape take without anything else.
+
+    Two loops take them side by side, as a training step does: each operation has half of the cores
+    (`threads.share_cores`).
+    """
     import tensorflow as tf
 
     first, second = [product.rows, product.inner], [product.inner, product.columns]
@@ -94,7 +106,6 @@ def seconds_alone(product):
     turned = {"transpose_a": turns_first, "transpose_b": turns_second}
     repetitions = max(1, round(OPERATIONS_A_ROUND * product.count / product.flops))
 
-    @tf.function(autograph=False)
     def repeat():
         _, result = tf.while_loop(
             lambda index, _: index < repetitions,
@@ -104,13 +115,14 @@ def seconds_alone(product):
         )
         return result[0, 0]
 
-    repeat()
+    both = tf.function(lambda: repeat() + repeat(), autograph=False)
+    both()
     seconds = []
     for _ in range(ROUNDS):
         start = time.perf_counter()
-        repeat().numpy()
+        both().numpy()
         seconds.append(time.perf_counter() - start)
-    return product.count * statistics.median(seconds) / repetitions
+    return product.count * statistics.median(seconds) / (2 * repetitions)
 
 
 def _is_in_loop(path):

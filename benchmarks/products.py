@@ -4,9 +4,9 @@
 benchmarks/products.py
 
 At a quarter of the paper's widths, in float32. The shapes are those of our step's own products, as
-`operations.list_products` has them; they are taken one after another, each on all cores, with
-nothing between them: no activations, no look-ups, no copies. `train_step.py` prints their total
-beside the step. Memory is kept as in training, the first line of this file included.
+`operations.list_products` has them; two loops take them side by side, each on half of the cores,
+with nothing between them: no activations, no look-ups, no copies. `train_step.py` prints their
+total beside the step. Memory is kept as in training, the first line of this file included.
 """
 
 from absl import flags

@@ -10,7 +10,7 @@ PyTorch, where teacher forcing is one call of nn.LSTM, ours is measured teacher 
 is how many times as long as ours the peer before it takes. `peer/README.md` says how the peers are
 installed; a peer whose Python is not given is left out.
 
-The peak is the speed of a large matrix product; "products alone" are the seconds that the step's
+The peak is the speed of large matrix products; "products alone" are the seconds that the step's
 matrix products take without anything else (`products.py`). Ours keeps its memory in large pages, as
 `scripts/train` does; the peers are run as they are, or with --large_pages as ours.
 """
@@ -20,7 +20,7 @@ import sys
 import time
 
 from absl import flags
-from operations import list_products, seconds_alone
+from operations import Product, list_products, seconds_alone
 from peers import HERE, alternate, as_trained, large_pages, widths
 
 from magenta_vae import commands, configuration
@@ -80,23 +80,17 @@ def serve(model_name, batch_size):
     for line in sys.stdin:
         if line.startswith("cpu"):
             seconds = sum(seconds_alone(product) for product in products)
-            answer = {"peak": matrix_product_peak(tf), "products": seconds}
+            answer = {"peak": matrix_product_peak(), "products": seconds}
             print(json.dumps(answer), flush=True)
         else:
             seconds = [step() for _ in range(int(line))]
             print(json.dumps({"seconds": seconds}), flush=True)
 
 
-def matrix_product_peak(tf):
-    """Returns the best speed of a large product in operations a second."""
-    size = 1536
-    matrix = tf.random.normal([size, size])
-    best = 0.0
-    for _ in range(8):
-        start = time.perf_counter()
-        tf.matmul(matrix, matrix).numpy()
-        best = max(best, 2 * size**3 / (time.perf_counter() - start))
-    return best
+def matrix_product_peak():
+    """Returns the speed of large products in operations a second."""
+    product = Product(1536, 1536, 1536, "", count=1)
+    return product.flops / seconds_alone(product)
 
 
 def measure(model, batch_size):
