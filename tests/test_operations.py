@@ -36,9 +36,9 @@ def test_each_weight_of_a_flat_model_meets_its_rows_three_times():
         ("mel_2bar", Product(BATCH_SIZE, 64, 32, "", count=32)),
         # The heads' weights: their gradient is taken over all steps at once.
         ("mel_2bar", Product(16, 32 * BATCH_SIZE, 130, "first", count=1)),
-        # The first layers of three decoders, whose 16 segments of 16 steps are rows, and what the
-        # embeddings add to their gates.
-        ("hierdec_trio_16bar", Product(16 * BATCH_SIZE, 8, 32, "", count=3 * 16 + 3)),
+        # The first layers of three decoders, whose 16 segments of 16 steps are rows; what the
+        # embeddings add to their gates, and the first states.
+        ("hierdec_trio_16bar", Product(16 * BATCH_SIZE, 8, 32, "", count=3 * 16 + 3 + 3)),
         # The conductor's second layer, once a segment.
         ("hierdec_trio_16bar", Product(BATCH_SIZE, 16, 32, "", count=16)),
     ],
