@@ -3,8 +3,9 @@
 
 benchmarks/matmul_forms.py
 
-Rows are examples; CPU time, not the clock, so that other programs matter less. Each form is
-measured with and without oneDNN, in processes of their own: the best of some repetitions.
+Rows are examples; CPU time, not the clock, so that other programs matter less. An operation has
+half of the cores, as in training. Each form is measured with and without oneDNN, in processes of
+their own: the best of some repetitions.
 """
 
 import json
@@ -15,10 +16,10 @@ import sys
 
 from absl import flags
 
-from magenta_vae import commands
+from magenta_vae import commands, threads
 
 SERVE = flags.DEFINE_bool("serve", False, "Measure in this process (used by the command).")
-SIZES = [(32, 512, 2048), (64, 1024, 2048), (512, 512, 1024)]  # rows, width, gates
+SIZES = [(32, 512, 2048), (64, 1024, 1024), (512, 512, 512)]  # rows, width, gates
 FORMS = {
     "states @ weights": (False, False),
     "states @ transposed.T": (False, True),
@@ -60,6 +61,7 @@ def measure(rows, width, gates, units_first, is_transposed):
 
 def serve():
     """Prints the speeds of this process as JSON."""
+    threads.share_cores()
     print(json.dumps([[measure(*size, *form) for size in SIZES] for form in FORMS.values()]))
 
 
