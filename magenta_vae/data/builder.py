@@ -148,9 +148,7 @@ def _merge(journal, settings: Settings, pool, compression: str | None) -> dict:
     journal.clear_data()
     ranges = _ranges(journal.bucket_sizes(), settings.row_size * settings.token_dtype.itemsize)
     tasks = ((journal.describe_range(*buckets), settings) for buckets in ranges)
-    writers = {
-        split: shards.ShardWriter(journal.data_dir, split, compression) for split in SPLITS
-    }
+    writers = {split: shards.ShardWriter(journal.data_dir, split, compression) for split in SPLITS}
     merged = pool.map(_merge_range, tasks, chunk=1)
     for framed in display.track(merged, "writing windows", len(ranges)):
         for split in SPLITS:

@@ -116,14 +116,16 @@ def training_batches(
             "Add songs or lower the batch size."
         )
 
+    array = np.asarray(tokens)  # An array like any other: `Tokens` takes longer to index.
+
     def read(order):
         # Of tokens that are mapped, these windows alone are read.
-        return np.asarray(tokens[order], np.int32)
+        return array.take(order, axis=0)
 
     augment_rows = getattr(augment, "of_rows", None)
 
     def read_rows(step, first_row, last_row):
-        positions = step * batch_size + tf.range(first_row, last_row)
+        positions = step * batch_size + tf.range(first_row, last_row, dtype=tf.int64)
         epochs = positions // num_windows
         seeds = tf.stack([tf.fill(tf.shape(epochs), np.int64(seed)), epochs, 0 * epochs], axis=-1)
         # The op itself: `tf.random.experimental.index_shuffle` takes one seed, not one an index.
@@ -133,8 +135,8 @@ def training_batches(
             max_index=np.int64(num_windows - 1),
             rounds=SHUFFLE_ROUNDS,
         )
-        windows = tf.numpy_function(read, [order], tf.int32, stateful=False)
-        return tf.ensure_shape(windows, [None, *tokens.shape[1:]])
+        windows = tf.numpy_function(read, [order], array.dtype, stateful=False)
+        return tf.cast(tf.ensure_shape(windows, [None, *array.shape[1:]]), tf.int32)
 
     def step_batch(step, first_row, last_row):
         draws = tf.stack([np.int64(seed), step])
@@ -150,7 +152,7 @@ def training_batches(
         return tf.map_fn(
             lambda step: step_batch(step, first_row, last_row),
             first_step + tf.range(num_steps),
-            fn_output_signature=tf.TensorSpec([None, *tokens.shape[1:]], tf.int32),
+            fn_output_signature=tf.TensorSpec([None, *array.shape[1:]], tf.int32),
         )
 
     elements = np.array(
@@ -244,13 +246,12 @@ def _read_shards(
                 f"Found {num_found}"
             )
             if not skip_corrupt:
+                shard_reading.refuse_damage(path)
                 raise ValueError(f"{says}.")
             warnings.warn(f"{says} that are not damaged; going on with them.", stacklevel=2)
 
 
-def _read_undamaged(
-    path: str, settings: Settings, compression: str | None
-) -> Iterable[np.ndarray]:
+def _read_undamaged(path: str, settings: Settings, compression: str | None) -> Iterable[np.ndarray]:
     try:
         return list(shard_reading.read_shard(path, settings, compression))
     except shard_reading.DamagedShard:

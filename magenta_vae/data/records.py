@@ -16,7 +16,7 @@ import gzip
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import IO
+from typing import BinaryIO
 
 import numpy as np
 from google_crc32c import value as crc32c
@@ -148,7 +148,7 @@ def _note_field(note) -> bytes:
     return alone.SerializeToString(deterministic=True)
 
 
-def _read(file: IO[bytes], size: int, index: int) -> bytes:
+def _read(file: BinaryIO | gzip.GzipFile, size: int, index: int) -> bytes:
     """Returns the next bytes of a file. Raises `SongError` where they cannot be decompressed."""
     try:
         return file.read(size)

@@ -43,10 +43,21 @@ def read_shard(
     try:
         yield from _tokenize(dataset, path, settings)
     except tf.errors.DataLossError as error:
+        refuse_damage(path, _plain(error))
+
+
+def refuse_damage(path: str, says: str = "") -> None:
+    """Raises `DamagedShard` with the first record of a shard that is not what was written.
+
+    Args:
+        path: of the shard.
+        says: what is wrong in any case; "" where there may be no damage. TensorFlow says nothing of
+            a compressed file that is cut off.
+    """
+    if damage := _first_damage(path) or says:
         raise DamagedShard(
-            f"{path} holds a damaged record: {_first_damage(path) or _plain(error)}. "
-            "--skip_corrupt goes on without."
-        ) from error
+            f"{path} holds a damaged record: {damage}. --skip_corrupt goes on without."
+        )
 
 
 def read_sound(path: str, settings: Settings) -> Iterator[np.ndarray]:

@@ -32,7 +32,7 @@ import shutil
 import stat
 import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import IO
 
 import numpy as np
@@ -48,7 +48,7 @@ _TYPES = {"format": int, "tracks": list, "num_bars": int, "shards": dict, "diges
 _SHARD_TYPES = {"windows": int, "bytes": int, "mtime_ns": int, "sha256": str}
 
 
-class _Unusable(Exception):
+class _Unusable(ValueError):
     """What is kept is not what it must be."""
 
 
@@ -118,7 +118,8 @@ class TokenFiles:
         if not (os.path.lexists(self.path) and os.path.lexists(self._description_path)):
             return None
         try:
-            return self._map(self._read_description(), checked)
+            described = self._read_description()
+            return self._map(self.path, described["digest"], lambda file_id: file_id == checked)
         except (_Unusable, OSError) as error:
             warnings.warn(
                 f"The tokens of {self.split} that are kept beside the records are not used, but "
@@ -144,36 +145,38 @@ class TokenFiles:
             for name, number in display.track(self.shards.items(), f"hashing {self.split} shards")
         }
         digest = _begin_digest(self._shape, self.settings.token_dtype)
-        with files.replacing(self.path) as beside, open(beside, "wb") as file:
-            descr = np.lib.format.dtype_to_descr(self.settings.token_dtype)
-            np.lib.format.write_array_header_1_0(
-                file, {"descr": descr, "fortran_order": False, "shape": self._shape}
-            )
-            for batch in batches:
-                rows = np.ascontiguousarray(batch, self.settings.token_dtype).data
-                digest.update(rows)
-                file.write(rows)
-            files.sync(file)
-        described = {
-            "format": FORMAT,
-            **self._describe_windows(),
-            "shards": shards,
-            "digest": digest.hexdigest(),
-        }
-        self._write_description(described)
-        try:
-            return self._map(described, None, is_checked=True)
-        except _Unusable as error:  # Another process has written what differs meanwhile.
-            raise OSError(f"{self.path} is not what was written: {error}") from error
+        with files.replacing(self.path) as beside:
+            with open(beside, "wb") as file:
+                descr = np.lib.format.dtype_to_descr(self.settings.token_dtype)
+                np.lib.format.write_array_header_1_0(
+                    file, {"descr": descr, "fortran_order": False, "shape": self._shape}
+                )
+                for batch in batches:
+                    rows = np.ascontiguousarray(batch, self.settings.token_dtype).data
+                    digest.update(rows)
+                    file.write(rows)
+                files.sync(file)
+            # Under this name it is what was written, whatever other processes write.
+            tokens = self._map(beside, digest.hexdigest(), is_checked=lambda _: True)
+        self._write_description(
+            {
+                "format": FORMAT,
+                **self._describe_windows(),
+                "shards": shards,
+                "digest": digest.hexdigest(),
+            }
+        )
+        return tokens
 
     def _make_room(self) -> None:
         """Makes the folder, without what processes left there that were killed."""
         folder = os.path.dirname(self.path)
         os.makedirs(folder, exist_ok=True)
         for entry in os.scandir(folder):
-            is_old = entry.stat().st_mtime < time.time() - SECONDS_ABANDONED
-            if entry.name.endswith(".partial") and is_old:
-                os.unlink(entry.path)
+            with contextlib.suppress(FileNotFoundError):  # Another process ends, or does the same.
+                is_old = entry.stat().st_mtime < time.time() - SECONDS_ABANDONED
+                if entry.name.endswith(".partial") and is_old:
+                    os.unlink(entry.path)
         if shutil.disk_usage(folder).free < self._num_bytes:
             raise OSError(errno.ENOSPC, f"{self._num_bytes:,} bytes do not fit on the disk", folder)
 
@@ -231,27 +234,35 @@ class TokenFiles:
         shard["mtime_ns"] = status.st_mtime_ns
         return is_moved
 
-    def _map(self, described: Mapping, checked: int | None, is_checked: bool = False) -> Tokens:
-        if not stat.S_ISREG(os.stat(self.path).st_mode):  # A pipe would be waited for.
-            raise _Unusable(f"{self.path} is no file")
-        with open(self.path, "rb") as file:
-            self._check_header(file)
+    def _map(self, path: str, digest: str, is_checked: Callable[[int], bool]) -> Tokens:
+        """Returns the tokens of a file, which must have that digest.
+
+        Args:
+            path: of the file.
+            digest: see `digest_of`.
+            is_checked: (`file_id`) -> whether they are known to have it.
+        """
+        if not stat.S_ISREG(os.stat(path).st_mode):  # A pipe would be waited for.
+            raise _Unusable(f"{path} is no file")
+        with open(path, "rb") as file:
+            self._check_header(file, path)
             start, status = file.tell(), os.fstat(file.fileno())
-            if status.st_size != start + self._num_bytes:
+            num_bytes = start + self._num_bytes
+            if status.st_size != num_bytes:
                 raise _Unusable(
-                    f"{self.path} is damaged: it must have {start + self._num_bytes:,} bytes and "
-                    f"has {status.st_size:,}"
+                    f"{path} is damaged: it must have {num_bytes:,} bytes and has "
+                    f"{status.st_size:,}"
                 )
-            file_id = _number_of(status, described["digest"])
-            if not is_checked and file_id != checked:
-                self._check_digest(file, described["digest"])
+            file_id = _number_of(status, digest)
+            if not is_checked(file_id) and self._read_digest(file) != digest:
+                raise _Unusable(f"{path} is damaged: its SHA-256 is another than when written")
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         array = np.frombuffer(mapped, self.settings.token_dtype, offset=start)
         tokens = array.reshape(self._shape).view(Tokens)
-        tokens.digest, tokens.file_id = described["digest"], file_id
+        tokens.digest, tokens.file_id = digest, file_id
         return tokens
 
-    def _check_header(self, file: IO[bytes]) -> None:
+    def _check_header(self, file: IO[bytes], path: str) -> None:
         """Reads up to the tokens. Raises `_Unusable` unless they are as the data set calls for."""
         try:
             version = np.lib.format.read_magic(file)
@@ -259,21 +270,21 @@ class TokenFiles:
                 raise ValueError(f"version {version} of NumPy's format")
             found = np.lib.format.read_array_header_1_0(file)
         except ValueError as error:
-            raise _Unusable(f"{self.path} is damaged: {error}") from error
+            raise _Unusable(f"{path} is damaged: {error}") from error
         expected = self._shape, False, self.settings.token_dtype
         if found != expected:
             shape, _, dtype = found
             raise _Unusable(
-                f"{self.path} holds {dtype} {shape}, the data set {expected[2]} {self._shape}"
+                f"{path} holds {dtype} {shape}, the data set {expected[2]} {self._shape}"
             )
 
-    def _check_digest(self, file: IO[bytes], expected: str) -> None:
+    def _read_digest(self, file: IO[bytes]) -> str:
+        """Returns the digest of the tokens that follow in a file."""
         digest = _begin_digest(self._shape, self.settings.token_dtype)
         num_reads = math.ceil(self._num_bytes / BYTES_PER_READ)
         for _ in display.track(range(num_reads), f"checking {self.split} tokens"):
             digest.update(file.read(BYTES_PER_READ))
-        if digest.hexdigest() != expected:
-            raise _Unusable(f"{self.path} is damaged: its SHA-256 is another than when written")
+        return digest.hexdigest()
 
 
 def _begin_digest(shape: tuple[int, ...], dtype: np.dtype):
