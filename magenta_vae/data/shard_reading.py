@@ -1,5 +1,6 @@
 """A shard of records -> tokens, a batch at a time."""
 
+import os
 import re
 from collections.abc import Iterator
 
@@ -12,7 +13,8 @@ from magenta_vae.data.tokenization import tokenize_records
 from magenta_vae.music.songs import SongError
 
 RECORDS_PER_READ, BYTES_PER_READ = 1024, 2**20
-PARALLEL_CALLS = tf.data.AUTOTUNE
+# Of so many reads the records are in memory at a time.
+PARALLEL_CALLS = min(os.cpu_count() or 1, 8)
 
 
 class DamagedShard(ValueError):
@@ -44,6 +46,16 @@ def read_shard(
         yield from _tokenize(dataset, path, settings)
     except tf.errors.DataLossError as error:
         refuse_damage(path, _plain(error))
+
+
+def untuned() -> tf.data.Options:
+    """Returns the options of a dataset that TensorFlow does not tune.
+
+    What tunes is a thread that sleeps for up to a minute, for which the dataset's end may wait.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
 
 
 def refuse_damage(path: str, says: str = "") -> None:
@@ -83,6 +95,7 @@ def _tokenize(dataset: tf.data.Dataset, path: str, settings: Settings) -> Iterat
         .prefetch(2)  # Records are read, one after another, while others are decoded.
         .map(tokenize, num_parallel_calls=PARALLEL_CALLS)
         .prefetch(2)
+        .with_options(untuned())
     )
     try:
         yield from batches.as_numpy_iterator()

@@ -412,7 +412,8 @@ def test_a_batch_reads_the_windows_of_its_own_rows(monkeypatch):
         read.clear()
         (own,) = training_batches(tokens, 8, 0, [(0, 2)], [slice(2, 5)], augment)
         np.testing.assert_array_equal(own, whole[:, 2:5])
-        np.testing.assert_array_equal(read, plain[:, 2:5])
+        # The steps of a chunk are read in any order.
+        np.testing.assert_array_equal(np.sort(read, axis=0), np.sort(plain[:, 2:5], axis=0))
 
 
 def test_an_augmentation_that_knows_no_rows_gets_the_whole_batch():
@@ -509,8 +510,9 @@ def test_a_build_goes_on_with_the_compression_it_was_begun_with(tmp_path, in_pro
 
 def test_the_command_compresses(tmp_path):
     root = Path(__file__).parents[2]
+    inputs = [f"--input={song}" for song in SONGS[:4]]
     ran = subprocess.run(
-        [sys.executable, root / "scripts" / "build_dataset", *(f"--input={song}" for song in SONGS[:4]),
+        [sys.executable, root / "scripts" / "build_dataset", *inputs,
          f"--output_dir={tmp_path / 'data'}", "--gin_file=mel_2bar.gin", "--num_workers=1",
          "--compression=GZIP"],
         capture_output=True, text=True,
