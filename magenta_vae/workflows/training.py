@@ -261,7 +261,12 @@ def _training_batches(
 
 def _digest(configured: Configuration, record: Mapping, splits: Mapping[str, np.ndarray]) -> int:
     """Returns a number that is the same where workers do the same."""
-    what = [record["data"], record["data_digests"], record["origin"], *map(len, splits.values())]
+    what = [
+        record["data"],
+        record.get("data_digests"),
+        record["origin"],
+        *map(len, splits.values()),
+    ]
     return zlib.crc32((configured.text + json.dumps(what)).encode())
 
 
