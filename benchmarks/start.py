@@ -11,7 +11,8 @@ loads both splits, as `scripts/train` does, and takes their digests. One after a
 - of that one again: tokens are mapped. All these give the same digests and the same first batches;
 - of a data set that holds the same shards --times as often, whose tokens are kept already.
 
-The folders hold links to the shards. With --cold the system has forgotten what it has read of the
+Peak memory counts the pages of mapped files, TensorFlow's library among them, which the system can
+take back; own memory, taken at the end, does not. The folders hold links to the shards. With --cold the system has forgotten what it has read of the
 files.
 """
 
@@ -38,7 +39,7 @@ STEPS = 10  # Batches that a training asks for at once.
 
 
 def start(pipe, gin_files, gin_params, data_dir, begun):
-    """Sends the windows, the seconds since `begun`, the peak memory in GB, and what was read."""
+    """Sends the windows, the seconds since `begun` and of CPU time, memory in GB, what was read."""
     warnings.simplefilter("ignore")  # Where no tokens can be kept, as they are meant to be.
     from magenta_vae.data import input_pipeline
     from magenta_vae.training import devices
@@ -57,10 +58,17 @@ def start(pipe, gin_files, gin_params, data_dir, begun):
         augment=experiment.augment,
     ):
         read.append(hashlib.sha256(batch.numpy().data).hexdigest())
-    seconds = time.time() - begun
+    seconds = time.time() - begun, time.process_time()
     # Of this process alone: ru_maxrss is in kilobytes on Linux.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    pipe.send((sum(map(len, tokens.values())), seconds, peak, read))
+    pipe.send((sum(map(len, tokens.values())), seconds, (peak, own_memory()), read))
+
+
+def own_memory():
+    """Returns the GB of this process that are no pages of files, which the system can take back."""
+    with open("/proc/self/status") as file:
+        (line,) = (line for line in file if line.startswith("RssAnon"))
+    return int(line.split()[1]) * 1024 / 1e9
 
 
 def keep(pipe, gin_files, gin_params, kept_dir, data_dir):
@@ -129,14 +137,14 @@ def report(what, folder):
     """Reports a start; returns what it read."""
     if COLD.value:
         forget(folder)
-    num_windows, seconds, peak, read = in_process(start, folder, time.time())
+    num_windows, seconds, memory, read = in_process(start, folder, time.time())
     sizes = {"records": 0, "tokens": 0}
     for path in files_in(folder):
         is_record = path.endswith(".tfrecord")
         sizes["records" if is_record else "tokens"] += os.stat(path).st_size / 1e9
     commands.report(
-        f"{what:<34}{num_windows:>12,}{seconds:>9.1f}{peak:>9.2f}"
-        f"{sizes['records']:>12.2f}{sizes['tokens']:>11.2f}"
+        f"{what:<34}{num_windows:>12,}{seconds[0]:>9.1f}{seconds[1]:>9.1f}"
+        f"{memory[0]:>9.2f}{memory[1]:>8.2f}{sizes['records']:>12.2f}{sizes['tokens']:>11.2f}"
     )
     return read
 
@@ -148,8 +156,8 @@ def main(_):
         bare, kept = (link(os.path.join(work_dir, name)) for name in ("bare", "kept"))
         open(os.path.join(bare, "tokens"), "w").close()  # In the place of the folder.
         commands.report(
-            f"{'start':<34}{'windows':>12}{'seconds':>9}{'peak GB':>9}{'records GB':>12}"
-            f"{'tokens GB':>11}"
+            f"{'start':<34}{'windows':>12}{'seconds':>9}{'of CPU':>9}{'peak GB':>9}{'own GB':>8}"
+            f"{'records GB':>12}{'tokens GB':>11}"
         )
         read = [
             report("records read, no tokens kept", bare),
