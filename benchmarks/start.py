@@ -12,10 +12,11 @@ loads both splits, as `scripts/train` does, and takes their digests. One after a
 - of a data set that holds the same shards --times as often, whose tokens are kept already.
 
 Peak memory counts the pages of mapped files, TensorFlow's library among them, which the system can
-take back; own memory, taken at the end, does not. The folders hold links to the shards. With --cold the system has forgotten what it has read of the
-files.
+take back; own memory, taken at the end, does not. The folders hold links to the shards. With --cold
+the system has forgotten what it has read of the files.
 """
 
+import functools
 import hashlib
 import multiprocessing
 import os
@@ -77,6 +78,8 @@ def keep(pipe, gin_files, gin_params, kept_dir, data_dir):
 
     settings = configuration.parse(gin_files, gin_params).experiment.settings
     shards = descriptions.read(data_dir)["shards"]
+    hash_once = functools.cache(token_files._sha256_of)  # Not each link to the same shard.
+    token_files._sha256_of = lambda path: hash_once(os.path.realpath(path))
     for split in SPLITS:
         tokens = input_pipeline.load_tokens(kept_dir, split, settings)
         times = sum(shards[split].values()) // len(tokens)
