@@ -4,16 +4,17 @@
 benchmarks/input_pipeline.py --data_dir=data/mel_2bar --gin_file=mel_2bar.gin \\
     --peer_python=PEER/bin/python
 
-Ours are two stages: `load_tokens`, once a run, from records to tokens in memory, of a shard in
-which the data set stands as often as fills a shard of a large one; `training_batches`, every step,
-from tokens to shuffled and transposed batches. The peer is Magenta 2.1.4: its `data.get_dataset`
-with its augmentation; it needs a Python of its own. Both take turns on the same machine; each
-figure is the best of the turns, the first of which warms up. What our pipeline gives is compared
-with the tokens that numpy makes of every record.
+Ours are two stages: `load_tokens`, once a data set, from records to tokens that are kept beside
+them, of a shard in which the data set stands as often as fills a shard of a large one;
+`training_batches`, every step, from tokens to shuffled and transposed batches. The peer is Magenta
+2.1.4: its `data.get_dataset` with its augmentation; it needs a Python of its own. Both take turns
+on the same machine; each figure is the best of the turns, the first of which warms up. What our
+pipeline gives is compared with the tokens that numpy makes of every record.
 """
 
 import glob
 import os
+import shutil
 import subprocess
 import tempfile
 import time
@@ -54,14 +55,15 @@ with tf.Session() as session:
 """
 
 
-def check_tokens(settings, tokens):
+def check_tokens(settings):
     """Raises where a window differs from what numpy makes of its record."""
     import numpy as np
     from note_seq.protobuf import music_pb2
 
-    from magenta_vae.data import records
+    from magenta_vae.data import input_pipeline, records
     from magenta_vae.music.tokens import tokenize
 
+    tokens = input_pipeline.load_tokens(DATA_DIR.value, "train", settings)
     found = iter(tokens)
     for path in sorted(glob.glob(os.path.join(DATA_DIR.value, "train-*.tfrecord"))):
         for record in records.read_records(path):
@@ -88,9 +90,10 @@ def write_large(data_dir):
 
 
 def load(data_dir, settings):
-    """Returns the tokens, and how many windows a second and a second of CPU time that was."""
-    from magenta_vae.data import input_pipeline
+    """Returns the tokens, made anew, and the windows a second and a second of CPU time."""
+    from magenta_vae.data import input_pipeline, token_files
 
+    shutil.rmtree(os.path.join(data_dir, token_files.FOLDER), ignore_errors=True)
     begun = time.perf_counter(), time.process_time()
     tokens = input_pipeline.load_tokens(data_dir, "train", settings)
     seconds = time.perf_counter() - begun[0], time.process_time() - begun[1]
@@ -154,7 +157,7 @@ def main(_):
         if PEER_PYTHON.value:
             figures["the peer's get_dataset"].append(peer(for_peer))
         if turn == 0:
-            check_tokens(experiment.settings, load(DATA_DIR.value, experiment.settings)[0])
+            check_tokens(experiment.settings)
     for name, rates in figures.items():
         if rates:
             commands.report(f"{name:<24}{max(rates):>14,.0f} windows/s, best of {len(rates)}")

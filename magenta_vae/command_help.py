@@ -38,7 +38,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Output": (
         *("output_dir", "output", "json", "continuous", "plot", "audio", "soundfont", "accents"),
-        *("picture", "dots_per_inch", "formats", "litert_batch_size", "max_rows"),
+        *("compression", "picture", "dots_per_inch", "formats", "litert_batch_size", "max_rows"),
     ),
     RUNNING: (
         *("max_steps", "num_workers", "seconds_per_file", "memory_mb_per_file", "runner"),

@@ -13,7 +13,7 @@ class Experiment:
         settings: what a window is.
         make_model: () -> `MusicVAE`.
         make_optimizer: () -> Keras optimizer.
-        augment: (tokens, seed) -> tokens, or None.
+        augment: (tokens, seed) -> tokens, or None; see `input_pipeline.training_batches`.
         batch_size: windows of one step over all replicas.
         max_steps: steps of the whole run.
         clip_norm: the global norm that gradients are clipped to.

@@ -26,6 +26,7 @@ def build(
     runner: str,
     flags: Sequence[str] = (),
     explain: Callable[[str], None] | None = None,
+    compression: str | None = None,
 ) -> dict:
     """Builds a data set as `builder.build` does and returns its description.
 
@@ -36,6 +37,7 @@ def build(
         runner: Beam's name for what runs it, such as DirectRunner or FlinkRunner.
         flags: Beam's own, as its documentation gives them.
         explain: is given a line for every song.
+        compression: as of `builder.build`.
 
     Raises:
         FileExistsError: where `output_dir` holds something already.
@@ -61,14 +63,15 @@ def build(
             )
         journal.clear_data()
         with beam.Pipeline(options=options) as pipeline:
-            _lay_out(pipeline, list(files), journal.data_dir, settings)
+            _lay_out(pipeline, list(files), journal.data_dir, settings, compression)
         outcomes = [Outcome(*fields) for fields in _read_lines(journal.data_dir, "outcomes")]
         for outcome in sorted(outcomes):
             if explain is not None:
                 explain(str(outcome))
         shards = _collect_shards(journal.data_dir)
         try:
-            description = descriptions.describe(settings, count_outcomes(outcomes), shards)
+            counts = count_outcomes(outcomes)
+            description = descriptions.describe(settings, counts, shards, compression)
         except ValueError:
             journal.remove()
             raise
@@ -78,10 +81,15 @@ def build(
     return description
 
 
-def _lay_out(pipeline, files: list[str], work_dir: str, settings: Settings) -> None:
+def _lay_out(
+    pipeline, files: list[str], work_dir: str, settings: Settings, compression: str | None
+) -> None:
     """Adds the steps of a build to a pipeline."""
     import apache_beam as beam
+    from apache_beam.io.filesystem import CompressionTypes
 
+    is_packed = compression == records.GZIP
+    packing = CompressionTypes.GZIP if is_packed else CompressionTypes.UNCOMPRESSED
     outcomes = (
         pipeline
         | "files" >> beam.Create(files)
@@ -107,7 +115,11 @@ def _lay_out(pipeline, files: list[str], work_dir: str, settings: Settings) -> N
             | f"batch {split}" >> beam.BatchElements(min_batch_size=64, max_batch_size=4096)
             | f"serialize {split}" >> beam.ParDo(_make_serialize(settings))
             | f"write {split}"
-            >> beam.io.WriteToTFRecord(os.path.join(work_dir, split), file_name_suffix=".tfrecord")
+            >> beam.io.WriteToTFRecord(
+                os.path.join(work_dir, split),
+                file_name_suffix=".tfrecord",
+                compression_type=packing,
+            )
         )
 
 

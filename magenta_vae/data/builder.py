@@ -44,6 +44,7 @@ def build(
     seconds_per_file: float = SECONDS_PER_FILE,
     memory_mb_per_file: int = MEMORY_MB_PER_FILE,
     prepare: Callable[[], None] | None = None,
+    compression: str | None = None,
 ) -> dict:
     """Builds a data set from files of music and returns its description, as in `dataset.json`.
 
@@ -58,6 +59,7 @@ def build(
         seconds_per_file, memory_mb_per_file: what one song may take to read; beyond it the song
             is dropped. So many seconds may pass until an archive gives its next song.
         prepare: what every worker process begins with; see `Workers`.
+        compression: `records.GZIP` for compressed shards, None for plain ones.
 
     Raises:
         FileExistsError: where `output_dir` holds something already, or another build is at work.
@@ -70,6 +72,7 @@ def build(
         "files": len(files),
         "seconds_per_file": seconds_per_file,
         "memory_mb_per_file": memory_mb_per_file,
+        **({"compression": compression} if compression else {}),
     }
     output_dir = os.path.realpath(output_dir)
     journal = Journal(output_dir, settings.token_dtype, settings.row_size)
@@ -83,9 +86,9 @@ def build(
         with workers.Workers(num_workers or _num_cores(), *options) as pool:
             songs = itertools.islice(sources.read_sources(files, seconds_per_file), num_done, None)
             counts = _examine_all(files, songs, journal, settings, pool, num_done, explain)
-            counted_shards = _merge(journal, settings, pool)
+            counted_shards = _merge(journal, settings, pool, compression)
         try:
-            description = descriptions.describe(settings, counts, counted_shards)
+            description = descriptions.describe(settings, counts, counted_shards, compression)
         except ValueError:
             journal.remove()  # There is nothing to go on with.
             raise
@@ -140,12 +143,12 @@ def _written(outcomes: Iterable[Outcome], journal) -> Iterator[Outcome]:
         write()
 
 
-def _merge(journal, settings: Settings, pool) -> dict:
+def _merge(journal, settings: Settings, pool, compression: str | None) -> dict:
     """Writes the unique windows as shards; returns the windows in each, by split and name."""
     journal.clear_data()
     ranges = _ranges(journal.bucket_sizes(), settings.row_size * settings.token_dtype.itemsize)
     tasks = ((journal.describe_range(*buckets), settings) for buckets in ranges)
-    writers = {split: shards.ShardWriter(journal.data_dir, split) for split in SPLITS}
+    writers = {split: shards.ShardWriter(journal.data_dir, split, compression) for split in SPLITS}
     merged = pool.map(_merge_range, tasks, chunk=1)
     for framed in display.track(merged, "writing windows", len(ranges)):
         for split in SPLITS:

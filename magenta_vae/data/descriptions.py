@@ -5,11 +5,13 @@ import os
 import re
 
 from magenta_vae import files
+from magenta_vae.data import records
 from magenta_vae.data.settings import Settings, settings_of
 from magenta_vae.data.shards import SPLITS
 
 FILE = "dataset.json"
 NAMES = ("settings", "counts", "shards")
+COMPRESSION = "compression"  # Where the shards are compressed.
 _COUNTS = {
     "files_read": int,
     "files_dropped": dict,
@@ -21,13 +23,19 @@ _COUNTS = {
 _SHARD = re.compile(r"[a-z]+-\d{5}-of-\d{5}\.tfrecord")  # A plain name: it leads nowhere else.
 
 
-def describe(settings: Settings, counts: dict, shards: dict[str, dict[str, int]]) -> dict:
+def describe(
+    settings: Settings,
+    counts: dict,
+    shards: dict[str, dict[str, int]],
+    compression: str | None = None,
+) -> dict:
     """Returns the description of a data set.
 
     Args:
         settings: what a window is.
         counts: what became of its songs; see `examination.count_outcomes`.
         shards: the windows in each shard, by split and file name.
+        compression: of the shards, `records.GZIP` or None.
 
     Raises:
         ValueError: where no window is left.
@@ -39,7 +47,8 @@ def describe(settings: Settings, counts: dict, shards: dict[str, dict[str, int]]
     counts |= {f"windows_kept_{split}": number for split, number in num_windows.items()}
     if not num_kept:
         raise ValueError(f"No window is left of {counts['files_read']} files.\n{table(counts)}")
-    return {"settings": settings.describe(), "counts": counts, "shards": shards}
+    compressed = {COMPRESSION: compression} if compression else {}
+    return {"settings": settings.describe(), "counts": counts, "shards": shards, **compressed}
 
 
 def table(counts: dict) -> str:
@@ -83,7 +92,7 @@ def read(data_dir: str) -> dict:
     path = os.path.join(data_dir, FILE)
     description = files.read_json(path, NAMES)
     check(path, description)
-    return {name: description[name] for name in NAMES}
+    return {name: description[name] for name in (*NAMES, COMPRESSION) if name in description}
 
 
 def check(path: str, description: dict) -> None:
@@ -99,6 +108,11 @@ def check(path: str, description: dict) -> None:
         settings_of(description["settings"])
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
+    if COMPRESSION in description and description[COMPRESSION] != records.GZIP:
+        raise ValueError(
+            f"{path} is damaged: {COMPRESSION} must be {records.GZIP}, or not be there. "
+            f"Received: {description[COMPRESSION]!r}."
+        )
     for split, shards in description["shards"].items():
         if split not in SPLITS or not isinstance(shards, dict):
             raise ValueError(f"{path} is damaged: shards must be of {', '.join(SPLITS)}, by name.")

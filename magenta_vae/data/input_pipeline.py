@@ -1,44 +1,52 @@
 """TFRecords of windows -> batches of tokens.
 
-Every window is tokenized once, when the data set is loaded, and kept as the smallest integers that
-hold its classes: 28 million 2-bar melodies (paper, Dataset) are 0.9 GB. From there on the order is
-a function of (seed, step) alone, whatever the number of replicas, so that a run resumed at any step
-reads what it would have read.
+Every window is tokenized once, the first time a data set is loaded, and kept beside the records as
+the smallest integers that hold its classes (`data/token_files`): 28 million 2-bar melodies (paper,
+Dataset) are 0.9 GB. From there on they are mapped into memory, and a step reads the windows of its
+batch. Their order is a function of (seed, step) alone, whatever the number of replicas, so that a
+run resumed at any step reads what it would have read.
 """
 
-import hashlib
 import os
-import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from magenta_vae import display
-from magenta_vae.data import descriptions
-from magenta_vae.data.records import read_records, read_sound_records
+from magenta_vae.data import descriptions, shard_reading, token_files
 from magenta_vae.data.settings import Settings
-from magenta_vae.data.tokenization import tokenize_records
+from magenta_vae.data.token_files import digest_of
 from magenta_vae.music import classes
 from magenta_vae.music import tokens as music_tokens
-from magenta_vae.music.songs import SongError
 
-RECORDS_PER_READ, BYTES_PER_READ = 1024, 2**20
-PARALLEL_CALLS = tf.data.AUTOTUNE
+__all__ = ["Transposition", "digest_of", "load_tokens", "training_batches"]
+
+PARALLEL_CALLS = 2  # A chunk is drawn in far less time than trained on.
 SHUFFLE_ROUNDS = 16  # With the op's default of 4, seeds as small as 0 leave the order half sorted.
 
 
 def load_tokens(
-    data_dir: str, split: str, settings: Settings, skip_corrupt: bool = False
+    data_dir: str,
+    split: str,
+    settings: Settings,
+    skip_corrupt: bool = False,
+    checked: int | None = None,
 ) -> np.ndarray:
-    """Reads a split whole: unsigned int [windows, steps, tracks].
+    """Returns a split whole: unsigned int [windows, steps, tracks].
+
+    They are mapped, `token_files.Tokens`, and made of the records where none are kept, or where
+    those that are kept are not of the records as they are now. Where they cannot be kept, as in a
+    folder that is read-only, a warning says so, and they are read into memory.
 
     Args:
         data_dir: a folder written by `scripts/build_dataset`.
         split: `train` or `eval`.
         settings: what the model expects a window to be.
         skip_corrupt: whether to go on without damaged records, with a warning that counts them.
+            What is read so is not kept.
+        checked: see `TokenFiles.open`.
 
     Raises:
         FileNotFoundError: where the data set or one of its shards is missing.
@@ -53,33 +61,28 @@ def load_tokens(
             "Build it of more songs, or hold out another share of them: "
             "--gin_param='builder.Settings.eval_fraction=0.3'."
         )
-
-    def tokenize(records):
-        return tokenize_records(records, settings.tracks, settings.num_steps)
-
-    shard_tokens = []
-    for name, num_windows in display.track(list(shards.items()), f"reading {split} shards"):
+    for name in shards:
         path = os.path.join(data_dir, name)
-        shard = _load_shard(path, tokenize, settings.token_dtype, skip_corrupt)
-        num_found = sum(map(len, shard))
-        if num_found != num_windows:
-            says = (
-                f"{path} must hold {num_windows} windows, as {descriptions.FILE} says. "
-                f"Found {num_found}"
+        if not os.path.isfile(path):
+            raise FileNotFoundError(f"{path} is missing: {descriptions.FILE} names it.")
+    kept = token_files.TokenFiles(data_dir, split, shards, settings)
+    tokens = kept.open(checked)
+    if tokens is not None:
+        return tokens
+    compression = description.get(descriptions.COMPRESSION)
+    if not skip_corrupt:
+        try:
+            return kept.write(_read_shards(data_dir, split, shards, settings, compression))
+        except OSError as error:
+            warnings.warn(
+                f"The tokens of {split} cannot be kept beside the records, which are read at each "
+                f"start: {error}.",
+                stacklevel=2,
             )
-            if not skip_corrupt:
-                raise ValueError(f"{says}.")
-            warnings.warn(f"{says} that are not damaged; going on with them.", stacklevel=2)
-        shard_tokens += shard
-    if not shard_tokens:
+    batches = list(_read_shards(data_dir, split, shards, settings, compression, skip_corrupt))
+    if not batches:
         raise ValueError(f"No window of the {split} split of {data_dir} is left undamaged.")
-    return np.concatenate(shard_tokens)
-
-
-def digest_of(tokens: np.ndarray) -> str:
-    """Returns the SHA-256 of windows, [windows, steps, tracks], in hexadecimal digits."""
-    shape = f"{tokens.shape} {tokens.dtype.str} ".encode()
-    return hashlib.sha256(shape + np.ascontiguousarray(tokens).data).hexdigest()
+    return np.concatenate(batches)
 
 
 def training_batches(
@@ -98,7 +101,8 @@ def training_batches(
         seed: of the order and of the augmentation.
         chunks: (first step, number of steps) of each element, in order.
         rows: the rows of the global batch that each replica gets.
-        augment: (tokens [B, T, K], seed [2]) -> tokens, drawn anew at every visit.
+        augment: (tokens [B, T, K], seed [2]) -> tokens, drawn anew at every visit. Where it has
+            `of_rows`, as `Transposition` has, no other rows are read than those of `rows`.
 
     Returns:
         For each chunk and then each of `rows`, int32 [steps of the chunk, rows, T, K].
@@ -112,14 +116,19 @@ def training_batches(
             f"The train split holds {num_windows} windows, fewer than one batch of {batch_size}. "
             "Add songs or lower the batch size."
         )
-    # A captured tensor, not a constant of the graph: graphs are limited to 2 GB.
-    with tf.device("CPU"):
-        tokens = tf.constant(tokens)
 
-    def step_batch(step, first_row, last_row):
-        positions = step * batch_size + tf.range(batch_size, dtype=tf.int64)
+    array = np.asarray(tokens)  # An array like any other: `Tokens` takes longer to index.
+
+    def read(order):
+        # Of tokens that are mapped, these windows alone are read.
+        return array.take(order, axis=0)
+
+    augment_rows = getattr(augment, "of_rows", None)
+
+    def read_rows(step, first_row, last_row):
+        positions = step * batch_size + tf.range(first_row, last_row, dtype=tf.int64)
         epochs = positions // num_windows
-        seeds = tf.stack([tf.fill([batch_size], np.int64(seed)), epochs, 0 * epochs], axis=-1)
+        seeds = tf.stack([tf.fill(tf.shape(epochs), np.int64(seed)), epochs, 0 * epochs], axis=-1)
         # The op itself: `tf.random.experimental.index_shuffle` takes one seed, not one an index.
         order = tf.raw_ops.RandomIndexShuffle(
             index=positions % num_windows,
@@ -127,17 +136,24 @@ def training_batches(
             max_index=np.int64(num_windows - 1),
             rounds=SHUFFLE_ROUNDS,
         )
-        batch = tf.cast(tf.gather(tokens, order), tf.int32)
-        if augment is not None:
-            # For the whole batch: the draws must not depend on the number of replicas.
-            batch = augment(batch, tf.stack([np.int64(seed), step]))
-        return batch[first_row:last_row]
+        windows = tf.numpy_function(read, [order], array.dtype, stateful=False)
+        return tf.cast(tf.ensure_shape(windows, [None, *array.shape[1:]]), tf.int32)
+
+    def step_batch(step, first_row, last_row):
+        draws = tf.stack([np.int64(seed), step])
+        if augment is None:
+            return read_rows(step, first_row, last_row)
+        if augment_rows is not None:
+            own = read_rows(step, first_row, last_row)
+            return augment_rows(own, draws, batch_size, first_row)
+        # The whole batch: the draws must not depend on the number of replicas.
+        return augment(read_rows(step, 0, batch_size), draws)[first_row:last_row]
 
     def chunk_batch(first_step, num_steps, first_row, last_row):
         return tf.map_fn(
             lambda step: step_batch(step, first_row, last_row),
             first_step + tf.range(num_steps),
-            fn_output_signature=tf.TensorSpec([None, *tokens.shape[1:]], tf.int32),
+            fn_output_signature=tf.TensorSpec([None, *array.shape[1:]], tf.int32),
         )
 
     elements = np.array(
@@ -149,11 +165,11 @@ def training_batches(
         np.int64,
     ).reshape(-1, 4)
     dataset = tf.data.Dataset.from_tensor_slices(tuple(elements.T))
-    options = tf.data.Options()
+    options = shard_reading.untuned()
     # What a strategy would split is split already, by rows.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return (
-        dataset.map(chunk_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        dataset.map(chunk_batch, num_parallel_calls=PARALLEL_CALLS, deterministic=True)
         .prefetch(2 * len(rows))
         .with_options(options)
     )
@@ -185,6 +201,17 @@ class Transposition:
 
     def __call__(self, tokens: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Returns int32 [batch, T, K] tokens, each window in another key; seed: int [2]."""
+        return self.of_rows(tokens, seed, tf.shape(tokens)[0])
+
+    def of_rows(self, tokens: tf.Tensor, seed: tf.Tensor, num_rows, first_row=0) -> tf.Tensor:
+        """Returns what some rows of a batch become in the whole of it: int32 [rows, T, K].
+
+        Args:
+            tokens: those rows.
+            seed: int [2], of the batch.
+            num_rows: rows of the whole batch.
+            first_row: the place of the first of these in it.
+        """
         is_pitch = (tokens >= self._first) & (tokens <= self._last)
 
         def least(distance):  # [B, T, K] -> [B], over the pitches; far where there are none
@@ -192,62 +219,44 @@ class Transposition:
 
         low = tf.maximum(self._min_shift, -least(tokens - self._first))
         high = tf.minimum(self._max_shift, least(self._last - tokens))
-        uniform = tf.random.stateless_uniform([tf.shape(tokens)[0]], seed)
+        uniform = tf.random.stateless_uniform([num_rows], seed)
+        uniform = uniform[first_row:][: tf.shape(tokens)[0]]
         shift = low + tf.cast(uniform * tf.cast(high - low + 1, tf.float32), tf.int32)
         return tf.where(is_pitch, tokens + shift[:, None, None], tokens)
 
 
-def _load_shard(
-    path: str, tokenize: Callable, dtype: np.dtype, skip_corrupt: bool
-) -> list[np.ndarray]:
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"{path} is missing: {descriptions.FILE} names it.")
-
-    def load(dataset):
-        batches = (
-            dataset.batch(RECORDS_PER_READ)
-            .prefetch(2)  # Records are read, one after another, while others are decoded.
-            .map(lambda rows: tf.cast(tokenize(rows), dtype), num_parallel_calls=PARALLEL_CALLS)
-            .prefetch(2)
-        )
-        return list(batches.as_numpy_iterator())
-
-    records = tf.data.TFRecordDataset(path, buffer_size=BYTES_PER_READ)
-    try:
-        try:
-            return load(records)
-        except tf.errors.DataLossError as error:
+def _read_shards(
+    data_dir: str,
+    split: str,
+    shards: Mapping[str, int],
+    settings: Settings,
+    compression: str | None,
+    skip_corrupt: bool = False,
+) -> Iterator[np.ndarray]:
+    """Yields the windows of shards, in batches, and compares their number with that of each."""
+    for name, num_windows in display.track(shards.items(), f"reading {split} shards", len(shards)):
+        path = os.path.join(data_dir, name)
+        read = _read_undamaged if skip_corrupt else shard_reading.read_shard
+        num_found = 0
+        for batch in read(path, settings, compression):
+            num_found += len(batch)
+            yield batch
+        if num_found != num_windows:
+            says = (
+                f"{path} must hold {num_windows} windows, as {descriptions.FILE} says. "
+                f"Found {num_found}"
+            )
             if not skip_corrupt:
-                raise ValueError(
-                    f"{path} holds a damaged record: {_first_damage(path) or _plain(error)}. "
-                    "--skip_corrupt goes on without."
-                ) from error
-        sound = read_sound_records(path)
-        return load(tf.data.Dataset.from_tensor_slices(sound)) if sound else []
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        raise ValueError(
-            f"{path} holds a record of something else: expected windows as build_dataset writes "
-            f"them, serialized NoteSequences. Received what cannot be read so: {_plain(error)}."
-        ) from error
-    except tf.errors.OpError as error:
-        raise OSError(f"{path} could not be read: {error.message}") from error
+                shard_reading.refuse_damage(path)
+                raise ValueError(f"{says}.")
+            warnings.warn(f"{says} that are not damaged; going on with them.", stacklevel=2)
 
 
-def _first_damage(path: str) -> str:
-    """Returns which record of a file is not what was written, "" where each one is."""
+def _read_undamaged(path: str, settings: Settings, compression: str | None) -> Iterable[np.ndarray]:
     try:
-        for _ in read_records(path):
-            pass
-    except SongError as error:
-        return error.detail
-    return ""
-
-
-def _plain(error: tf.errors.OpError) -> str:
-    """Returns what TensorFlow says of a record, without where in its graph that was."""
-    text = re.sub(r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*?\]", "", error.message)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else type(error).__name__
+        return list(shard_reading.read_shard(path, settings, compression))
+    except shard_reading.DamagedShard:
+        return shard_reading.read_sound(path, settings)
 
 
 def _check_settings(data_dir: str, settings: dict, expected: dict) -> None:

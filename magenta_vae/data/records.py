@@ -1,7 +1,8 @@
 """TFRecord files without TensorFlow: worker processes start in a second and stay small.
 
 A record is its length (64 bits), a checksum of the length, its bytes, and a checksum of those; the
-checksums are CRC-32C, rotated and shifted by a constant (TensorFlow, record_writer.h).
+checksums are CRC-32C, rotated and shifted by a constant (TensorFlow, record_writer.h). A file may
+be compressed with gzip as a whole.
 
 The records of a data set are NoteSequences: whoever reads those with note-seq reads our windows,
 and that stays so. Every window is one, quantized, of the length that `dataset.json` says; each
@@ -9,10 +10,13 @@ track is an instrument, whose number is its place among the tracks, with the tra
 `instrument_infos`. A data set written by other means is read as well, if it keeps to this.
 """
 
+import contextlib
 import functools
 import gzip
 import struct
+import zlib
 from collections.abc import Iterator, Sequence
+from typing import BinaryIO
 
 import numpy as np
 from google_crc32c import value as crc32c
@@ -22,6 +26,8 @@ from magenta_vae.music.songs import MAX_FILE_BYTES, SongError
 
 MASK = 0xA282EAD8
 HEADER_BYTES, FOOTER_BYTES = 12, 4
+GZIP = "GZIP"  # TensorFlow's and Beam's name of a compression.
+GZIP_MAGIC = b"\x1f\x8b"
 
 
 def frame(record: bytes) -> bytes:
@@ -29,16 +35,22 @@ def frame(record: bytes) -> bytes:
     return _header(len(record)) + record + struct.pack("<I", _masked(crc32c(record)))
 
 
+def is_compressed(path: str) -> bool:
+    """Says whether a file of records is compressed with gzip."""
+    with open(path, "rb") as file:
+        header = file.read(HEADER_BYTES)
+    # The length of a record may begin as gzip does; its checksum tells.
+    return header.startswith(GZIP_MAGIC) and header != _header(int.from_bytes(header[:8], "little"))
+
+
 def read_records(path: str) -> Iterator[bytes]:
     """Yields the records of a file, compressed with gzip or not.
 
     Raises `SongError` where one is damaged, too large or cut off.
     """
-    with open(path, "rb") as file:
-        is_compressed = file.read(2) == b"\x1f\x8b"
-    with gzip.open(path) if is_compressed else open(path, "rb") as file:
+    with gzip.open(path) if is_compressed(path) else open(path, "rb") as file:
         index = 0
-        while header := file.read(HEADER_BYTES):
+        while header := _read(file, HEADER_BYTES, index):
             size = int.from_bytes(header[:8], "little")
             if header != _header(size):
                 raise SongError("damaged records", f"record {index}: the checksum of its length")
@@ -46,7 +58,7 @@ def read_records(path: str) -> Iterator[bytes]:
                 raise SongError(
                     "file too large", f"at most {MAX_FILE_BYTES:,} bytes, record {index}: {size:,}"
                 )
-            record, checksum = file.read(size), file.read(FOOTER_BYTES)
+            record, checksum = _read(file, size, index), _read(file, FOOTER_BYTES, index)
             if checksum != struct.pack("<I", _masked(crc32c(record))):
                 raise SongError("damaged records", f"record {index}: the checksum of its bytes")
             yield record
@@ -56,10 +68,9 @@ def read_records(path: str) -> Iterator[bytes]:
 def read_sound_records(path: str) -> list[bytes]:
     """Returns the records of a file whose checksums are right, in their order.
 
-    After a damaged length nothing more can be found.
+    After a damaged length nothing more can be found, nor after damaged bytes of gzip.
     """
-    with open(path, "rb") as file:
-        data = file.read()
+    data = _read_whole(path)
     records, start = [], 0
     while header := data[start : start + HEADER_BYTES]:
         start += HEADER_BYTES
@@ -135,6 +146,26 @@ def _note_field(note) -> bytes:
     alone = note_sequences.music_pb2.NoteSequence()
     alone.notes.add().CopyFrom(note)
     return alone.SerializeToString(deterministic=True)
+
+
+def _read(file: BinaryIO | gzip.GzipFile, size: int, index: int) -> bytes:
+    """Returns the next bytes of a file. Raises `SongError` where they cannot be decompressed."""
+    try:
+        return file.read(size)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise SongError("damaged records", f"record {index}: {error}") from error
+
+
+def _read_whole(path: str) -> bytes:
+    """Returns the bytes of a file, of a compressed one those before what is damaged."""
+    if not is_compressed(path):
+        with open(path, "rb") as file:
+            return file.read()
+    pieces = []
+    with gzip.open(path) as file, contextlib.suppress(EOFError, gzip.BadGzipFile, zlib.error):
+        while piece := file.read(2**16):
+            pieces.append(piece)
+    return b"".join(pieces)
 
 
 @functools.lru_cache(4096)

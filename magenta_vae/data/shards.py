@@ -5,6 +5,7 @@ unique a range of hashes at a time: what is held in memory is one range, whateve
 """
 
 import functools
+import gzip
 import os
 from collections.abc import Iterable
 from typing import BinaryIO
@@ -17,6 +18,8 @@ from magenta_vae.data import records
 NUM_BUCKETS = 1024  # Ranges of hashes. 28 million windows (paper, Dataset) are 27,000 a range.
 WINDOWS_PER_SHARD = 2**17
 SPLITS = ("train", "eval")
+# Of zlib's levels, on trios: 3.98 times smaller at 150 MB/s (1), 5.4 at 110 (4), 6.6 at 51 (6).
+GZIP_LEVEL = 4
 
 
 def hash_rows(rows: np.ndarray) -> np.ndarray:
@@ -76,21 +79,26 @@ def merge_rows(
 
 
 class ShardWriter:
-    """Writes a split's records into shards of bounded size, named when their number is known."""
+    """Writes a split's records into shards of bounded size, named when their number is known.
 
-    def __init__(self, directory: str, split: str):
+    Args:
+        directory, split: where the shards go and what they are of.
+        compression: `records.GZIP`, or None for none. The same records give the same bytes.
+    """
+
+    def __init__(self, directory: str, split: str, compression: str | None = None):
         self._directory = directory
         self._split = split
+        self._compression = compression
         self._counts: list[int] = []
         self._file: BinaryIO | None = None
+        self._writer: BinaryIO | gzip.GzipFile | None = None  # The file, or what compresses for it.
 
     def write(self, framed: Iterable[bytes]) -> None:
         """Appends records, framed as they stand in a file."""
         for record in framed:
-            if self._file is None:
-                self._file = open(self._path(len(self._counts)), "wb")  # noqa: SIM115
-                self._counts.append(0)
-            self._file.write(record)
+            writer = self._writer or self._begin()
+            writer.write(record)
             self._counts[-1] += 1
             if self._counts[-1] == WINDOWS_PER_SHARD:
                 self._finish()
@@ -104,11 +112,21 @@ class ShardWriter:
             os.replace(self._path(index), os.path.join(self._directory, name))
         return dict(zip(names, self._counts, strict=True))
 
+    def _begin(self) -> BinaryIO | gzip.GzipFile:
+        self._file = self._writer = open(self._path(len(self._counts)), "wb")  # noqa: SIM115
+        self._counts.append(0)
+        if self._compression == records.GZIP:
+            # Without a name and a time, which would make its bytes others each time.
+            self._writer = gzip.GzipFile("", "wb", GZIP_LEVEL, self._file, mtime=0)
+        return self._writer
+
     def _finish(self) -> None:
-        if self._file is not None:
+        if self._file is not None and self._writer is not None:
+            if self._writer is not self._file:
+                self._writer.close()  # It leaves the file open.
             files.sync(self._file)
             self._file.close()
-            self._file = None
+            self._file = self._writer = None
 
     def _path(self, index: int) -> str:
         return os.path.join(self._directory, f"{self._split}-{index:05d}.partial")

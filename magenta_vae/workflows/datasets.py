@@ -20,6 +20,7 @@ def build_dataset(
     runner: str | None = None,
     beam_flags: Sequence[str] = (),
     explain: Callable[[str], None] | None = None,
+    compression: str | None = None,
     **options,
 ) -> dict:
     """Builds the data set that an experiment is trained on.
@@ -31,6 +32,7 @@ def build_dataset(
         reader: what reads MIDI, instead of the configuration's.
         runner: Apache Beam's, with its own flags; None to build on this machine.
         explain: is given a line for every song.
+        compression: of the records: GZIP, or None for none.
         **options: of `builder.build`.
     """
     settings = experiment.settings
@@ -38,9 +40,15 @@ def build_dataset(
         settings = dataclasses.replace(settings, reader=reader)
     files = builder.find_files(inputs)
     if runner:
-        return beam.build(files, output_dir, settings, runner, beam_flags, explain)
+        return beam.build(files, output_dir, settings, runner, beam_flags, explain, compression)
     return builder.build(
-        files, output_dir, settings, explain=explain, prepare=import_stand_ins.install, **options
+        files,
+        output_dir,
+        settings,
+        explain=explain,
+        prepare=import_stand_ins.install,
+        compression=compression,
+        **options,
     )
 
 

@@ -15,6 +15,7 @@ from magenta_vae import configuration, files, start_up_lines
 from magenta_vae.configuration import Configuration
 from magenta_vae.contracts import LatentModel
 from magenta_vae.data import input_pipeline
+from magenta_vae.data.settings import Settings
 from magenta_vae.inference import data_prior, generation, sample_words, samples
 from magenta_vae.training import (
     checkpoint_files,
@@ -94,7 +95,7 @@ def _train(
     is_chief = devices.is_chief(strategy)
     experiment = configured.experiment
     splits = {
-        split: input_pipeline.load_tokens(data_dir, split, experiment.settings, skip_corrupt)
+        split: _load_tokens(strategy, data_dir, split, experiment.settings, skip_corrupt)
         for split in ("train", "eval")
     }
     # Refuses what does not fit before anything is made.
@@ -105,6 +106,29 @@ def _train(
     with run_files.locked(run_dir) if is_chief else contextlib.nullcontext():
         record = run_files.start(configured, run_dir, data_dir, origin, is_chief, digests)
         return _go_on(configured, strategy, run_dir, record, splits, max_steps, report, show)
+
+
+def _load_tokens(
+    strategy: tf.distribute.Strategy,
+    data_dir: str,
+    split: str,
+    settings: Settings,
+    skip_corrupt: bool,
+) -> np.ndarray:
+    """Returns a split as `input_pipeline.load_tokens` does.
+
+    Of several workers the first makes and checks what is kept of it; the others, where they share
+    the folder, then map the same file and read no more of it than what they train on.
+    """
+    is_chief = devices.is_chief(strategy)
+    file_id = 0 if is_chief else max(devices.gather(strategy, 0))
+    try:
+        tokens = input_pipeline.load_tokens(data_dir, split, settings, skip_corrupt, file_id)
+        file_id = getattr(tokens, "file_id", None) or 0
+    finally:  # Also where that fails: those who wait find out for themselves what is wrong.
+        if is_chief:
+            devices.gather(strategy, file_id)
+    return tokens
 
 
 def _go_on(
@@ -237,7 +261,12 @@ def _training_batches(
 
 def _digest(configured: Configuration, record: Mapping, splits: Mapping[str, np.ndarray]) -> int:
     """Returns a number that is the same where workers do the same."""
-    what = [record["data"], record["origin"], *map(len, splits.values())]
+    what = [
+        record["data"],
+        record.get("data_digests"),
+        record["origin"],
+        *map(len, splits.values()),
+    ]
     return zlib.crc32((configured.text + json.dumps(what)).encode())
 
 

@@ -50,6 +50,21 @@ def test_beam_gives_the_windows_of_the_local_builder(tmp_path, in_process, kind)
     assert not (tmp_path / "beam.incomplete").exists()
 
 
+def test_beam_compresses_records(tmp_path, in_process):
+    made = {}
+    for name, compression in (("plain", None), ("packed", records.GZIP)):
+        folder = tmp_path / name
+        made[name] = beam.build(
+            SONGS[2:6], str(folder), SETTINGS["melody"], "DirectRunner",
+            ["--direct_num_workers=1"], compression=compression,
+        )  # fmt: skip
+        for path in folder.glob("*.tfrecord"):
+            assert records.is_compressed(str(path)) == bool(compression)
+    assert made["packed"] == {**made["plain"], "compression": "GZIP"}
+    for split in ("train", "eval"):
+        assert windows(tmp_path / "packed", split) == windows(tmp_path / "plain", split)
+
+
 def test_what_a_local_build_has_done_is_left_alone(tmp_path):
     (tmp_path / "out.incomplete").mkdir()
     (tmp_path / "out.incomplete" / "job.json").write_text("{}")

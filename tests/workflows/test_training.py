@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from magenta_vae import configuration
+from magenta_vae.data import input_pipeline, token_files
 from magenta_vae.training import checkpoint_files
 from magenta_vae.workflows import run_files, runs, training
 
@@ -66,6 +67,39 @@ def test_a_run_that_another_process_trains_is_refused_and_left_alone(data_dirs, 
         assert [path.name for path in run_dir.iterdir()] == [run_files.LOCK_FILE]
 
 
+@pytest.mark.parametrize("is_chief", [True, False])
+def test_the_first_worker_checks_the_tokens_for_those_who_share_them(
+    is_chief, data_dirs, tmp_path, monkeypatch
+):
+    """Each joins once for a split: the others before they map the file, the first one after."""
+    data_dir = shutil.copytree(data_dirs["mel_2bar"], tmp_path / "data")
+    settings = configuration.parse(FILES).experiment.settings
+    kept = input_pipeline.load_tokens(str(data_dir), "eval", settings)
+    happened = []
+
+    def gather(_, value):
+        happened.append(("gather", value))
+        return [value, 0] if is_chief else [kept.file_id, value]
+
+    read_digest = token_files.TokenFiles._read_digest
+
+    def read(*arguments):
+        happened.append("read")
+        return read_digest(*arguments)
+
+    monkeypatch.setattr(training.devices, "is_chief", lambda _: is_chief)
+    monkeypatch.setattr(training.devices, "gather", gather)
+    monkeypatch.setattr(token_files.TokenFiles, "_read_digest", read)
+    found = training._load_tokens(None, str(data_dir), "eval", settings, False)
+    np.testing.assert_array_equal(found, kept)
+    assert happened == (["read", ("gather", kept.file_id)] if is_chief else [("gather", 0)])
+    happened.clear()
+    (data_dir / "dataset.json").unlink()
+    with pytest.raises(FileNotFoundError):  # Each finds out for itself; nobody waits for long.
+        training._load_tokens(None, str(data_dir), "eval", settings, False)
+    assert happened == [("gather", 0)]
+
+
 def test_workers_that_differ_have_different_digests():
     configured = configuration.parse(FILES)
     record = {"data": {"counts": 1}, "origin": None, "data_dir": "/here"}
@@ -74,6 +108,7 @@ def test_workers_that_differ_have_different_digests():
     assert training._digest(configured, {**record, "data_dir": "/there"}, splits) == digest
     assert training._digest(configured, {**record, "origin": {"step": 3}}, splits) != digest
     assert training._digest(configured, record, {"train": [1, 2], "eval": [1]}) != digest
+    assert training._digest(configured, {**record, "data_digests": {"eval": "1"}}, splits) != digest
     other = configuration.parse(FILES, ["batch_size = 3"])
     assert training._digest(other, record, splits) != digest
 
