@@ -7,6 +7,7 @@ trio's lead, bass and drums. The functions below take them as a list, in the ord
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from magenta_vae.contracts import Noise, TokenChooser
@@ -276,16 +277,33 @@ def sampler(temperature, uniform: tf.Tensor) -> TokenChooser:
     """
 
     def choose(step, logits):
-        draws = tf.unstack(uniform[step], axis=-1)
-        return tf.stack(
-            [
-                categorical(tf.cast(track, tf.float32) / temperature, draw)
-                for track, draw in zip(logits, draws, strict=True)
-            ],
-            axis=-1,
-        )
+        if logits[0].shape[0] == 1:  # Small operations: those of all tracks as one are faster.
+            draws, logits = [uniform[step][0]], [_padded(logits)]
+        else:
+            draws = tf.unstack(uniform[step], axis=-1)
+        chosen = [
+            categorical(tf.cast(track, tf.float32) / temperature, draw)
+            for track, draw in zip(logits, draws, strict=True)
+        ]
+        return tf.reshape(tf.stack(chosen, axis=-1), [-1, num_tracks])
 
+    num_tracks = uniform.shape[-1]
     return choose
+
+
+def _padded(logits: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Returns the logits of each track for one row, [1, classes], as rows: [tracks, classes].
+
+    Classes that a track does not have are impossible.
+    """
+    num_classes = max(track.shape[-1] for track in logits)
+    return tf.concat(
+        [
+            tf.pad(track, [[0, 0], [0, num_classes - track.shape[-1]]], constant_values=-np.inf)
+            for track in logits
+        ],
+        axis=0,
+    )
 
 
 def _by_segment(structure, num_segments: int):

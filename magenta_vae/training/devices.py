@@ -19,7 +19,9 @@ class WorkerLost(ConnectionError):
     """Another machine's process is gone, or cannot be reached."""
 
 
-def make_strategy(num_virtual_devices: int = 0) -> tf.distribute.Strategy:
+def make_strategy(
+    num_virtual_devices: int = 0, jit_compile: bool = False
+) -> tf.distribute.Strategy:
     """Returns the strategy for this machine, or for those that `TF_CONFIG` names.
 
     Without `TF_CONFIG`: one device, or a replica on each of several GPUs. With it: a replica on
@@ -28,6 +30,8 @@ def make_strategy(num_virtual_devices: int = 0) -> tf.distribute.Strategy:
     Args:
         num_virtual_devices: replicas on the CPU, for trying out what several devices would do; 0
             for the machine's own devices.
+        jit_compile: whether XLA compiles the steps, of which each then is one operation: on a CPU
+            that has all cores.
     """
     if num_virtual_devices < 0:
         raise ValueError(
@@ -35,7 +39,8 @@ def make_strategy(num_virtual_devices: int = 0) -> tf.distribute.Strategy:
             f"Received: --num_virtual_devices={num_virtual_devices}."
         )
     _keep_freed_memory()
-    threads.share_cores()
+    if not jit_compile:
+        threads.share_cores()
     # Grappler turns a sum of three large tensors into a temporary variable, which it may leave
     # behind in the last turn of a nested loop: the next call then fails, as training on drums did
     # ("Resource ... tmp_var ... already exists"). Of its other rewrites these graphs gain nothing.

@@ -46,7 +46,7 @@ class Given(NamedTuple):
     def fit_batch(self, num_windows: int) -> list[str]:
         """Returns the flag that lowers the batch size, where there are fewer windows than it."""
         batch_size = configuration.parse(*self).experiment.batch_size
-        if num_windows >= batch_size:
+        if num_windows >= batch_size or not num_windows:
             return []
         return [f"--gin_param=batch_size={1 << num_windows.bit_length() - 1}"]
 

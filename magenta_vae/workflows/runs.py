@@ -74,6 +74,8 @@ class Run:
             data_dir: the data set of `find_data_prior`, where the run keeps none.
             **options: of `TrainedModel`.
         """
+        if not options.get("jit_compile"):  # A program of XLA's is one operation.
+            threads.share_cores()
         return generation.TrainedModel(
             self.network,
             self.settings.window_format,
@@ -191,7 +193,6 @@ def open(run_dir: str, checkpoint: str | int = "latest", modules: Collection[str
     if not isinstance(run_dir, str | os.PathLike):
         raise ValueError(f"run_dir must be a path. Received: {run_dir!r}.")
     run_dir = os.fspath(run_dir)
-    threads.share_cores()
     path = run_files.require_config(run_dir)
     configured = configuration.parse_run(path, modules)
     return Run(run_dir, checkpoint, configured, run_files.read_record(run_dir))

@@ -63,7 +63,9 @@ def train(
     if num_workers > 1:
         report(f"TF_CONFIG names {num_workers} workers: waiting for all of them")
     with devices.watching_workers():
-        strategy = devices.make_strategy(num_virtual_devices)  # Before any tensor is made.
+        # Before any tensor is made.
+        jit_compile = configured.experiment.jit_compile
+        strategy = devices.make_strategy(num_virtual_devices, jit_compile)
         start_up_lines.settle()
         if not devices.is_chief(strategy):
             report = show = _say_nothing
