@@ -25,8 +25,9 @@ def load(
         polyphony: what to do with music of several notes at once where a melody is expected:
             `refuse`, or `highest` to read the highest of them.
         pad: whether bars and tracks that music lacks are read as rests instead of being refused.
-        jit_compile: whether XLA compiles decoding, for a program that decodes more than once: the
-            first batch of each size takes seconds more, each further one a fraction of the time.
+        jit_compile: whether XLA compiles decoding, for a program that decodes single windows of
+            several tracks many times: the first batch of each size takes seconds more, each further
+            one less (`docs/performance.md`).
         modules: of your own whose functions and classes the run may name beside this package's.
             They are imported, so that their code is run: name those that you trust.
         data_dir: a data set whose training windows `sample(prior="data")` is fitted to; by default
