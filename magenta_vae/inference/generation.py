@@ -29,8 +29,8 @@ class TrainedModel(MusicModel):
         window_format: the tracks and the length of its windows.
         polyphony, pad: how music is read that does not fit; see `reading.WindowReader`.
         jit_compile: whether XLA compiles decoding. That takes seconds at the first batch of 1, 2,
-            4 ... 64 points; from then on decoding single windows is faster. It rounds otherwise: of thousands of
-            tokens one may differ, and what follows it.
+            4 ... 64 points; from then on decoding single windows is faster. It rounds otherwise: of
+            thousands of tokens one may differ, and what follows it.
         find_data_prior: returns the Gaussian that `prior="data"` draws from; it is asked for once,
             when it is needed. None for a model without.
 
