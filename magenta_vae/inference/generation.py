@@ -20,17 +20,18 @@ MAX_BATCH = 64
 class TrainedModel(MusicModel):
     """Encodes, decodes, samples and interpolates music; see `MusicModel`.
 
-    Each kind of call builds one graph, the first time, for batches of any size. Threads may share a
-    model; a process that is forked from one that has used a model may not use any, for TensorFlow
-    would hang there: it is refused, see `forked_processes`.
+    Each kind of call builds one graph, the first time, for batches of any size; decoding has
+    another for one point. Threads may share a model; a process that is forked from one that has
+    used a model may not use any, for TensorFlow would hang there: it is refused, see
+    `forked_processes`.
 
     Args:
         model: a `MusicVAE` with its weights.
         window_format: the tracks and the length of its windows.
         polyphony, pad: how music is read that does not fit; see `reading.WindowReader`.
         jit_compile: whether XLA compiles decoding. That takes seconds at the first batch of 1, 2,
-            4 ... 64 points; from then on decoding single windows is faster. It rounds otherwise: of
-            thousands of tokens one may differ, and what follows it.
+            4 ... 64 points; from then on decoding single windows of several tracks is faster. It
+            rounds otherwise: of thousands of tokens one may differ, and what follows it.
         find_data_prior: returns the Gaussian that `prior="data"` draws from; it is asked for once,
             when it is needed. None for a model without.
 
