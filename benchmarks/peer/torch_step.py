@@ -7,14 +7,13 @@ samples. The parts, their sizes and what enters where are those of ours. Argumen
 Prints a line once the first step is done; then, for each number read, that many steps' seconds.
 """
 
-import json
 import math
 import os
 import sys
-import time
 from typing import NamedTuple
 
 import torch
+from answers import serve_steps
 from torch import nn
 from torch.nn import functional
 
@@ -207,17 +206,8 @@ def main(name, batch, reads):
     torch.manual_seed(0)
     decoder = {"sampled": SampledDecoder, "teacher": TeacherForcedDecoder}[reads]
     model = MusicVAE(MODELS[name], decoder)
-    step = make_step(model, int(batch))
-    step()
     trained = sum(each.numel() for each in model.parameters() if each.requires_grad)
-    print(json.dumps({"parameters": trained}), flush=True)
-    for line in sys.stdin:
-        seconds = []
-        for _ in range(int(line)):
-            start = time.perf_counter()
-            step()
-            seconds.append(time.perf_counter() - start)
-        print(json.dumps({"seconds": seconds}), flush=True)
+    serve_steps(make_step(model, int(batch)), trained)
 
 
 if __name__ == "__main__":
