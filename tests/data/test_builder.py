@@ -94,15 +94,15 @@ def test_what_is_kept_is_what_the_songs_hold(built, kind):
 
 
 @pytest.mark.parametrize("kind", SETTINGS)
-def test_counts_add_up(built, kind):
-    description = json.loads((Path(built[kind]) / "dataset.json").read_text())
+def test_counts_add_up(as_built, kind):
+    description = json.loads((Path(as_built[kind]) / "dataset.json").read_text())
     counts = description["counts"]
     assert list(description) == ["settings", "counts", "shards"] and list(counts) == COUNTS
     assert counts["files_read"] == 14 and counts["files_dropped"] == {}
     assert counts["windows_cut"] == sum(counts[name] for name in COUNTS[3:]) > 0
     assert description["settings"] == SETTINGS[kind].describe()
     names = {"dataset.json", *description["shards"]["train"], *description["shards"]["eval"]}
-    assert set(os.listdir(built[kind])) == names
+    assert set(os.listdir(as_built[kind])) == names
 
 
 def test_small_numbers_by_hand(tmp_path, in_process):
