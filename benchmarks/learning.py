@@ -63,6 +63,7 @@ ROUNDS = flags.DEFINE_integer("rounds", 30, "Turns of each side.", lower_bound=1
 SEEDS = flags.DEFINE_list("seeds", ["1"], "Of the weights, the order and the draws: a race each.")
 HELD_OUT_WINDOWS = flags.DEFINE_integer("held_out_windows", 1024, "At most so many are held out.")
 PICTURE = flags.DEFINE_string("picture", None, "A .png of the curves; without, none is drawn.")
+STEPS_PER_CALL = 10  # of ours at most, as a training takes them
 SERVE = flags.DEFINE_list("serve", None, "Be the side that is measured (used by the command).")
 
 
@@ -116,7 +117,11 @@ def serve(model_name, seed, training_file, held_out_file):
     train_steps = steps.TrainingSteps(
         model, optimizer, strategy, batch_size, seed, experiment.clip_norm
     )
-    chunks = [(step, 1) for step in range(PEER_STEPS.value)]
+    chunks = [
+        (step, min(STEPS_PER_CALL, last - step))
+        for first, last in itertools.pairwise(turn_ends())
+        for step in range(first, last, STEPS_PER_CALL)
+    ]
     batches = input_pipeline.training_batches(tokens, batch_size, seed, chunks)
     variables = [*model.variables, *optimizer.variables]
     initial = [variable.numpy() for variable in variables]
@@ -131,13 +136,18 @@ def serve(model_name, seed, training_file, held_out_file):
         request, *number = line.split()
         if request == "train":
             start = time.perf_counter()
-            for _ in range(int(number[0])):
+            for _ in range(0, int(number[0]), STEPS_PER_CALL):
                 metrics = train_steps.take(next(batches))
             metrics["loss"].numpy()
             answer = {"seconds": time.perf_counter() - start}
         else:
             answer = evaluate()
         print(json.dumps(answer), flush=True)
+
+
+def turn_ends():
+    """Returns the step at which each turn ends, and before them 0."""
+    return [PEER_STEPS.value * turn // ROUNDS.value for turn in range(ROUNDS.value + 1)]
 
 
 def make_evaluation(model, tokens, batch_size, seed, given):
@@ -198,6 +208,7 @@ def write_windows(model_name, data_dir, folder):
 def race(model_name, seed, files):
     """Trains the sides in turns and prints their rows; returns the curve of each, by its name."""
     own = __file__, f"--data_dir={DATA_DIR.value}", f"--peer_steps={PEER_STEPS.value}"
+    own += (f"--rounds={ROUNDS.value}",)
     sides = {"ours": as_trained(*own, f"--serve={','.join([model_name, seed, *files])}")}
     if PEER_PYTHON.value:
         hyperparameters = json.dumps(HYPERPARAMETERS[model_name])
@@ -215,14 +226,13 @@ def race(model_name, seed, files):
                 f"ready after {program.seconds_to_first:.0f} s"
             )
         commands.report(heading(sides))
-        step = 0
-        for turn in range(ROUNDS.value + 1):
-            more = PEER_STEPS.value * turn // ROUNDS.value - step
-            step += more
+        before = 0
+        for step in turn_ends():
+            more, before = step - before, step
             cells = ""
             for name, program in programs.items():
-                before = curves[name][-1].seconds if turn else 0.0
-                seconds = before + (program.ask(f"train {more}")["seconds"] if more else 0.0)
+                seconds = curves[name][-1].seconds if curves[name] else 0.0
+                seconds += program.ask(f"train {more}")["seconds"] if more else 0.0
                 terms = program.ask("evaluate")
                 curves[name].append(Point(step, seconds, terms["loss"]))
                 cells += f"{seconds:>9.1f}{terms['loss']:>9.2f}"
