@@ -26,7 +26,7 @@ setup(
     packages=find_packages(include=["magenta_vae*"]) + [f"magenta_vae.{name}" for name in BESIDE],
     package_dir={f"magenta_vae.{name}": name for name in BESIDE},
     package_data={
-        "magenta_vae": ["py.typed"],
+        "magenta_vae": ["py.typed", "models/*/*"],
         **{f"magenta_vae.{name}": ["*", "*/*"] for name in BESIDE},
     },
     entry_points={"console_scripts": ["magenta_vae = magenta_vae.__main__:main"]},
@@ -39,6 +39,7 @@ setup(
         "note-seq>=0.0.5",
         "numpy>=2.1",
         "pretty-midi>=0.2.10",  # within note-seq, whose reader is bounded through it
+        "safetensors>=0.4",
         "symusic>=0.6",
         "tensorboard>=2.20",  # tf.summary raises without it
         "tensorflow>=2.20",
@@ -50,10 +51,12 @@ setup(
     extras_require={
         "beam": ["apache-beam[tfrecord]>=2.77"],  # data sets built on many machines
         "audio": ["pyfluidsynth>=1.4"],  # SoundFonts, with the system's libfluidsynth
+        "hub": ["huggingface_hub>=0.30"],  # models at hf:// addresses
         "litert": ["ai-edge-litert>=2.3"],
         "onnx": ["onnx>=1.23", "onnxruntime>=1.32", "tf2onnx>=1.17"],
         "serving": ["tensorflow-serving-api>=2.21"],  # gRPC: REST needs none of it
         "test": [
+            "huggingface_hub>=0.30",
             "ipykernel>=6.29",
             "mido>=1.3",  # finds the same notes
             "mypy>=2.4",

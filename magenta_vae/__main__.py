@@ -16,8 +16,8 @@ from magenta_vae.configuration.places import bundled
 GROUPS = {
     "Data": ("build_dataset", "inspect_dataset", "synthesize"),
     "Training": ("train", "evaluate", "table1", "figures"),
-    "Music": ("sample", "interpolate", "similar", "reconstruct", "attributes"),
-    "Other programs": ("export", "import_magenta"),
+    "Music": ("models", "sample", "interpolate", "similar", "reconstruct", "attributes"),
+    "Other programs": ("publish", "export", "import_magenta"),
 }
 HELP = "-h", "-help", "--help", "help"
 VERSION = "-V", "-version", "--version", "version"
@@ -82,7 +82,8 @@ def _describe(scripts: dict[str, Path]) -> str:
             *lines,
             "",
             "The flags of a command:  magenta_vae COMMAND --help",
-            "A first model and music: magenta_vae train --gin_file=demo.gin",
+            "Music at once:           magenta_vae sample --model=mel_2bar --output_dir=music",
+            "A model of one's own:    magenta_vae train --gin_file=demo.gin",
         ]
     )
 

@@ -28,12 +28,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
         ),
     ),
     "Model": (
-        *("run_dir", "checkpoint", "gin_file", "gin_param", "allow_module", "config"),
+        *("model", "run_dir", "checkpoint", "gin_file", "gin_param", "allow_module", "config"),
         *("init_from", "init_checkpoint", "init_partial"),
     ),
     "What is made": (
         *("samples", "num_samples", "num_steps", "similarity", "attribute", "strength"),
         *("temperature", "seed", "prior", "qpm", "figure", "end_points", "evaluate"),
+        *("name", "description", "license", "attribution"),
         *("num_songs", "num_bars", "models", "columns", "scale", "seeds", "first_seed"),
     ),
     "Output": (
@@ -58,7 +59,8 @@ VALUES = {
     "init_checkpoint": "latest|best|STEP",
     "gin_file": "FILE",
     "gin_param": "NAME=VALUE",
-    "init_from": "FOLDER",
+    "init_from": "NAME|FOLDER",
+    "model": "NAME|FOLDER",
     "input": "PATH",
     "track": "NUMBER|NAME",
     "end_track": "NUMBER|NAME",

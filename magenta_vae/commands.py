@@ -21,6 +21,7 @@ WHOLE_FILES = "every file that was written is whole; the same command begins ane
 HELP_FLAGS = ("-h", "-help", "--help", "-helpshort", "--helpshort", "-?", "--?")
 FULL_HELP_FLAGS = ("-helpfull", "--helpfull")
 BROKEN_PIPE = 128 + signal.SIGPIPE
+WHICH_MODEL = "--model=NAME, as `magenta_vae models` lists them, or --run_dir=FOLDER is needed"
 
 interrupts.take_over()
 flags.disclaim_key_flags()  # The flags below are the command's own: its --help shows them.
@@ -45,6 +46,7 @@ class GinFlags(NamedTuple):
 class RunFlags(NamedTuple):
     """The flags that say whose weights to use."""
 
+    model: flags.FlagHolder
     run_dir: flags.FlagHolder
     checkpoint: flags.FlagHolder
     allow_module: flags.FlagHolder
@@ -53,11 +55,23 @@ class RunFlags(NamedTuple):
         """Returns those that were given, as they are typed."""
         return given(*self)
 
+    @property
+    def place(self) -> flags.FlagHolder:
+        """The one of `--model` and `--run_dir` that was given."""
+        return self.model if self.model.value else self.run_dir
+
+    def folder_beside(self) -> str:
+        """Returns the folder that results of the model may go to: of a name, one of that name."""
+        from magenta_vae.workflows import model_places
+
+        place = self.place.value
+        return model_places.label(place) if model_places.is_name(place) else place
+
     def open(self):
         """Returns the run that they name; see `runs.open`."""
         from magenta_vae.workflows import runs
 
-        return runs.open(self.run_dir.value, self.checkpoint.value, self.allow_module.value)
+        return runs.open(self.place.value, self.checkpoint.value, self.allow_module.value)
 
 
 def define_gin_flags() -> GinFlags:
@@ -78,7 +92,13 @@ def define_gin_flags() -> GinFlags:
 
 
 def define_run_flags() -> RunFlags:
-    """Defines --run_dir and --checkpoint, which say whose weights to use, and --allow_module."""
+    """Defines --model, --run_dir and --checkpoint: whose weights to use; and --allow_module."""
+    model = flags.DEFINE_string(
+        "model",
+        None,
+        "The model: a name, as `magenta_vae models` lists them, a folder that `publish` wrote, or "
+        "an address, as in hf://OWNER/REPOSITORY.",
+    )
     checkpoint = flags.DEFINE_string(
         "checkpoint", "latest", "Which weights of the run: latest, best (held-out loss) or a step."
     )
@@ -87,8 +107,13 @@ def define_run_flags() -> RunFlags:
         lambda value: value in ("latest", "best") or value.isdecimal(),
         message="must be latest, best or a step",
     )
-    run_dir = flags.DEFINE_string("run_dir", None, "Folder of the run.", required=True)
-    return RunFlags(run_dir, checkpoint, _define_allow_module())
+    run_dir = flags.DEFINE_string("run_dir", None, "Instead of --model: the folder of a run.")
+    flags.register_multi_flags_validator(
+        ["model", "run_dir"],
+        lambda given: bool(given["model"]) != bool(given["run_dir"]),
+        message=f"{WHICH_MODEL}, one of the two",
+    )
+    return RunFlags(model, run_dir, checkpoint, _define_allow_module())
 
 
 def _define_allow_module() -> flags.FlagHolder:
@@ -362,8 +387,10 @@ def _reword(error: flags.Error) -> str:
         flag = flags.FLAGS[match[1]]
         return f"--{flag.name} is needed: {command_help.explain(flag)}"
 
+    # Of several flags absl names the values first.
+    text = re.sub(r"^flags (\w+=.*?(, )?)+: (?=--)", "", str(error))
     missing = r"flag --(\w+)=None: Flag --\w+ must have a value other than None\."
-    return re.sub(missing, ask, str(error))
+    return re.sub(missing, ask, text)
 
 
 def _print_help(name: str) -> None:

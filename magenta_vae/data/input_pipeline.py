@@ -118,10 +118,13 @@ def training_batches(
         )
 
     array = np.asarray(tokens)  # An array like any other: `Tokens` takes longer to index.
+    release = getattr(tokens, "release", lambda: None)
 
     def read(order):
-        # Of tokens that are mapped, these windows alone are read.
-        return array.take(order, axis=0)
+        # Of tokens that are mapped, these windows alone are read, and the pages around them.
+        windows = array.take(order, axis=0)
+        release()
+        return windows
 
     augment_rows = getattr(augment, "of_rows", None)
 

@@ -58,10 +58,17 @@ class Tokens(np.ndarray):
     Attributes:
         digest: see `digest_of`.
         file_id: the same number for whoever maps the same file, on any machine.
+        mapped: the file as it is mapped.
     """
 
     digest: str | None = None
     file_id: int | None = None
+    mapped: mmap.mmap | None = None
+
+    def release(self) -> None:
+        """Counts what was read so far no longer to this process's memory; the system keeps it."""
+        if self.mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self.mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def digest_of(tokens: np.ndarray) -> str:
@@ -259,7 +266,7 @@ class TokenFiles:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         array = np.frombuffer(mapped, self.settings.token_dtype, offset=start)
         tokens = array.reshape(self._shape).view(Tokens)
-        tokens.digest, tokens.file_id = digest, file_id
+        tokens.digest, tokens.file_id, tokens.mapped = digest, file_id, mapped
         return tokens
 
     def _check_header(self, file: IO[bytes], path: str) -> None:

@@ -111,7 +111,8 @@ def write(path: str | os.PathLike, prior: DataPrior) -> None:
     """Writes a Gaussian as JSON, whole or not at all."""
     content = dataclasses.asdict(prior)
     for name in ("mean", "covariance", "noise"):
-        content[name] = content[name].astype(np.float32).tolist()
+        # As short as float32 can be told.
+        content[name] = np.vectorize(lambda x: float(str(x)))(np.float32(content[name])).tolist()
     files.write_text(path, json.dumps(content) + "\n")
 
 
@@ -128,7 +129,7 @@ def read(path: str | os.PathLike, z_size: int) -> DataPrior:
     arrays = {}
     for name, shape in (("mean", [z_size]), ("covariance", [z_size] * 2), ("noise", [z_size])):
         try:
-            arrays[name] = np.array(content.get(name), np.float64)
+            arrays[name] = np.array(content.get(name), np.float32).astype(np.float64)
         except (ValueError, TypeError, OverflowError) as error:
             raise ValueError(f"{path} is damaged: {name} is no array: {error}.") from error
         if list(arrays[name].shape) != shape or not np.isfinite(arrays[name]).all():

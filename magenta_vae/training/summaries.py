@@ -71,6 +71,24 @@ class Summaries:
             return tf.summary.create_file_writer(folder)
 
 
+def seconds_of_steps(run_dir: str) -> float | None:
+    """Returns how long a run's training steps took, by what it wrote of them; None without that.
+
+    Of a step that was taken twice, since the run was killed, the last time counts.
+    """
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    tag = "steps_per_second"
+    read = EventAccumulator(os.path.join(run_dir, "train"), size_guidance={"tensors": 0})
+    read.Reload()
+    if tag not in read.Tags()["tensors"]:
+        return None
+    speeds = {event.step: float(tf.make_ndarray(event.tensor_proto)) for event in read.Tensors(tag)}
+    steps = sorted(speeds)
+    numbers = np.diff([0, *steps])
+    return float(sum(n / speeds[step] for n, step in zip(numbers, steps, strict=True)))
+
+
 def write_figure(name: str, figure: Figure, description: str) -> None:
     """Writes a figure as an image, with `tf.summary`; the description is shown beside its name."""
     figure.set_dpi(DOTS_PER_INCH)

@@ -5,16 +5,19 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from magenta_vae import private_apis
 from magenta_vae.contracts import LatentModel
-from magenta_vae.training import checkpoint_files, tracked
+from magenta_vae.training import checkpoint_files, published_weights, tracked
 from magenta_vae.training.checkpoint_files import BEST, LATEST
 
 
 def find_checkpoint(run_dir: str, checkpoint: str | int = LATEST) -> tuple[str, int]:
     """Returns the path and step of one of a run's checkpoints, which has been read whole.
+
+    Of a published model it is that of its weights.
 
     Args:
         run_dir: the run's folder.
@@ -25,6 +28,14 @@ def find_checkpoint(run_dir: str, checkpoint: str | int = LATEST) -> tuple[str, 
         FileNotFoundError: where there is no such checkpoint.
         DamagedCheckpoint: where it cannot be read.
     """
+    if path := published_weights.path_in(run_dir):
+        published = published_weights.read_step(path)
+        if str(checkpoint) in (LATEST, BEST, str(published)):
+            return path, published
+        raise FileNotFoundError(
+            f"The checkpoint of {run_dir} must be {LATEST}, {BEST} or {published}: a published "
+            f"model has one. Received: {checkpoint}."
+        )
     if checkpoint in (LATEST, BEST):
         folder = checkpoint_files.folder_of(run_dir, checkpoint)
         step = checkpoint_files.newest_readable(
@@ -58,6 +69,9 @@ def load_weights(run_dir: str, model: LatentModel, checkpoint: str | int = LATES
         ValueError: where the checkpoint is another model's.
     """
     path, step = find_checkpoint(run_dir, checkpoint)
+    if path == published_weights.path_in(run_dir):
+        published_weights.load(path, model)
+        return step
     try:
         status = tf.train.Checkpoint(**tracked.checkpointed_objects(model)).read(path)
         status.assert_existing_objects_matched()
@@ -103,15 +117,13 @@ def initialize(
     Raises:
         ValueError: where the two differ and `partial` is not given, with all differences.
     """
-    reader = tf.train.load_checkpoint(path)
-    saved = _saved_variables(reader, model)
+    saved = _saved_values(path, model)
     differences, values = [], []
     for variable in model.variables:
-        key = saved.pop(id(variable), None)
-        if key is None:
+        value = saved.pop(id(variable), None)
+        if value is None:
             differences.append(f"{variable.path} {tuple(variable.shape)} is not in the checkpoint")
             continue
-        value = reader.get_tensor(key)
         if value.shape != tuple(variable.shape):
             differences.append(f"{variable.path} {tuple(variable.shape)} is {value.shape} there")
             continue
@@ -128,11 +140,16 @@ def initialize(
     report(f"{len(values)} of {len(model.variables)} weights are those of {path}{listed}")
 
 
-def _saved_variables(reader, model: LatentModel) -> dict:
-    """Returns the keys of a model's saved values, by the identity of the model's variables.
+def _saved_values(path: str, model: LatentModel) -> dict:
+    """Returns a model's saved values, by the identity of the model's variables.
 
     Those that the model has no place for stand under their own names.
     """
+    if path.endswith(published_weights.FILE):
+        names = {variable.path: id(variable) for variable in model.variables}
+        read = published_weights.read(path)
+        return {names.get(name, name): value.astype(np.float32) for name, value in read.items()}
+    reader = tf.train.load_checkpoint(path)
     graph = private_apis.read_object_graph(reader)
     root = tf.train.Checkpoint(**tracked.checkpointed_objects(model))
     view = tf.train.TrackableView(root)
@@ -151,7 +168,9 @@ def _saved_variables(reader, model: LatentModel) -> dict:
         children = view.children(ours) if ours is not None else {}
         pending += [(c.node_id, children.get(c.local_name)) for c in graph.nodes[number].children]
     return {
-        attribute.full_name if ours is None else id(ours): attribute.checkpoint_key
+        attribute.full_name if ours is None else id(ours): reader.get_tensor(
+            attribute.checkpoint_key
+        )
         for number, ours in matches.items()
         for attribute in graph.nodes[number].attributes
     }

@@ -4,13 +4,18 @@ import dataclasses
 import os
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from magenta_vae.inference import attributes, samples
 from magenta_vae.inference.reading import Music
 from magenta_vae.music import attributes as musical
 from magenta_vae.music import statistics
+from magenta_vae.workflows import model_files
 from magenta_vae.workflows.runs import Run
 
 NUM_SHOWN = 256
+# Their means differ from those of more by less than what they are used for.
+NUM_LEARNED = 20_000
 
 
 def learn(
@@ -35,26 +40,59 @@ def learn(
         seed: of which windows are drawn, and of what is decoded.
         report: is given lines about the result.
     """
-    model = run.model()
-    train, held_out = (
-        samples.draw_windows(run.windows(split, data_dir), most, seed)
-        for split, most in (("train", num_windows), ("eval", NUM_SHOWN))
-    )
-    run_dir = os.path.abspath(run.folder)
-    learned = attributes.learn(model, train, track, run_dir=run_dir, step=run.step)
-    effects = attributes.measure_effects(model, learned, held_out, temperature, seed)
-    learned = dataclasses.replace(learned, effects=effects)
+    train, held_out = (run.windows(split, data_dir) for split in ("train", "eval"))
+    learned = learn_from(run, train, held_out, track, num_windows, temperature, seed)
     attributes.write(output, learned)
     report(
-        f"learned from {len(train):,} windows, shown on {len(held_out):,} held out, "
-        f"temperature {temperature:g}"
+        f"learned from {learned.num_windows:,} windows, shown on "
+        f"{min(len(held_out), NUM_SHOWN):,} held out, temperature {temperature:g}"
     )
-    report(attributes.format_effects(learned, effects))
+    report(attributes.format_effects(learned, learned.effects))
     for name in learned.vectors:
         if warning := learned.warning(name):
             report(warning)
     report(f"wrote {output}")
     return learned
+
+
+def learn_from(
+    run: Run,
+    train: np.ndarray,
+    held_out: np.ndarray,
+    track: str | None = None,
+    num_windows: int = NUM_LEARNED,
+    temperature: float = 0.5,
+    seed: int = 0,
+) -> attributes.AttributeVectors:
+    """Returns the attribute vectors of a run, with what each does to held-out windows.
+
+    Args:
+        run: an opened run.
+        train, held_out: windows, int [windows, steps, tracks].
+        track, num_windows, temperature, seed: see `learn`.
+    """
+    model = run.model()
+    drawn = samples.draw_windows(train, num_windows, seed)
+    run_dir = os.path.abspath(run.folder)
+    learned = attributes.learn(model, drawn, track, run_dir=run_dir, step=run.step)
+    shown = samples.draw_windows(held_out, NUM_SHOWN, seed)
+    effects = attributes.measure_effects(model, learned, shown, temperature, seed)
+    return dataclasses.replace(learned, effects=effects)
+
+
+def shipped_with(run: Run) -> str:
+    """Returns the file of vectors that a published model comes with.
+
+    Raises:
+        FileNotFoundError: where it comes without.
+    """
+    path = os.path.join(run.folder, model_files.VECTORS_FILE)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f"--vectors is needed: {run.folder} comes without attribute vectors. Learn them with "
+            "--output."
+        )
+    return path
 
 
 def apply(
@@ -87,7 +125,8 @@ def apply(
         report(warning)
     changed = model.apply_attribute(music, vector, strength, temperature, seed)
     run_dir = os.path.abspath(run.folder)
-    if (learned.run_dir, learned.step) != (run_dir, run.step):
+    lies_there = os.path.dirname(os.path.abspath(vectors)) == run_dir
+    if learned.step != run.step or not (lies_there or learned.run_dir == run_dir):
         report(
             f"note: {vectors} was learned from {learned.run_dir} at step {learned.step:,}; "
             f"this is {run_dir} at step {run.step:,}"

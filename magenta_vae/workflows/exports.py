@@ -8,7 +8,7 @@ from magenta_vae.configuration import Configuration
 from magenta_vae.inference.data_prior import DataPrior
 from magenta_vae.serving import export as exporting
 from magenta_vae.training import evaluation
-from magenta_vae.workflows import text_tables
+from magenta_vae.workflows import model_cards, text_tables
 from magenta_vae.workflows.runs import Run
 
 NUM_COMPARED = 256  # Samples, for the card.
@@ -108,42 +108,16 @@ def model_card(facts: dict, described: dict, configured: Configuration) -> str:
         f"{described['num_bars']} bars of {described['time_signature']}, sixteen steps a bar: "
         f"{tracks}. Its latent space has {described['z_size']} dimensions. "
         f"It was trained for {facts['step']:,} steps.",
-        "Intended use": _describe_use(described),
-        "Limits": _describe_limits(described),
+        "Intended use": model_cards.describe_use(described["num_bars"]),
+        "Limits": model_cards.describe_limits(configured.experiment.settings),
         "What it takes and gives": _format_signatures(described),
-        "Data": _format_data(facts["data"]),
-        "Evaluation": _format_metrics(facts["figures"], configured),
+        "Data": model_cards.format_data(facts["data"]),
+        "Evaluation": model_cards.format_figures(facts["figures"], configured.experiment),
         "Licence": facts["licence"],
         "Made with": ", ".join(f"{name} {version}" for name, version in facts["packages"].items()),
         "Configuration": f"```\n{configured.text.strip()}\n```",
     }
-    lines = [f"# {facts['name']}"]
-    for title, text in sections.items():
-        lines += ["", f"## {title}", "", text]
-    return "\n".join(lines) + "\n"
-
-
-def _describe_use(described: dict) -> str:
-    return (
-        f"Sketches for a person to choose from: pieces of {described['num_bars']} bars, variations "
-        "of a piece, ways from one to another, more or less of an attribute. Not for telling who "
-        "composed something, nor for music that nobody listens to before it is used."
-    )
-
-
-def _describe_limits(described: dict) -> str:
-    lines = [track["name"] for track in described["tracks"] if not track["is_drum"]]
-    limits = [
-        f"Windows of {described['num_bars']} bars of {described['time_signature']}, sixteen steps "
-        "a bar: nothing lies between the steps, no triplets.",
-        "All notes are equally loud; the tempo is not part of the music.",
-        *([f"One note at a time in {', '.join(lines)}: no chords."] if lines else []),
-        "What it makes is like its data, whose kinds of music it knows alone; other music is "
-        "reconstructed as the nearest of these.",
-        "A sample may be a piece of its data: `Evaluation` says how many were, where that was "
-        "counted. Those of temperatures above 1 are mostly noise.",
-    ]
-    return "\n".join(f"- {limit}" for limit in limits)
+    return model_cards.format_card(facts["name"], sections)
 
 
 def _format_signatures(described: dict) -> str:
@@ -157,22 +131,3 @@ def _format_signatures(described: dict) -> str:
         for name, fields in described["signatures"].items()
     ]
     return "\n".join(["| signature | inputs |", "|---|---|", *rows])
-
-
-def _format_data(data: dict | None) -> str:
-    if data is None:
-        return "Not known here: the weights were imported."
-    counts = {
-        name: sum(count.values()) if isinstance(count, dict) else count
-        for name, count in data["counts"].items()
-    }
-    return "\n".join(f"- {name.replace('_', ' ')}: {count:,}" for name, count in counts.items())
-
-
-def _format_metrics(metrics: dict | None, configured: Configuration) -> str:
-    if metrics is None:
-        return "Not evaluated."
-    parts = [f"```\n{text_tables.format_metrics(metrics, configured.experiment)}\n```"]
-    if "samples" in metrics:
-        parts.append(f"```\n{text_tables.format_comparison(metrics['samples'])}\n```")
-    return "\n\n".join(parts)

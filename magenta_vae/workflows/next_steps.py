@@ -311,6 +311,30 @@ def after_import_magenta(run_dir: str, step: int) -> str:
     )
 
 
+def after_models(names: Sequence[str]) -> str:
+    """After the models that come with the package were listed, by their names."""
+    steps = {
+        f"hear 16 samples of {name}": _line(
+            *("sample", f"--model={name}", f"--output_dir={_new_folder(f'music/{name}')}"),
+            *("--plot", "--audio"),
+        )
+        for name in names[:1]
+    }
+    steps["what one of them is"] = _line("models", "--name=NAME")
+    return _format(steps)
+
+
+def after_publish(folder: str) -> str:
+    """After a model was published in a folder."""
+    samples = f"{_plain(folder)}-samples"
+    return _format(
+        {
+            "hear samples of it": _line("sample", model=folder, output_dir=samples),
+            "give it to others": shlex.join(["hf", "upload", "OWNER/REPOSITORY", folder]),
+        }
+    )
+
+
 def after_export(version: str) -> str:
     """After a model was exported: how a server takes it, and is asked.
 

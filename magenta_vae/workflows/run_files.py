@@ -14,9 +14,9 @@ from magenta_vae import configuration, files
 from magenta_vae.configuration import CONFIG_FILE, RUN_FILE, Configuration
 from magenta_vae.data import descriptions
 from magenta_vae.training import checkpoint_files, weights
+from magenta_vae.workflows import model_places
 
 LOCK_FILE = "lock"
-FIGURES_FILE = "figures.json"  # What training measured last, on the held-out split.
 DATA_FOLDER = "data"  # Of a run whose data set was built for it.
 
 _TYPES = {  # Of what `run.json` holds; the first three since the first version.
@@ -38,7 +38,7 @@ class Origin:
     """Another run whose weights a new run starts from.
 
     Args:
-        run_dir: its folder.
+        run_dir: its folder, or the name or address of a model; see `model_places`.
         checkpoint: which of its weights: `latest`, `best` or a step.
         partial: whether weights that do not fit may be left out.
     """
@@ -149,7 +149,7 @@ def data_dir_of(run_dir: str, record: Mapping) -> str:
     """
     if record["data_dir"] is None:
         raise ValueError(
-            f"--data_dir is needed: the run in {run_dir} was imported, without data. Build a data "
+            f"--data_dir is needed: {run_dir} comes without data. Build a data "
             f"set for it, then give it:\n  {configuration.command('build_dataset')}"
             f" --input=MIDI_FOLDER --output_dir=data/mine"
             f" --gin_file={os.path.join(run_dir, CONFIG_FILE)}"
@@ -216,7 +216,9 @@ def _find_origin(
     recorded = (old or {}).get("origin")
     if origin is None:
         return recorded
-    origin_dir = os.path.abspath(origin.run_dir)
+    folder = model_places.find(origin.run_dir)
+    # A name stays one: the package may lie elsewhere when the run goes on.
+    origin_dir = os.path.abspath(folder) if folder == origin.run_dir else origin.run_dir
     if is_begun and (recorded or {}).get("run_dir") != origin_dir:
         started = f"from {recorded['run_dir']}" if recorded else "from weights of its own"
         raise ValueError(
@@ -225,7 +227,7 @@ def _find_origin(
         )
     if is_begun:
         return recorded  # The run goes on: its origin may be gone by now.
-    path, step = weights.find_checkpoint(origin_dir, origin.checkpoint)
+    path, step = weights.find_checkpoint(folder, origin.checkpoint)
     return {"run_dir": origin_dir, "checkpoint": path, "step": step, "partial": origin.partial}
 
 

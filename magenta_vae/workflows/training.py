@@ -29,7 +29,7 @@ from magenta_vae.training import (
 )
 from magenta_vae.training.held_out import HeldOut
 from magenta_vae.training.steps import TrainingSteps
-from magenta_vae.workflows import run_files, runs
+from magenta_vae.workflows import model_files, run_files, runs
 
 
 def train(
@@ -221,7 +221,7 @@ def _look_back(
         figures["samples"] = comparison
         for sentence in sample_words.describe(comparison):
             report(sentence)
-    path = os.path.join(run_dir, run_files.FIGURES_FILE)
+    path = os.path.join(run_dir, model_files.FIGURES_FILE)
     files.write_text(path, json.dumps(figures, indent=2) + "\n")
 
 

@@ -8,7 +8,7 @@ from magenta_vae import configuration
 from magenta_vae.data import builder, workers
 from magenta_vae.inference import sample_words
 from magenta_vae.music import oddities
-from magenta_vae.workflows import datasets, run_files, training
+from magenta_vae.workflows import datasets, model_files, training
 
 NUM_SONGS = 12
 SMALLER = [
@@ -38,7 +38,7 @@ def samples(request, tmp_path_factory):
         patch.setattr(workers, "Workers", InProcess)
         datasets.build_dataset(configured.experiment, files, str(folder / "data"), num_workers=1)
     training.train(configured, str(folder / "run"), str(folder / "data"))
-    figures = json.loads((folder / "run" / run_files.FIGURES_FILE).read_text())
+    figures = json.loads((folder / "run" / model_files.FIGURES_FILE).read_text())
     assert figures["kl_nats"] > 5  # z says something: no collapse
     return figures["samples"]
 
@@ -59,7 +59,7 @@ def test_samples_of_the_demos_are_near_the_songs(demo, tmp_path):
     songs = str(configuration.bundled("testdata"))
     datasets.build_dataset(configured.experiment, [songs], str(tmp_path / "data"), num_workers=1)
     training.train(configured, str(tmp_path / "run"), str(tmp_path / "data"))
-    figures = json.loads((tmp_path / "run" / run_files.FIGURES_FILE).read_text())
+    figures = json.loads((tmp_path / "run" / model_files.FIGURES_FILE).read_text())
     samples = figures["samples"]
     ((track, rows),) = samples["oddities"].items()
     is_near = sample_words.near(samples, track)

@@ -9,7 +9,7 @@ import pytest
 import magenta_vae
 from magenta_vae import configuration
 from magenta_vae.inference import data_prior
-from magenta_vae.workflows import exports, music, run_files, runs, training
+from magenta_vae.workflows import exports, model_files, music, runs, training
 
 BINDINGS = [
     "configuration.Experiment.eval_examples = 16",
@@ -110,7 +110,7 @@ def test_what_is_exported_says_how_good_it_is(trained, alone, tmp_path):
     assert described["signatures"]["sample_from_data"].keys() == {"seed", "temperature"}
     assert described["figures"]["step"] == 2
     (alone / data_prior.FILE).unlink()
-    (alone / run_files.FIGURES_FILE).unlink()
+    (alone / model_files.FIGURES_FILE).unlink()
     path = exports.export(runs.open(str(alone)), str(tmp_path / "served"))
     with open(f"{path}/assets/model.json") as file:
         described = json.load(file)

@@ -1,0 +1,114 @@
+"""The files of a published model: a folder that opens as a run does, with what vouches for it.
+
+Beside a run's `config.gin`, `run.json`, `data_prior.json` and `figures.json` lie the weights, in
+float16 (`training.published_weights`), attribute vectors, `card.json`, which says what the model
+is, under which licence and what it reaches, with the SHA-256 of every file, and the same for
+people, `README.md`.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+
+from magenta_vae import files
+from magenta_vae.configuration import CONFIG_FILE, RUN_FILE
+from magenta_vae.inference import data_prior
+from magenta_vae.training import published_weights
+
+CARD_FILE, README_FILE, VECTORS_FILE = "card.json", "README.md", "attributes.json"
+FIGURES_FILE = "figures.json"  # What was measured last, on the held-out split.
+FORMAT = 1
+# All that a published folder holds, and all that is ever fetched of one.
+REQUIRED = (CONFIG_FILE, RUN_FILE, published_weights.FILE)
+OPTIONAL = (data_prior.FILE, FIGURES_FILE, VECTORS_FILE)
+MAX_BYTES = 2**31  # Of a file that is fetched.
+_TYPES = {
+    "format": int,
+    "name": str,
+    "description": str,
+    "license": str,
+    "attribution": list,
+    "step": int,
+    "parameters": int,
+    "data": dict,
+    "figures": dict,
+    "files": dict,
+}
+
+
+def is_published(folder: str) -> bool:
+    """Says whether a folder holds a published model."""
+    return os.path.isfile(os.path.join(folder, CARD_FILE))
+
+
+def read_card(folder: str) -> dict:
+    """Returns what a model's `card.json` says.
+
+    Raises:
+        FileNotFoundError: where there is none.
+        ValueError: where it is damaged or of another version.
+    """
+    path = os.path.join(folder, CARD_FILE)
+    card = files.read_json(path)
+    files.check_types(path, card, _TYPES, _TYPES)
+    if card["format"] != FORMAT:
+        raise ValueError(f"{path} is of format {card['format']}; this version reads {FORMAT}.")
+    names = set(card["files"])
+    if not (names.issuperset(REQUIRED) and names.issubset(REQUIRED + OPTIONAL)):
+        raise ValueError(
+            f"{path} is damaged: a model's files are {', '.join(REQUIRED)}, and may be "
+            f"{', '.join(OPTIONAL)}. It names {', '.join(sorted(names)) or 'none'}."
+        )
+    if not all(isinstance(digest, str) for digest in card["files"].values()):
+        raise ValueError(f"{path} is damaged: its files must have their SHA-256.")
+    return card
+
+
+def write_card(folder: str, card: Mapping) -> None:
+    """Writes `card.json`, with the SHA-256 of the files that lie in the folder.
+
+    Args:
+        folder: the model's, in which all other files lie already.
+        card: what `read_card` returns, but for `format` and `files`.
+    """
+    present = [name for name in REQUIRED + OPTIONAL if os.path.isfile(os.path.join(folder, name))]
+    digests = {name: digest_of(os.path.join(folder, name)) for name in present}
+    text = json.dumps({"format": FORMAT, **card, "files": digests}, indent=2) + "\n"
+    files.write_text(os.path.join(folder, CARD_FILE), text)
+
+
+def check(folder: str) -> dict:
+    """Returns a model's card, once every file that it names has the SHA-256 that it says.
+
+    Raises:
+        FileNotFoundError: where a file is missing.
+        ValueError: where a file is damaged, with its name.
+    """
+    card = read_card(folder)
+    for name, expected in card["files"].items():
+        check_file(os.path.join(folder, name), expected)
+    return card
+
+
+def check_file(path: str, expected: str) -> None:
+    """Raises `FileNotFoundError` or `ValueError` where a file is missing or has another SHA-256."""
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{path} is missing: {CARD_FILE} beside it names it.")
+    found = digest_of(path)
+    if found != expected:
+        raise ValueError(
+            f"{path} is damaged or was changed: its SHA-256 is {found}, and {CARD_FILE} beside it "
+            f"says {expected}. Install or download the model again."
+        )
+
+
+def size_of(folder: str) -> int:
+    """Returns the bytes of a model's files."""
+    return sum(entry.stat().st_size for entry in os.scandir(folder))
+
+
+def digest_of(path: str) -> str:
+    """Returns the SHA-256 of a file, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

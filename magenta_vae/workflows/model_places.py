@@ -1,0 +1,190 @@
+"""Where models lie: in a folder, with this package under a name, or at an address.
+
+An address is `hf://OWNER/REPOSITORY[/FOLDER][@REVISION]`, of the Hugging Face Hub, or the
+`https://` address of a folder. What is fetched is a published model (`model_files`): its files are
+kept, and compared with the SHA-256 that its card says, like those of any.
+"""
+
+import difflib
+import hashlib
+import os
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+from magenta_vae import display, files
+from magenta_vae.configuration import CONFIG_FILE, bundled
+from magenta_vae.workflows import model_files
+
+FOLDER = "models"  # within the package
+HUB = "hf://"
+WEB = ("https://", "http://")
+SECONDS = 60.0  # of silence, after which a server is not waited for
+BYTES_PER_READ = 2**20
+MAX_CARD_BYTES = 2**20
+
+
+def shipped() -> dict[str, str]:
+    """Returns the folders of the models that come with this package, by their names."""
+    return {
+        folder.name: str(folder)
+        for folder in sorted(bundled(FOLDER).glob("*"))
+        if model_files.is_published(str(folder))
+    }
+
+
+def find(model: str) -> str:
+    """Returns the folder of a model.
+
+    Args:
+        model: a folder, of a run or of a published model; the name of one that comes with this
+            package, unless a run lies in a folder of that name; or an address.
+
+    Raises:
+        FileNotFoundError: where there is no such model, with those there are.
+        ModuleNotFoundError, OSError, ValueError: where it cannot be fetched.
+    """
+    if "://" in model:
+        return _fetch(model)
+    names = shipped()
+    if model in names and not os.path.isfile(os.path.join(model, CONFIG_FILE)):
+        return names[model]
+    if os.path.exists(model):
+        return model
+    near = difflib.get_close_matches(model, names, n=1)
+    raise FileNotFoundError(
+        f"There is no model {model}: it is no folder, and those that come with this package are "
+        f"{', '.join(names) or 'none'}.{f' The nearest is {near[0]}.' if near else ''}"
+    )
+
+
+def format_shipped() -> str:
+    """Returns a table of the models that come with this package."""
+    rows = [["name", "MB", "license", "recon", "notes F1", "data"]]
+    for name, folder in shipped().items():
+        card = model_files.read_card(folder)
+        tracks = card["figures"]["tracks"].values()
+        recon = [f"{track['reconstruction_accuracy']:.3f}" for track in tracks]
+        notes = [_score(track) for track in tracks]
+        size = f"{model_files.size_of(folder) / 1e6:.1f}"
+        cells = [name, size, card["license"], "/".join(recon), "/".join(notes)]
+        rows.append([*cells, card["description"]])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def is_name(model: str) -> bool:
+    """Says whether a model is given by a name or an address, and not by its folder."""
+    return "://" in model or find(model) != model
+
+
+def label(model: str) -> str:
+    """Returns what to call a model: the last part of its name, folder or address."""
+    return os.path.basename(os.path.normpath(model.partition("@")[0] or model))
+
+
+def _score(track: Mapping) -> str:
+    notes = track.get("notes", {}).get("reconstruction", {}).get("f1")
+    return "-" if notes is None else f"{notes:.3f}"
+
+
+def _fetch(address: str) -> str:
+    """Returns the folder in which a model of an address is kept, fetched where it is not yet."""
+    if address.startswith(HUB):
+        folder = _fetch_from_hub(address)
+    elif address.startswith(WEB):
+        folder = _fetch_from_web(address.rstrip("/"))
+    else:
+        raise ValueError(
+            f"The address of a model begins with {HUB} or https://. Received: {address}."
+        )
+    return folder
+
+
+def _fetch_from_hub(address: str) -> str:
+    try:
+        import huggingface_hub
+        from huggingface_hub import errors
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{address} wants the package huggingface_hub: pip install 'magenta_vae[hub]'."
+        ) from error
+    place, _, revision = address.removeprefix(HUB).partition("@")
+    owner, _, rest = place.strip("/").partition("/")
+    repository, _, inside = rest.partition("/")
+    if not (owner and repository):
+        raise ValueError(
+            f"An address of the hub is {HUB}OWNER/REPOSITORY[/FOLDER][@REVISION]. "
+            f"Received: {address}."
+        )
+    names = (model_files.CARD_FILE, *model_files.REQUIRED, *model_files.OPTIONAL)
+    try:
+        root = huggingface_hub.snapshot_download(
+            f"{owner}/{repository}",
+            revision=revision or None,
+            allow_patterns=["/".join(filter(None, (inside, name))) for name in names],
+        )
+    except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError) as error:
+        raise OSError(f"{address} cannot be fetched: {error}") from error
+    folder = os.path.join(root, *inside.split("/")) if inside else root
+    if not model_files.is_published(folder):
+        raise FileNotFoundError(
+            f"{address} holds no {model_files.CARD_FILE}: it is no model that was published with "
+            "`magenta_vae publish`."
+        )
+    return folder
+
+
+def _fetch_from_web(address: str) -> str:
+    """Returns where the files of an address are kept; those of another card are another model."""
+    card = _read(f"{address}/{model_files.CARD_FILE}", MAX_CARD_BYTES)
+    kept = _cache() / f"{label(address)}-{hashlib.sha256(card).hexdigest()[:16]}"
+    if model_files.is_published(str(kept)):
+        return str(kept)
+    with files.staging(kept.parent) as beside:
+        (Path(beside) / model_files.CARD_FILE).write_bytes(card)
+        expected = model_files.read_card(beside)["files"]
+        for name, digest in display.track(expected.items(), f"fetching {address}", len(expected)):
+            path = Path(beside) / name
+            _download(f"{address}/{name}", path)
+            model_files.check_file(str(path), digest)
+        shutil.rmtree(kept, ignore_errors=True)
+        os.replace(beside, kept)
+    return str(kept)
+
+
+def _cache() -> Path:
+    """Returns the folder of what is fetched: of `XDG_CACHE_HOME`, else `~/.cache`."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "magenta_vae" / FOLDER
+
+
+def _read(url: str, most: int) -> bytes:
+    with _opened(url) as answer:
+        read = answer.read(most + 1)
+    if len(read) > most:
+        raise ValueError(f"{url} has more than {most:,} bytes: it is no card of a model.")
+    return read
+
+
+def _download(url: str, path: Path) -> None:
+    with _opened(url) as answer, open(path, "wb") as file:
+        size = 0
+        while read := answer.read(BYTES_PER_READ):
+            size += len(read)
+            if size > model_files.MAX_BYTES:
+                raise ValueError(f"{url} has more than {model_files.MAX_BYTES:,} bytes.")
+            file.write(read)
+
+
+def _opened(url: str):
+    try:
+        return urllib.request.urlopen(url, timeout=SECONDS)
+    except urllib.error.URLError as error:
+        raise OSError(f"{url} cannot be fetched: {error}.") from error

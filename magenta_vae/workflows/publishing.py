@@ -1,0 +1,197 @@
+"""A run as a folder for others: weights in float16, figures measured with these, and a card."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+
+from magenta_vae import configuration, files
+from magenta_vae.inference import attributes, data_prior, sample_words
+from magenta_vae.inference.samples import NUM_SAMPLES
+from magenta_vae.training import published_weights, summaries
+from magenta_vae.workflows import (
+    attributes as learning,
+)
+from magenta_vae.workflows import (
+    model_cards,
+    model_files,
+    runs,
+    text_tables,
+)
+from magenta_vae.workflows.runs import Run
+
+LICENCE = "Apache-2.0"
+PRIORS = {data_prior.STANDARD: "samples", data_prior.DATA: "samples_of_data_prior"}
+
+
+def publish(
+    run: Run,
+    output_dir: str,
+    name: str,
+    description: str,
+    licence: str = LICENCE,
+    attribution: Sequence[str] = (),
+    data_dir: str | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> dict:
+    """Writes a run as a published model and returns its card; see `model_files`.
+
+    All figures are those of the weights as they are published, on the held-out windows.
+
+    Args:
+        run: an opened run.
+        output_dir: a folder that does not exist or is empty.
+        name: of the model.
+        description: what it was trained on, in a sentence.
+        licence: of the weights.
+        attribution: a line for each source of the data: what it is, from where, its licence.
+        data_dir: the data set that it was trained on, by default where the run says it lies.
+        report: is given lines about the result.
+
+    Raises:
+        FileExistsError: where `output_dir` holds something already.
+        ValueError: where a weight does not fit into float16, and as `Run.windows` does.
+    """
+    output_dir = os.path.realpath(output_dir)
+    files.require_new_folder("--output_dir", output_dir)
+    windows = {split: run.windows(split, data_dir) for split in ("train", "eval")}
+    with files.staging(os.path.dirname(output_dir)) as staged:
+        published = _write_weights(run, staged)
+        figures = _measure(published, windows, data_dir, report)
+        text = json.dumps(figures, indent=2) + "\n"
+        files.write_text(os.path.join(staged, model_files.FIGURES_FILE), text)
+        if published.network.z_size:
+            _learn_attributes(published, windows, name, staged, report)
+        card = {
+            "name": name,
+            "description": description,
+            "license": licence,
+            "attribution": list(attribution),
+            "step": run.step,
+            "parameters": run.network.count_params(),
+            "seed": run.experiment.seed,
+            "training_seconds": summaries.seconds_of_steps(run.folder),
+            "packages": run.record["packages"],
+            "data": dict(run.record["data"] or {}),
+            "figures": figures,
+        }
+        readme = _format_readme(card, published)
+        model_files.write_card(staged, card)
+        files.write_text(os.path.join(staged, model_files.README_FILE), readme)
+        with contextlib.suppress(FileNotFoundError):
+            os.rmdir(output_dir)
+        os.replace(staged, output_dir)
+    report(f"wrote {output_dir}: {model_files.size_of(output_dir) / 1e6:.1f} MB, step {run.step:,}")
+    return card
+
+
+def _write_weights(run: Run, folder: str) -> Run:
+    """Writes what a run is and its weights, and returns the run that they make."""
+    config = configuration.CONFIG_FILE
+    shutil.copyfile(os.path.join(run.folder, config), os.path.join(folder, config))
+    # Of the machine that trained it nothing is told: where the data lay, what it started from.
+    record = {
+        **{key: run.record.get(key) for key in ("data", "data_digests", "packages", "modules")},
+        **{"data_dir": None, "imported": run.record.get("imported"), "origin": None},
+    }
+    text = json.dumps(record, indent=2) + "\n"
+    files.write_text(os.path.join(folder, configuration.RUN_FILE), text)
+    path = os.path.join(folder, published_weights.FILE)
+    published_weights.write(path, run.network, run.step)
+    return dataclasses.replace(run, folder=folder, record=record)
+
+
+def _measure(
+    published: Run,
+    windows: Mapping,
+    data_dir: str | None,
+    report: Callable[[str], None],
+) -> dict:
+    """Returns the figures of a model, whose Gaussian of the training windows is written."""
+    model, held_out = published.model(), windows["eval"]
+    if published.network.z_size:
+        fitted = runs.fit_data_prior(model, windows["train"], published.step)
+        data_prior.write(os.path.join(published.folder, data_prior.FILE), fitted)
+    figures = {"step": published.step, **published.metrics(held_out)}
+    report(text_tables.format_metrics(figures, published.experiment))
+    priors = PRIORS if published.network.z_size else [data_prior.STANDARD]
+    for prior in priors:
+        compared = text_tables.compare_samples(
+            published,
+            held_out,
+            num_samples=NUM_SAMPLES,
+            training=windows["train"],
+            prior=prior,
+        )
+        figures[PRIORS[prior]] = compared
+        report(f"\nprior: {prior}\n{text_tables.format_comparison(compared)}")
+    return figures
+
+
+def _learn_attributes(
+    published: Run, windows: Mapping, name: str, folder: str, report: Callable[[str], None]
+) -> None:
+    """Writes the attribute vectors of a model, where its windows differ in any attribute."""
+    path = os.path.join(folder, model_files.VECTORS_FILE)
+    learned = learning.learn_from(published, windows["train"], windows["eval"], None)
+    attributes.write(path, dataclasses.replace(learned, run_dir=name))
+    report("\n" + attributes.format_effects(learned, learned.effects))
+
+
+def _format_readme(card: Mapping, run: Run) -> str:
+    """Returns the card of a model for people, in Markdown with what the Hugging Face Hub reads."""
+    name, settings = card["name"], run.settings
+    seconds = card["training_seconds"]
+    took = f", {seconds / 3600:.1f} hours of training steps" if seconds else ""
+    sections = {
+        "What it is": f"{card['description']}\n\nA recurrent variational autoencoder (Roberts, "
+        f"Engel and Eck, 2017) of {settings.num_bars} bars of 4/4, sixteen steps a bar: "
+        f"{', '.join(track.name for track in settings.tracks)}. {card['parameters']:,} parameters "
+        f"in float16, of which z has {run.network.z_size} dimensions.",
+        "Use": "```python\nimport magenta_vae\n\n"
+        f'model = magenta_vae.load("FOLDER")  # or "{name}", where it comes with the package\n'
+        "music = model.sample(4, temperature=0.5, seed=0)\n```",
+        "Intended use": model_cards.describe_use(settings.num_bars),
+        "Limits": model_cards.describe_limits(settings),
+        "Training": f"{card['step']:,} steps, seed {card['seed']}{took}. "
+        "`config.gin` is all of its configuration:\n\n```bash\n"
+        "magenta_vae build_dataset --input=MUSIC --output_dir=DATA --gin_file=config.gin\n"
+        "magenta_vae train --gin_file=config.gin --data_dir=DATA --run_dir=RUN\n```",
+        "Data": "\n\n".join(
+            filter(
+                None,
+                (
+                    "\n".join(f"- {line}" for line in card["attribution"]),
+                    model_cards.format_data(card["data"] or None),
+                ),
+            )
+        ),
+        "Evaluation": "On held-out songs, with the weights as they are here: `magenta_vae evaluate "
+        "--samples --model=FOLDER --data_dir=DATA`.\n\n"
+        + model_cards.format_figures(card["figures"], run.experiment)
+        + _compare_priors(card["figures"]),
+        "Licence": f"Weights: {card['license']}. That of the data stands beside it above.",
+        "Made with": ", ".join(f"{key} {value}" for key, value in card["packages"].items()),
+    }
+    head = f"---\nlicense: {card['license'].lower()}\ntags: [music, musicvae]\n---\n\n"
+    return head + model_cards.format_card(name, sections)
+
+
+def _compare_priors(figures: Mapping) -> str:
+    """Says in how many statistics samples of each prior lie near held-out windows."""
+    lines = []
+    for prior, key in PRIORS.items():
+        if key not in figures:
+            continue
+        found = [
+            near
+            for track in figures[key]["tracks"]
+            for near in sample_words.near(figures[key], track).values()
+        ]
+        lines.append(f"- `--prior={prior}`: {sum(found)} of {len(found)} statistics")
+    return (
+        "\n\nSamples no farther from held-out windows than other held-out windows, or the training "
+        "windows, would be by chance:\n\n" + "\n".join(lines)
+    )
