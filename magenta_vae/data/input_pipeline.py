@@ -24,6 +24,7 @@ from magenta_vae.music import tokens as music_tokens
 __all__ = ["Transposition", "digest_of", "load_tokens", "training_batches"]
 
 PARALLEL_CALLS = 2  # A chunk is drawn in far less time than trained on.
+WINDOWS_PER_RELEASE = 64  # Of a large data set each lies on pages of its own, of 64 KB.
 SHUFFLE_ROUNDS = 16  # With the op's default of 4, seeds as small as 0 leave the order half sorted.
 
 
@@ -122,8 +123,11 @@ def training_batches(
 
     def read(order):
         # Of tokens that are mapped, these windows alone are read, and the pages around them.
-        windows = array.take(order, axis=0)
-        release()
+        windows = np.empty((len(order), *array.shape[1:]), array.dtype)
+        for first in range(0, len(order), WINDOWS_PER_RELEASE):
+            rows = slice(first, first + WINDOWS_PER_RELEASE)
+            windows[rows] = array.take(order[rows], axis=0)
+            release()
         return windows
 
     augment_rows = getattr(augment, "of_rows", None)

@@ -194,9 +194,9 @@ def open(run_dir: str, checkpoint: str | int = "latest", modules: Collection[str
     if not isinstance(run_dir, str | os.PathLike):
         raise ValueError(f"run_dir must be a path or a name. Received: {run_dir!r}.")
     run_dir = model_places.find(os.fspath(run_dir))
-    path = run_files.require_config(run_dir)
     if model_files.is_published(run_dir):
         model_files.check(run_dir)
+    path = run_files.require_config(run_dir)
     configured = configuration.parse_run(path, modules)
     return Run(run_dir, checkpoint, configured, run_files.read_record(run_dir))
 

@@ -1,0 +1,265 @@
+"""Published models: written whole, opened like runs, their files vouched for, found and fetched."""
+
+import functools
+import json
+import os
+import shutil
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import magenta_vae
+from magenta_vae import configuration
+from magenta_vae.training import published_weights
+from magenta_vae.workflows import (
+    attributes,
+    model_files,
+    model_places,
+    next_steps,
+    publishing,
+    run_files,
+    runs,
+    training,
+)
+
+BINDINGS = ["configuration.Experiment.eval_examples = 16", "loop.train.checkpoint_every = 1"]
+SOURCES = ["Songs that were composed for tests, Apache-2.0"]
+
+
+@pytest.fixture(scope="module")
+def trained(data_dirs, tmp_path_factory):
+    """The folder of a run of two steps."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    configured = configuration.parse(["mel_2bar.gin", "scale/tiny.gin"], BINDINGS)
+    training.train(configured, str(folder), data_dirs["mel_2bar"], 2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def as_published(trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("published") / "tiny"
+    run = runs.open(str(trained))
+    publishing.publish(run, str(folder), "tiny", "Songs of tests", "CC0-1.0", SOURCES)
+    return folder
+
+
+@pytest.fixture
+def published(as_published, tmp_path):
+    return Path(shutil.copytree(as_published, tmp_path / "tiny"))
+
+
+@pytest.fixture
+def shipped(published, monkeypatch):
+    """Has `tiny` be the model that comes with the package."""
+    monkeypatch.setattr(model_places, "bundled", lambda name: published.parent)
+    return published
+
+
+def test_the_weights_are_the_nearest_of_float16(trained, published):
+    of_run, of_model = runs.open(str(trained)), runs.open(str(published))
+    arrays = load_file(published / published_weights.FILE)
+    assert len(arrays) == len(of_run.network.variables)
+    for ours, theirs in zip(of_run.network.variables, of_model.network.variables, strict=True):
+        rounded = np.asarray(ours).astype(np.float16)
+        assert arrays[ours.path].dtype == np.float16
+        np.testing.assert_array_equal(arrays[ours.path], rounded)
+        np.testing.assert_array_equal(np.asarray(theirs), rounded.astype(np.float32))
+    assert of_model.step == of_run.step == 2
+
+
+def test_its_figures_are_printed_again(published, data_dirs):
+    run = runs.open(str(published))
+    card = model_files.read_card(str(published))
+    windows = run.windows("eval", data_dirs["mel_2bar"])
+    assert (
+        run.metrics(windows)["tracks"] == card["figures"]["tracks"] == run.kept_figures()["tracks"]
+    )
+    assert card["figures"]["samples"]["prior"] == "standard"
+    assert card["figures"]["samples_of_data_prior"]["prior"] == "data"
+    assert card["training_seconds"] > 0
+    assert (card["license"], card["attribution"]) == ("CC0-1.0", SOURCES)
+
+
+def test_it_makes_music_with_all_that_lies_beside(published):
+    model = magenta_vae.load(str(published))
+    assert len(model.sample(2, prior="data")) == 2
+    run, lines = runs.open(str(published)), []
+    vectors = attributes.shipped_with(run)
+    name = next(iter(json.loads(Path(vectors).read_text())["vectors"]))
+    music = model.sample(1, temperature=1.0)
+    changed = attributes.apply(run, vectors, name, music, report=lines.append, pad=True)
+    assert len(changed) == 1 and not any(line.startswith("note: ") for line in lines)
+
+
+def test_its_card_is_for_people_and_for_the_hub(published):
+    text = (published / model_files.README_FILE).read_text()
+    assert text.startswith("---\nlicense: cc0-1.0\n")
+    for part in ("# tiny", "Songs of tests", f"- {SOURCES[0]}", "## Limits", "notes right"):
+        assert part in text
+    assert "`--prior=data`: " in text
+
+
+def test_nothing_is_said_of_the_machine(trained, published):
+    for path in published.iterdir():
+        assert str(trained.parent).encode() not in path.read_bytes(), path.name
+
+
+@pytest.mark.parametrize("name", [published_weights.FILE, "config.gin", "data_prior.json"])
+def test_a_changed_file_is_named(published, name):
+    path = published / name
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(ValueError, match=f"{path} is damaged or was changed: its SHA-256 is"):
+        runs.open(str(published))
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=f"{path} is missing: card.json beside it names it"):
+        magenta_vae.load(str(published))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 2}, "is of format 2; this version reads 1"),
+        ({"files": {"../evil": "0"}}, r"It names \.\./evil"),
+        ({"figures": []}, "figures must be dict"),
+    ],
+)
+def test_a_card_that_is_none_is_refused(published, change, message):
+    path = published / model_files.CARD_FILE
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ValueError, match=message):
+        runs.open(str(published))
+
+
+def test_weights_that_are_none_are_named(published, tmp_path):
+    path = tmp_path / published_weights.FILE
+    for content in (b"", b"\xff" * 64, (published / path.name).read_bytes()[:-100]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=f"{path} is damaged"):
+            published_weights.read_step(path)
+            published_weights.read(str(path))
+
+
+def test_a_weight_beyond_float16_is_named(trained, tmp_path):
+    network = runs.open(str(trained)).network
+    network.variables[0].assign(np.full(network.variables[0].shape, 1e5))
+    with pytest.raises(ValueError, match="encoder/forward/kernel holds 100000, which float16 does"):
+        published_weights.write(str(tmp_path / "w"), network, 1)
+    assert not os.listdir(tmp_path)
+
+
+def test_one_checkpoint_is_there(published):
+    assert runs.open(str(published), "best").step == runs.open(str(published), "2").step == 2
+    with pytest.raises(FileNotFoundError, match="must be latest, best or 2: .* Received: 1"):
+        runs.open(str(published), "1").step  # noqa: B018
+
+
+def test_without_data_the_way_to_some_is_told(published):
+    with pytest.raises(ValueError, match=f"--data_dir is needed: {published} comes without data"):
+        runs.open(str(published)).windows("eval")
+
+
+def test_what_is_there_is_never_overwritten(trained, published):
+    before = sorted(os.listdir(published))
+    with pytest.raises(FileExistsError, match="is not an empty folder"):
+        publishing.publish(runs.open(str(trained)), str(published), "tiny", "Songs")
+    assert sorted(os.listdir(published)) == before
+
+
+def test_a_name_goes_where_a_run_goes(shipped, data_dirs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path / "..")
+    assert list(model_places.shipped()) == ["tiny"]
+    by_name, by_folder = (
+        [each.SerializeToString() for each in magenta_vae.load(place).sample(2, seed=3)]
+        for place in ("tiny", str(shipped))
+    )
+    assert by_name == by_folder
+    table = model_places.format_shipped()
+    assert "tiny" in table and "CC0-1.0" in table and "Songs of tests" in table
+    assert "sample --model=tiny" in next_steps.after_models(["tiny"])
+    with pytest.raises(FileNotFoundError, match=r"are tiny\. The nearest is tiny\."):
+        magenta_vae.load("tinny")
+
+
+def test_a_run_in_a_folder_of_a_models_name_is_nearer(shipped, trained, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert model_places.find("tiny") == str(shipped) and model_places.is_name("tiny")
+    shutil.copytree(trained, "tiny")
+    assert model_places.find("tiny") == "tiny" and not model_places.is_name("tiny")
+
+
+def test_a_run_starts_from_a_name_and_goes_on(shipped, data_dirs, tmp_path):
+    configured = configuration.parse([str(shipped / "config.gin")])
+    lines: list[str] = []
+    folder, origin = str(tmp_path / "tuned"), run_files.Origin("tiny")
+    training.train(configured, folder, data_dirs["mel_2bar"], 1, report=lines.append, origin=origin)
+    assert any("18 of 18 weights are those of" in line for line in lines)
+    recorded = run_files.read_record(folder)["origin"]
+    assert recorded["run_dir"] == "tiny" and recorded["step"] == 2
+    training.train(configured, folder, data_dirs["mel_2bar"], 2, origin=origin)
+    assert runs.open(folder).step == 2
+
+
+@pytest.fixture
+def served(published):
+    """The address of a server of the published model."""
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=published.parent)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/tiny"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_model_is_fetched_once(served, published, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = model_places.find(served)
+    assert folder.startswith(str(tmp_path / "cache")) and runs.open(served).step == 2
+    assert model_places.label(served) == "tiny"
+    for name in (*model_files.REQUIRED, *model_files.OPTIONAL):  # The card alone is asked for.
+        (published / name).unlink()
+    assert model_places.find(served) == folder
+
+
+def test_what_is_fetched_damaged_is_not_kept(served, published, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with open(published / published_weights.FILE, "ab") as file:
+        file.write(b"more")
+    with pytest.raises(ValueError, match=r"weights\.safetensors is damaged or was changed"):
+        model_places.find(served)
+    assert not any((tmp_path / "cache" / "magenta_vae" / "models").iterdir())
+    with pytest.raises(OSError, match="/none/card.json cannot be fetched: HTTP Error 404"):
+        model_places.find(f"{served}/none")
+
+
+def test_addresses_that_are_none_are_refused():
+    with pytest.raises(ValueError, match="begins with hf:// or https://. Received: ftp://x"):
+        model_places.find("ftp://x")
+    with pytest.raises(ValueError, match=r"hf://OWNER/REPOSITORY\[/FOLDER\]"):
+        model_places.find("hf://owner")
+
+
+def test_a_model_of_the_hub(as_published, tmp_path, monkeypatch):
+    import huggingface_hub
+
+    asked = {}
+
+    def snapshot(repository, revision, allow_patterns):
+        asked.update(repository=repository, revision=revision, patterns=allow_patterns)
+        shutil.copytree(as_published, tmp_path / "kept" / "sub" / "tiny")
+        return str(tmp_path / "kept")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    folder = model_places.find("hf://me/music/sub/tiny@v1")
+    assert folder == str(tmp_path / "kept" / "sub" / "tiny") and runs.open(folder).step == 2
+    assert (asked["repository"], asked["revision"]) == ("me/music", "v1")
+    assert "sub/tiny/weights.safetensors" in asked["patterns"]
+    assert model_places.label("hf://me/music/sub/tiny@v1") == "tiny"
