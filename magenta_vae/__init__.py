@@ -6,7 +6,7 @@ __version__ = "0.1.0"
 
 
 def load(
-    run_dir: str,
+    model: str,
     checkpoint: str | int = "latest",
     polyphony: str = "refuse",
     pad: bool = False,
@@ -14,13 +14,15 @@ def load(
     modules: Collection[str] = (),
     data_dir: str | None = None,
 ):
-    """Returns a trained run's model, ready to make music: an `inference.generation.TrainedModel`.
+    """Returns a trained model, ready to make music: an `inference.generation.TrainedModel`.
 
-    A run may be anybody's: its configuration is data, of which nothing is run. Threads may load and
+    It may be anybody's: its configuration is data, of which nothing is run. Threads may load and
     use models side by side.
 
     Args:
-        run_dir: a folder written by `scripts/train`.
+        model: the name of a model that comes with the package, as `magenta_vae models` lists them;
+            the folder of a run, or of a model that `publish` wrote; or an address, as in
+            `hf://OWNER/REPOSITORY`. A run in a folder of a name is nearer than the name.
         checkpoint: which of its weights: `latest`, `best` (by held-out loss) or a step.
         polyphony: what to do with music of several notes at once where a melody is expected:
             `refuse`, or `highest` to read the highest of them.
@@ -34,10 +36,10 @@ def load(
             what the run has kept of its own.
 
     Example:
-        >>> model = magenta_vae.load("runs/mel_2bar")
+        >>> model = magenta_vae.load("mel_2bar")
         >>> between = model.interpolate("a.mid", "b.mid", num_steps=15)
     """
-    from magenta_vae.workflows import runs
+    from magenta_vae.workflows import model_places, runs
 
-    run = runs.open(run_dir, checkpoint, modules)
+    run = runs.open(model_places.find(model), checkpoint, modules)
     return run.model(data_dir, polyphony=polyphony, pad=pad, jit_compile=jit_compile)

@@ -69,9 +69,10 @@ class RunFlags(NamedTuple):
 
     def open(self):
         """Returns the run that they name; see `runs.open`."""
-        from magenta_vae.workflows import runs
+        from magenta_vae.workflows import model_places, runs
 
-        return runs.open(self.place.value, self.checkpoint.value, self.allow_module.value)
+        folder = model_places.find(self.model.value) if self.model.value else self.run_dir.value
+        return runs.open(folder, self.checkpoint.value, self.allow_module.value)
 
 
 def define_gin_flags() -> GinFlags:

@@ -62,7 +62,7 @@ def test_help_begins_with_how_a_command_is_called_and_has_each_flag_in_a_group(n
 @pytest.mark.parametrize("width", [44, 60, 80, 200])
 def test_help_fits_the_terminal(width):
     text = help_of("attributes", width)
-    begin = text.index("Required:")
+    begin = text.index("Input:")
     assert max(map(len, text[begin:].splitlines())) <= min(width, command_help.WIDE)
 
 
@@ -71,7 +71,8 @@ def test_what_must_be_given_is_asked_for_by_what_it_is():
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
-        "error: --run_dir is needed: Folder of the run.",
+        "error: --model=NAME, as `magenta_vae models` lists them, or --run_dir=FOLDER is needed, "
+        "one of the two",
         f"{shlex.quote(str(ROOT / 'scripts' / 'sample'))} --help says which flags there are.",
     ]
 

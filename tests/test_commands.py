@@ -19,8 +19,8 @@ ROOT = Path(__file__).parent.parent
 SONG = ROOT / "testdata" / "song-0000.mid"
 COMMANDS = [
     "attributes", "build_dataset", "evaluate", "export", "figures", "import_magenta",
-    "inspect_dataset", "interpolate", "reconstruct", "sample", "similar", "synthesize", "table1",
-    "train",
+    "inspect_dataset", "interpolate", "models", "publish", "reconstruct", "sample", "similar",
+    "synthesize", "table1", "train",
 ]  # fmt: skip
 
 
@@ -433,7 +433,7 @@ def test_attributes_are_learned_and_applied(run_dir, tmp_path):
         (["train", "--gin_file=mel_3bar.gin"], "--gin_file=mel_3bar.gin is neither"),
         (["train", "--gin_file=mel_2bar.gin"], "--output_dir=data/mel_2bar"),
         (["train", "--gin_file=demo.gin", "--init_partial"], "--init_from is read: give it"),
-        (["attributes", "--run_dir=nowhere"], "To learn give --output; to apply give --vectors"),
+        (["attributes", "--run_dir=nowhere"], "To learn give --output; to apply give --attribute"),
         (["attributes", "--run_dir=nowhere", "--output=x"], "--run_dir=nowhere holds no config"),
         (["evaluate", "--run_dir=nowhere"], "--run_dir=nowhere holds no config.gin"),
         (["table1", "--data_dir=x", "--output_dir=y", "--models="], "Received: none"),

@@ -92,7 +92,9 @@ def test_without_data_the_message_says_how_to_build_it(run_dirs):
         lambda: runs.open(run_dirs[MELODY]).windows("eval"),
         lambda: datasets.find_data(None, None, run_dirs[MELODY], ["x.gin"], print),
     ):
-        with pytest.raises(ValueError, match="--data_dir is needed: .* imported") as caught:
+        with pytest.raises(
+            ValueError, match="--data_dir is needed: .* comes without data"
+        ) as caught:
             call()
         assert f"--gin_file={run_dirs[MELODY]}/config.gin" in str(caught.value)
 

@@ -35,7 +35,7 @@ def shipped() -> dict[str, str]:
     }
 
 
-def find(model: str) -> str:
+def find(model: str | os.PathLike) -> str:
     """Returns the folder of a model.
 
     Args:
@@ -46,10 +46,13 @@ def find(model: str) -> str:
         FileNotFoundError: where there is no such model, with those there are.
         ModuleNotFoundError, OSError, ValueError: where it cannot be fetched.
     """
+    if not isinstance(model, str | os.PathLike):
+        raise ValueError(f"A model is a name, a folder or an address. Received: {model!r}.")
+    model = os.fspath(model)
     if "://" in model:
         return _fetch(model)
     names = shipped()
-    if model in names and not os.path.isfile(os.path.join(model, CONFIG_FILE)):
+    if is_name(model):
         return names[model]
     if os.path.exists(model):
         return model
@@ -81,7 +84,8 @@ def format_shipped() -> str:
 
 def is_name(model: str) -> bool:
     """Says whether a model is given by a name or an address, and not by its folder."""
-    return "://" in model or find(model) != model
+    is_run = os.path.isfile(os.path.join(model, CONFIG_FILE))
+    return "://" in model or (model in shipped() and not is_run)
 
 
 def label(model: str) -> str:

@@ -216,9 +216,9 @@ def _find_origin(
     recorded = (old or {}).get("origin")
     if origin is None:
         return recorded
-    folder = model_places.find(origin.run_dir)
     # A name stays one: the package may lie elsewhere when the run goes on.
-    origin_dir = os.path.abspath(folder) if folder == origin.run_dir else origin.run_dir
+    is_name = model_places.is_name(origin.run_dir)
+    origin_dir = origin.run_dir if is_name else os.path.abspath(origin.run_dir)
     if is_begun and (recorded or {}).get("run_dir") != origin_dir:
         started = f"from {recorded['run_dir']}" if recorded else "from weights of its own"
         raise ValueError(
@@ -227,6 +227,7 @@ def _find_origin(
         )
     if is_begun:
         return recorded  # The run goes on: its origin may be gone by now.
+    folder = model_places.find(origin_dir) if is_name else origin_dir
     path, step = weights.find_checkpoint(folder, origin.checkpoint)
     return {"run_dir": origin_dir, "checkpoint": path, "step": step, "partial": origin.partial}
 

@@ -16,7 +16,7 @@ from magenta_vae.data import input_pipeline
 from magenta_vae.data.settings import Settings
 from magenta_vae.inference import data_prior, forked_processes, generation, samples
 from magenta_vae.training import evaluation, weights
-from magenta_vae.workflows import model_files, model_places, run_files
+from magenta_vae.workflows import model_files, run_files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,8 +181,8 @@ def open(run_dir: str, checkpoint: str | int = "latest", modules: Collection[str
     """Opens a run, whoever made it: its configuration is data, of which nothing is run.
 
     Args:
-        run_dir: a folder written by `train`, `import_magenta` or `publish`, the name of a model
-            that comes with this package, or an address; see `model_places`.
+        run_dir: a folder written by `train`, `import_magenta` or `publish`; `model_places.find`
+            has those of names and addresses.
         checkpoint: which of its weights: `latest`, `best` (by held-out loss) or a step.
         modules: of one's own whose configurables the run may name: they are imported.
 
@@ -192,8 +192,8 @@ def open(run_dir: str, checkpoint: str | int = "latest", modules: Collection[str
         ValueError: where a file of it is damaged, with its name.
     """
     if not isinstance(run_dir, str | os.PathLike):
-        raise ValueError(f"run_dir must be a path or a name. Received: {run_dir!r}.")
-    run_dir = model_places.find(os.fspath(run_dir))
+        raise ValueError(f"run_dir must be a path. Received: {run_dir!r}.")
+    run_dir = os.fspath(run_dir)
     if model_files.is_published(run_dir):
         model_files.check(run_dir)
     path = run_files.require_config(run_dir)

@@ -222,7 +222,7 @@ def served(published):
 def test_a_model_is_fetched_once(served, published, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = model_places.find(served)
-    assert folder.startswith(str(tmp_path / "cache")) and runs.open(served).step == 2
+    assert folder.startswith(str(tmp_path / "cache")) and runs.open(folder).step == 2
     assert model_places.label(served) == "tiny"
     for name in (*model_files.REQUIRED, *model_files.OPTIONAL):  # The card alone is asked for.
         (published / name).unlink()
