@@ -71,8 +71,8 @@ class Summaries:
             return tf.summary.create_file_writer(folder)
 
 
-def seconds_of_steps(run_dir: str) -> float | None:
-    """Returns how long a run's training steps took, by what it wrote of them; None without that.
+def seconds_of_steps(run_dir: str, last_step: int) -> float | None:
+    """Returns how long a run's steps took up to one, by what it wrote of them; None without that.
 
     Of a step that was taken twice, since the run was killed, the last time counts.
     """
@@ -84,7 +84,7 @@ def seconds_of_steps(run_dir: str) -> float | None:
     if tag not in read.Tags()["tensors"]:
         return None
     speeds = {event.step: float(tf.make_ndarray(event.tensor_proto)) for event in read.Tensors(tag)}
-    steps = sorted(speeds)
+    steps = sorted(step for step in speeds if step <= last_step)
     numbers = np.diff([0, *steps])
     return float(sum(n / speeds[step] for n, step in zip(numbers, steps, strict=True)))
 

@@ -21,7 +21,9 @@ FIGURES_FILE = "figures.json"  # What was measured last, on the held-out split.
 FORMAT = 1
 # All that a published folder holds, and all that is ever fetched of one.
 REQUIRED = (CONFIG_FILE, RUN_FILE, published_weights.FILE)
-OPTIONAL = (data_prior.FILE, FIGURES_FILE, VECTORS_FILE)
+# The configurations of the runs whose weights it started from, the first run's first.
+STAGE_FILES = tuple(f"stage-{number}.gin" for number in range(1, 10))
+OPTIONAL = (data_prior.FILE, FIGURES_FILE, VECTORS_FILE, *STAGE_FILES)
 MAX_BYTES = 2**31  # Of a file that is fetched.
 _TYPES = {
     "format": int,

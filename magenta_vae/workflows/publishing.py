@@ -17,6 +17,8 @@ from magenta_vae.workflows import (
 from magenta_vae.workflows import (
     model_cards,
     model_files,
+    model_places,
+    run_files,
     runs,
     text_tables,
 )
@@ -59,6 +61,7 @@ def publish(
     windows = {split: run.windows(split, data_dir) for split in ("train", "eval")}
     with files.staging(os.path.dirname(output_dir)) as staged:
         published = _write_weights(run, staged)
+        stages = _write_stages(run, staged)
         figures = _measure(published, windows, data_dir, report)
         text = json.dumps(figures, indent=2) + "\n"
         files.write_text(os.path.join(staged, model_files.FIGURES_FILE), text)
@@ -72,7 +75,7 @@ def publish(
             "step": run.step,
             "parameters": run.network.count_params(),
             "seed": run.experiment.seed,
-            "training_seconds": summaries.seconds_of_steps(run.folder),
+            "stages": stages,
             "packages": run.record["packages"],
             "data": dict(run.record["data"] or {}),
             "figures": figures,
@@ -101,6 +104,45 @@ def _write_weights(run: Run, folder: str) -> Run:
     path = os.path.join(folder, published_weights.FILE)
     published_weights.write(path, run.network, run.step)
     return dataclasses.replace(run, folder=folder, record=record)
+
+
+def _write_stages(run: Run, folder: str) -> list[dict]:
+    """Writes the configurations of the runs that a run started from, the first run's first.
+
+    Returns:
+        What each stage was, the run itself last: `config`, `num_bars`, `step` and `seconds` of its
+        training steps (None where it has not kept them); of a model that it started from, `model`.
+    """
+    modules = run.configured.modules
+    stages = [_describe_stage(run.folder, run.step, modules)]
+    configs: list[str] = []
+    record = run.record
+    while (origin := record.get("origin")) and len(configs) < len(model_files.STAGE_FILES):
+        place = origin["run_dir"]
+        if model_places.is_name(place) or not os.path.isdir(place):
+            named = place if model_places.is_name(place) else None
+            stages.insert(0, {"model": named, "step": origin["step"]})
+            break
+        stages.insert(0, _describe_stage(place, origin["step"], modules))
+        configs.insert(0, os.path.join(place, configuration.CONFIG_FILE))
+        record = run_files.read_record(place)
+    of_runs = [stage for stage in stages if "seconds" in stage]
+    for stage, config, name in zip(of_runs, configs, model_files.STAGE_FILES, strict=False):
+        shutil.copyfile(config, os.path.join(folder, name))
+        stage["config"] = name
+    return stages
+
+
+def _describe_stage(folder: str, step: int, modules: Sequence[str]) -> dict:
+    config = configuration.CONFIG_FILE
+    experiment = configuration.parse_run(os.path.join(folder, config), modules).experiment
+    seconds = summaries.seconds_of_steps(folder, step)
+    return {
+        "config": config,
+        "num_bars": experiment.settings.num_bars,
+        "step": step,
+        "seconds": seconds,
+    }
 
 
 def _measure(
@@ -143,8 +185,6 @@ def _learn_attributes(
 def _format_readme(card: Mapping, run: Run) -> str:
     """Returns the card of a model for people, in Markdown with what the Hugging Face Hub reads."""
     name, settings = card["name"], run.settings
-    seconds = card["training_seconds"]
-    took = f", {seconds / 3600:.1f} hours of training steps" if seconds else ""
     sections = {
         "What it is": f"{card['description']}\n\nA recurrent variational autoencoder (Roberts, "
         f"Engel and Eck, 2017) of {settings.num_bars} bars of 4/4, sixteen steps a bar: "
@@ -155,10 +195,7 @@ def _format_readme(card: Mapping, run: Run) -> str:
         "music = model.sample(4, temperature=0.5, seed=0)\n```",
         "Intended use": model_cards.describe_use(settings.num_bars),
         "Limits": model_cards.describe_limits(settings),
-        "Training": f"{card['step']:,} steps, seed {card['seed']}{took}. "
-        "`config.gin` is all of its configuration:\n\n```bash\n"
-        "magenta_vae build_dataset --input=MUSIC --output_dir=DATA --gin_file=config.gin\n"
-        "magenta_vae train --gin_file=config.gin --data_dir=DATA --run_dir=RUN\n```",
+        "Training": _describe_training(card),
         "Data": "\n\n".join(
             filter(
                 None,
@@ -177,6 +214,35 @@ def _format_readme(card: Mapping, run: Run) -> str:
     }
     head = f"---\nlicense: {card['license'].lower()}\ntags: [music, musicvae]\n---\n\n"
     return head + model_cards.format_card(name, sections)
+
+
+def _describe_training(card: Mapping) -> str:
+    """Returns how a model is trained again: the commands of its stages."""
+    lines: list[str] = []
+    sentences, built = [], set()
+    before = ""
+    for number, stage in enumerate(card["stages"], start=1):
+        if "config" not in stage:
+            before = f" --init_from={stage['model'] or 'ANOTHER_RUN'}"
+            continue
+        took = f" ({stage['seconds'] / 3600:.1f} hours of steps)" if stage["seconds"] else ""
+        num_bars, config = stage["num_bars"], f"--gin_file={stage['config']}"
+        sentences.append(f"{stage['step']:,} steps of `{stage['config']}`{took}")
+        if num_bars not in built:
+            built.add(num_bars)
+            lines.append(
+                f"magenta_vae build_dataset --input=MUSIC --output_dir=DATA{num_bars} {config}"
+            )
+        lines.append(
+            f"magenta_vae train {config} --data_dir=DATA{num_bars} "
+            f"--run_dir=RUN{number}{before} --max_steps={stage['step']}"
+        )
+        before = f" --init_from=RUN{number}"
+    commands = "\n".join(lines)
+    return (
+        f"{', then '.join(sentences)}; seed {card['seed']}. A configuration says everything but "
+        f"where the music lies:\n\n```bash\n{commands}\n```"
+    )
 
 
 def _compare_priors(figures: Mapping) -> str:

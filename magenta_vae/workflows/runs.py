@@ -144,6 +144,21 @@ class Run:
             warnings.warn(f"{message}: its figures are of other music.", stacklevel=2)
         return tokens
 
+    def training_windows(
+        self, data_dir: str | None = None, skip_corrupt: bool = False
+    ) -> np.ndarray | None:
+        """Returns the windows that the run was trained on, None where a data set holds others.
+
+        Args:
+            data_dir: a data set; the run's own for None.
+            skip_corrupt: see `input_pipeline.load_tokens`.
+        """
+        if data_dir is None:
+            return self.windows("train", skip_corrupt=skip_corrupt)
+        tokens = input_pipeline.load_tokens(data_dir, "train", self.settings, skip_corrupt)
+        expected = (self.record.get("data_digests") or {}).get("train")
+        return tokens if input_pipeline.digest_of(tokens) == expected else None
+
     def metrics(self, tokens: np.ndarray) -> dict:
         """Returns the metrics of Table 1 of windows, and where the training windows lie.
 

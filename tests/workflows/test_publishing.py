@@ -78,10 +78,29 @@ def test_its_figures_are_printed_again(published, data_dirs):
     assert (
         run.metrics(windows)["tracks"] == card["figures"]["tracks"] == run.kept_figures()["tracks"]
     )
+    assert len(run.training_windows(data_dirs["mel_2bar"])) == again["data_prior"]["num_windows"]
     assert card["figures"]["samples"]["prior"] == "standard"
     assert card["figures"]["samples_of_data_prior"]["prior"] == "data"
-    assert card["training_seconds"] > 0
+    (stage,) = card["stages"]
+    assert (stage["config"], stage["step"]) == ("config.gin", 2) and stage["seconds"] > 0
     assert (card["license"], card["attribution"]) == ("CC0-1.0", SOURCES)
+
+
+def test_the_stages_of_its_training_are_told(trained, data_dirs, tmp_path):
+    configured = configuration.parse([str(trained / "config.gin")], ["batch_size = 8"])
+    second, third = (str(tmp_path / name) for name in ("second", "third"))
+    for folder, before in ((second, trained), (third, second)):
+        origin = run_files.Origin(str(before))
+        training.train(configured, folder, data_dirs["mel_2bar"], 1, origin=origin)
+    card = publishing.publish(runs.open(third), str(tmp_path / "model"), "staged", "Songs")
+    stages = [(stage["config"], stage["step"]) for stage in card["stages"]]
+    assert stages == [("stage-1.gin", 2), ("stage-2.gin", 1), ("config.gin", 1)]
+    for name, folder in (("stage-1.gin", trained), ("stage-2.gin", Path(second))):
+        written = (tmp_path / "model" / name).read_bytes()
+        assert written == (folder / "config.gin").read_bytes()
+    text = (tmp_path / "model" / "README.md").read_text()
+    assert "--gin_file=stage-2.gin --data_dir=DATA2 --run_dir=RUN2 --init_from=RUN1" in text
+    assert runs.open(str(tmp_path / "model")).step == 1
 
 
 def test_it_makes_music_with_all_that_lies_beside(published):
@@ -225,7 +244,7 @@ def test_a_model_is_fetched_once(served, published, tmp_path, monkeypatch):
     assert folder.startswith(str(tmp_path / "cache")) and runs.open(folder).step == 2
     assert model_places.label(served) == "tiny"
     for name in (*model_files.REQUIRED, *model_files.OPTIONAL):  # The card alone is asked for.
-        (published / name).unlink()
+        (published / name).unlink(missing_ok=True)
     assert model_places.find(served) == folder
 
 
