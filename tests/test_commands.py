@@ -14,6 +14,7 @@ import tensorflow as tf
 
 import magenta_vae
 from magenta_vae.music.songs import read_song
+from magenta_vae.workflows import model_places
 
 ROOT = Path(__file__).parent.parent
 SONG = ROOT / "testdata" / "song-0000.mid"
@@ -450,7 +451,7 @@ def test_errors_fit_in_a_message(command, message, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_wheel_carries_its_gin_files_and_songs(tmp_path):
+def test_a_wheel_carries_its_gin_files_songs_and_models(tmp_path):
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path, ROOT], check=True
     )
@@ -469,6 +470,20 @@ def test_a_wheel_carries_its_gin_files_and_songs(tmp_path):
     assert done.returncode == 0, done.stderr
     assert str(target) in done.stdout  # the songs are the wheel's
     assert (tmp_path / "runs" / "demo" / "config.gin").is_file()
+    for name in model_places.shipped():
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "magenta_vae",
+                "sample",
+                f"--model={name}",
+                "--output_dir=music",
+            ],
+            env={**os.environ, "PYTHONPATH": str(target)},
+            cwd=tmp_path,
+            check=True,
+        )
 
 
 @pytest.mark.slow

@@ -27,5 +27,5 @@ def test_the_tour_runs(tmp_path):
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
     sounds = [o for o in outputs if "<audio" in o.get("data", {}).get("text/html", "")]
-    assert len(pictures) == 7
-    assert len(sounds) == 6
+    assert len(pictures) == 8
+    assert len(sounds) == 7

@@ -111,8 +111,9 @@ def write(path: str | os.PathLike, prior: DataPrior) -> None:
     """Writes a Gaussian as JSON, whole or not at all."""
     content = dataclasses.asdict(prior)
     for name in ("mean", "covariance", "noise"):
-        # As short as float32 can be told.
-        content[name] = np.vectorize(lambda x: float(str(x)))(np.float32(content[name])).tolist()
+        array = content[name].astype(np.float32)
+        digits = [float(str(number)) for number in array.flat]  # As few as tell a float32.
+        content[name] = np.reshape(digits, array.shape).tolist()
     files.write_text(path, json.dumps(content) + "\n")
 
 

@@ -72,9 +72,10 @@ class Summaries:
 
 
 def seconds_of_steps(run_dir: str, last_step: int) -> float | None:
-    """Returns how long a run's steps took up to one, by what it wrote of them; None without that.
+    """Returns how long a run's steps took up to one, at their median speed.
 
-    Of a step that was taken twice, since the run was killed, the last time counts.
+    None where the run has not written how fast they were. The median, since a process may have been
+    stopped meanwhile.
     """
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -83,10 +84,8 @@ def seconds_of_steps(run_dir: str, last_step: int) -> float | None:
     read.Reload()
     if tag not in read.Tags()["tensors"]:
         return None
-    speeds = {event.step: float(tf.make_ndarray(event.tensor_proto)) for event in read.Tensors(tag)}
-    steps = sorted(step for step in speeds if step <= last_step)
-    numbers = np.diff([0, *steps])
-    return float(sum(n / speeds[step] for n, step in zip(numbers, steps, strict=True)))
+    speeds = [float(tf.make_ndarray(event.tensor_proto)) for event in read.Tensors(tag)]
+    return last_step / float(np.median(speeds))
 
 
 def write_figure(name: str, figure: Figure, description: str) -> None:

@@ -75,9 +75,8 @@ def test_its_figures_are_printed_again(published, data_dirs):
     run = runs.open(str(published))
     card = model_files.read_card(str(published))
     windows = run.windows("eval", data_dirs["mel_2bar"])
-    assert (
-        run.metrics(windows)["tracks"] == card["figures"]["tracks"] == run.kept_figures()["tracks"]
-    )
+    again = run.metrics(windows)
+    assert again["tracks"] == card["figures"]["tracks"] == run.kept_figures()["tracks"]
     assert len(run.training_windows(data_dirs["mel_2bar"])) == again["data_prior"]["num_windows"]
     assert card["figures"]["samples"]["prior"] == "standard"
     assert card["figures"]["samples_of_data_prior"]["prior"] == "data"
