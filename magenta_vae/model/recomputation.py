@@ -45,7 +45,8 @@ def unroll(
         )
 
         def gradient(upstream, _):
-            upstream = tf.reshape(upstream, [num_blocks, block_steps, *upstream.shape[1:]])
+            rows = [-1 if size is None else size for size in upstream.shape[1:]]
+            upstream = tf.reshape(upstream, [num_blocks, block_steps, *rows])
             return tf.nest.flatten(_backward(own, constant, starts, tokens, upstream))
 
         joined = (tf.concat(tf.unstack(each), axis=0) for each in (outputs, tokens))
@@ -104,7 +105,6 @@ def _of_block(constant: Sequence[tf.Tensor], block, block_steps: int) -> list[tf
 def _backward(weights, constant, starts, tokens, upstream):
     """Returns the gradients of weights, constant and states."""
     num_blocks, block_steps = upstream.shape[:2]
-    last = block_steps - 1
     is_constant = constant[0].shape.rank == 2
 
     def body(block, d_states, sums, d_constants):
@@ -116,7 +116,7 @@ def _backward(weights, constant, starts, tokens, upstream):
             states,
             read[0],
             block_steps,
-            lambda t, _: read[tf.minimum(t + 1, last)],
+            lambda t, _: read[tf.minimum(t + 1, block_steps - 1)],
         )
         d_weights, d_gates, d_states = recurrence.backward(
             weights, read, kept, upstream[block], d_states

@@ -172,6 +172,27 @@ def test_steps_that_recompute_are_the_same(make_decoder):
     assert_same(whole, take_steps(make_vae(make_decoder, recompute=True)))
 
 
+@DECODERS
+def test_gradients_that_recompute_take_any_number_of_rows(make_decoder):
+    vae, tokens = make_vae(make_decoder, recompute=True), make_chunk()[0]
+    rows = {}
+    for number in (len(tokens), None):
+
+        @tf.function(
+            autograph=False,
+            input_signature=[tf.TensorSpec([number, *tokens.shape[1:]], tf.int32)],
+        )
+        def derive(tokens):
+            with tf.GradientTape() as tape:
+                loss = vae.training_terms(tokens, tf.constant(500), tf.constant([0, 1]))["loss"]
+            gradients = tape.gradient(loss, vae.trainable_variables)
+            return [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+        rows[number] = derive(tokens)
+    for fixed, free in zip(*rows.values(), strict=True):
+        np.testing.assert_allclose(fixed, free, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "is_all",
     [
