@@ -43,6 +43,7 @@ from magenta_vae.data.settings import Settings
 FOLDER = "tokens"
 FORMAT = 1  # Counts up where the same records give other tokens.
 BYTES_PER_READ = 2**20
+SMALL_BYTES = 2**26  # A file that may stay in memory as a whole.
 SECONDS_ABANDONED = 3600.0  # Nobody writes to a file any more that was not written to for so long.
 _TYPES = {"format": int, "tracks": list, "num_bars": int, "shards": dict, "digest": str}
 _SHARD_TYPES = {"windows": int, "bytes": int, "mtime_ns": int, "sha256": str}
@@ -66,8 +67,13 @@ class Tokens(np.ndarray):
     mapped: mmap.mmap | None = None
 
     def release(self) -> None:
-        """Counts what was read so far no longer to this process's memory; the system keeps it."""
-        if self.mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        """Counts what was read so far no longer to this process's memory; the system keeps it.
+
+        Of a small file it does nothing: reading its pages again would take longer than a batch.
+        """
+        if self.mapped is None or len(self.mapped) <= SMALL_BYTES:
+            return
+        if hasattr(mmap, "MADV_DONTNEED"):  # As Linux and macOS have it.
             self.mapped.madvise(mmap.MADV_DONTNEED)
 
 

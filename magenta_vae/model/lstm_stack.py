@@ -146,9 +146,8 @@ class LSTMStack(keras.layers.Layer):
         """
         if self._takes_cudnn():
             return self._run_keras(context, tokens)
-        if training:
-            return self._loop(*self._over(context, tokens, self.count_parts()))
-        return recurrence.outputs(*self._over(context, tokens))
+        inputs = self._over(context, tokens)
+        return self._loop(*inputs) if training else recurrence.outputs(*inputs)
 
     def last_output(
         self, context: tf.Tensor | None, tokens: tf.Tensor, training: bool = False
@@ -244,12 +243,13 @@ class LSTMStack(keras.layers.Layer):
         """Returns the arguments of loops that have a gradient: weights, gates and states."""
         return self._weights(num_parts), *self.initial_inputs(context, num_parts)
 
-    def _over(self, context: tf.Tensor | None, tokens: tf.Tensor, num_parts: int = 1) -> tuple:
+    def _over(self, context: tf.Tensor | None, tokens: tf.Tensor) -> tuple:
         """Returns the arguments of loops over given tokens."""
         if context is None:
             context = tf.zeros([tf.shape(tokens)[1], 0])
         num_steps = recurrence.count_steps(tokens)
-        return *self._inputs(context, num_parts), tokens[0], num_steps, _following(tokens)
+        inputs = self._inputs(context, self.count_parts())
+        return *inputs, tokens[0], num_steps, _following(tokens)
 
     def _weights(self, num_parts: int) -> StackWeights:
         return lstm.stack_weights(self.lstm_layers, self.num_classes, self._features, num_parts)

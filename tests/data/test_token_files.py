@@ -68,6 +68,22 @@ def kept(folder):
     return folder, np.array(load_quietly(folder))
 
 
+def test_pages_that_are_given_back_are_read_again(built, tmp_path, monkeypatch):
+    folder = Path(shutil.copytree(built["melody"], tmp_path / "data"))
+    tokens = load(folder)
+    released = []
+    monkeypatch.setattr(token_files.Tokens, "release", lambda each: released.append(each.mapped))
+    chunks = [(0, 4), (4, 4)]
+    kept = [each.numpy() for each in training_batches(tokens, 8, 3, chunks)]
+    assert released and all(mapped is not None for mapped in released)
+    monkeypatch.undo()
+    monkeypatch.setattr(token_files, "SMALL_BYTES", 0)
+    again = [each.numpy() for each in training_batches(tokens, 8, 3, chunks)]
+    np.testing.assert_array_equal(kept, again)
+    tokens.release()
+    np.testing.assert_array_equal(tokens, np.load(folder / "tokens" / "train.npy"))
+
+
 @pytest.mark.parametrize("kind", SETTINGS)
 def test_the_second_start_maps_the_same_tokens(built, tmp_path, kind, monkeypatch):
     folder = Path(shutil.copytree(built[kind], tmp_path / "data"))
