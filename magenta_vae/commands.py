@@ -69,9 +69,15 @@ class RunFlags(NamedTuple):
 
     def open(self):
         """Returns the run that they name; see `runs.open`."""
+        from magenta_vae.configuration import CONFIG_FILE
         from magenta_vae.workflows import model_places, runs
 
         folder = model_places.find(self.model.value) if self.model.value else self.run_dir.value
+        if self.model.value and not os.path.isfile(os.path.join(folder, CONFIG_FILE)):
+            raise FileNotFoundError(
+                f"--model={folder} holds no {CONFIG_FILE}: it is neither a run nor a model that "
+                "was published."
+            )
         return runs.open(folder, self.checkpoint.value, self.allow_module.value)
 
 

@@ -66,9 +66,16 @@ def read(path: str) -> dict[str, np.ndarray]:
     from safetensors import numpy as safetensors
 
     try:
-        return safetensors.load_file(path)
+        arrays = safetensors.load_file(path)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is damaged: {error}.") from error
+    for name, array in arrays.items():
+        if array.dtype != np.float16 or not np.isfinite(array).all():
+            raise ValueError(
+                f"{path} is damaged: {name} must be finite numbers in float16. "
+                f"Received: {array.dtype}, {np.count_nonzero(~np.isfinite(array))} not finite."
+            )
+    return arrays
 
 
 def read_step(path: str) -> int:
@@ -84,6 +91,8 @@ def read_step(path: str) -> int:
                 raise ValueError(f"a header of {size:,} bytes")
             metadata = json.loads(file.read(size))["__metadata__"]
         found, step = metadata["format"], int(metadata["step"])
+        if step < 0:
+            raise ValueError(f"step {step}")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: its header is {error!r}.") from error
     if found != FORMAT:

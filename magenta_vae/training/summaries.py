@@ -79,8 +79,10 @@ def seconds_of_steps(run_dir: str, last_step: int) -> float | None:
     """
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    tag = "steps_per_second"
-    read = EventAccumulator(os.path.join(run_dir, "train"), size_guidance={"tensors": 0})
+    folder, tag = os.path.join(run_dir, "train"), "steps_per_second"
+    if not os.path.isdir(folder):
+        return None
+    read = EventAccumulator(folder, size_guidance={"tensors": 0})
     read.Reload()
     if tag not in read.Tags()["tensors"]:
         return None

@@ -19,8 +19,8 @@ from magenta_vae.training import published_weights
 CARD_FILE, README_FILE, VECTORS_FILE = "card.json", "README.md", "attributes.json"
 FIGURES_FILE = "figures.json"  # What was measured last, on the held-out split.
 FORMAT = 1
-# All that a published folder holds, and all that is ever fetched of one.
-REQUIRED = (CONFIG_FILE, RUN_FILE, published_weights.FILE)
+# All that a published folder holds beside its card, and all that is ever fetched of one.
+REQUIRED = (CONFIG_FILE, RUN_FILE, published_weights.FILE, README_FILE)
 # The configurations of the runs whose weights it started from, the first run's first.
 STAGE_FILES = tuple(f"stage-{number}.gin" for number in range(1, 10))
 OPTIONAL = (data_prior.FILE, FIGURES_FILE, VECTORS_FILE, *STAGE_FILES)
@@ -40,8 +40,9 @@ _TYPES = {
 
 
 def is_published(folder: str) -> bool:
-    """Says whether a folder holds a published model."""
-    return os.path.isfile(os.path.join(folder, CARD_FILE))
+    """Says whether a folder holds a published model, sound or not."""
+    is_weights = published_weights.path_in(folder) is not None
+    return is_weights or os.path.lexists(os.path.join(folder, CARD_FILE))
 
 
 def read_card(folder: str) -> dict:
@@ -52,6 +53,11 @@ def read_card(folder: str) -> dict:
         ValueError: where it is damaged or of another version.
     """
     path = os.path.join(folder, CARD_FILE)
+    if not os.path.lexists(path):
+        raise FileNotFoundError(
+            f"{path} is missing: it says what the files beside it must be. Install or download the "
+            "model again."
+        )
     card = files.read_json(path)
     files.check_types(path, card, _TYPES, _TYPES)
     if card["format"] != FORMAT:
@@ -62,8 +68,8 @@ def read_card(folder: str) -> dict:
             f"{path} is damaged: a model's files are {', '.join(REQUIRED)}, and may be "
             f"{', '.join(OPTIONAL)}. It names {', '.join(sorted(names)) or 'none'}."
         )
-    if not all(isinstance(digest, str) for digest in card["files"].values()):
-        raise ValueError(f"{path} is damaged: its files must have their SHA-256.")
+    if not all(isinstance(each, str) for each in (*card["files"].values(), *card["attribution"])):
+        raise ValueError(f"{path} is damaged: its attribution and the SHA-256 must be texts.")
     return card
 
 

@@ -1,18 +1,20 @@
 """Where models lie: in a folder, with this package under a name, or at an address.
 
 An address is `hf://OWNER/REPOSITORY[/FOLDER][@REVISION]`, of the Hugging Face Hub, or the
-`https://` address of a folder. What is fetched is a published model (`model_files`): its files are
-kept, and compared with the SHA-256 that its card says, like those of any.
+`https://` or `http://` address of a folder. What is fetched is a published model (`model_files`):
+its files are kept, and compared with the SHA-256 that its card says, like those of any.
 """
 
+import contextlib
 import difflib
 import hashlib
+import http.client
 import os
 import shutil
-import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import IO
 
 from magenta_vae import display, files
 from magenta_vae.configuration import CONFIG_FILE, bundled
@@ -44,7 +46,7 @@ def find(model: str | os.PathLike) -> str:
 
     Raises:
         FileNotFoundError: where there is no such model, with those there are.
-        ModuleNotFoundError, OSError, ValueError: where it cannot be fetched.
+        OSError, ValueError: where it cannot be fetched.
     """
     if not isinstance(model, str | os.PathLike):
         raise ValueError(f"A model is a name, a folder or an address. Received: {model!r}.")
@@ -90,7 +92,8 @@ def is_name(model: str) -> bool:
 
 def label(model: str) -> str:
     """Returns what to call a model: the last part of its name, folder or address."""
-    return os.path.basename(os.path.normpath(model.partition("@")[0] or model))
+    place = model.partition("@")[0] if model.startswith(HUB) else model
+    return os.path.basename(os.path.normpath(place))
 
 
 def _score(track: Mapping) -> str:
@@ -116,7 +119,7 @@ def _fetch_from_hub(address: str) -> str:
         import huggingface_hub
         from huggingface_hub import errors
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
+        raise ValueError(
             f"{address} wants the package huggingface_hub: pip install 'magenta_vae[hub]'."
         ) from error
     place, _, revision = address.removeprefix(HUB).partition("@")
@@ -149,15 +152,21 @@ def _fetch_from_web(address: str) -> str:
     """Returns where the files of an address are kept; those of another card are another model."""
     card = _read(f"{address}/{model_files.CARD_FILE}", MAX_CARD_BYTES)
     kept = _cache() / f"{label(address)}-{hashlib.sha256(card).hexdigest()[:16]}"
-    if model_files.is_published(str(kept)):
+    with contextlib.suppress(OSError, ValueError):  # What was kept is not there, or damaged.
+        model_files.check(str(kept))
         return str(kept)
     with files.staging(kept.parent) as beside:
         (Path(beside) / model_files.CARD_FILE).write_bytes(card)
-        expected = model_files.read_card(beside)["files"]
-        for name, digest in display.track(expected.items(), f"fetching {address}", len(expected)):
-            path = Path(beside) / name
-            _download(f"{address}/{name}", path)
-            model_files.check_file(str(path), digest)
+        try:
+            expected = model_files.read_card(beside)["files"]
+            for name, digest in display.track(
+                expected.items(), f"fetching {address}", len(expected)
+            ):
+                path = Path(beside) / name
+                _download(f"{address}/{name}", path)
+                model_files.check_file(str(path), digest)
+        except ValueError as error:  # Of a folder that will be gone.
+            raise ValueError(str(error).replace(beside, address)) from error
         shutil.rmtree(kept, ignore_errors=True)
         os.replace(beside, kept)
     return str(kept)
@@ -170,7 +179,7 @@ def _cache() -> Path:
 
 
 def _read(url: str, most: int) -> bytes:
-    with _opened(url) as answer:
+    with _fetching(url) as answer:
         read = answer.read(most + 1)
     if len(read) > most:
         raise ValueError(f"{url} has more than {most:,} bytes: it is no card of a model.")
@@ -178,7 +187,7 @@ def _read(url: str, most: int) -> bytes:
 
 
 def _download(url: str, path: Path) -> None:
-    with _opened(url) as answer, open(path, "wb") as file:
+    with _fetching(url) as answer, open(path, "wb") as file:
         size = 0
         while read := answer.read(BYTES_PER_READ):
             size += len(read)
@@ -187,8 +196,11 @@ def _download(url: str, path: Path) -> None:
             file.write(read)
 
 
-def _opened(url: str):
+@contextlib.contextmanager
+def _fetching(url: str) -> Iterator[IO[bytes]]:
+    """Opens a URL to read. What goes wrong within is an `OSError` that names the URL."""
     try:
-        return urllib.request.urlopen(url, timeout=SECONDS)
-    except urllib.error.URLError as error:
-        raise OSError(f"{url} cannot be fetched: {error}.") from error
+        with urllib.request.urlopen(url, timeout=SECONDS) as answer:
+            yield answer
+    except (OSError, http.client.HTTPException, UnicodeError) as error:
+        raise OSError(f"{url} cannot be fetched: {str(error) or repr(error)}.") from error

@@ -139,7 +139,12 @@ def after_train(run: Sequence[str], run_dir: str, is_demo: bool) -> str:
 
 
 def after_evaluate(
-    run: Sequence[str], run_dir: str, z_size: int, figures: str | None, has_samples: bool
+    run: Sequence[str],
+    run_dir: str,
+    z_size: int,
+    figures: str | None,
+    has_samples: bool,
+    has_data: bool = True,
 ) -> str:
     """After an evaluation.
 
@@ -149,13 +154,14 @@ def after_evaluate(
         z_size: of its model.
         figures: the file that they were written to, if any.
         has_samples: whether samples were compared.
+        has_data: whether the run says where its data lie.
     """
     steps = {} if has_samples else {"how its samples differ": again("--samples")}
     steps["hear samples"] = _line("sample", *run, output_dir=os.path.join(run_dir, "samples"))
     if z_size:
-        card = f"--figures={figures}" if figures else "--evaluate"
+        card = [f"--figures={figures}"] if figures else ["--evaluate"] * has_data
         served = f"served/{os.path.basename(_plain(run_dir))}"
-        steps["serve it, with the figures"] = _line("export", *run, card, output_dir=served)
+        steps["serve it, with the figures"] = _line("export", *run, *card, output_dir=served)
     return _format(steps)
 
 
@@ -311,12 +317,22 @@ def after_import_magenta(run_dir: str, step: int) -> str:
     )
 
 
+def before_tuning(config: str) -> str:
+    """Before a model goes on with one's own music: how a data set of that is built.
+
+    Args:
+        config: the configuration of the model.
+    """
+    line = _line("build_dataset", input="MIDI_FOLDER", **{**_new_data("mine"), "gin_file": config})
+    return f"the music that the model goes on with:\n  {line}"
+
+
 def after_models(names: Sequence[str]) -> str:
     """After the models that come with the package were listed, by their names."""
     steps = {
         f"hear 16 samples of {name}": _line(
             *("sample", f"--model={name}", f"--output_dir={_new_folder(f'music/{name}')}"),
-            *("--plot", "--audio"),
+            *("--prior=data", "--plot", "--audio"),
         )
         for name in names[:1]
     }

@@ -1,13 +1,15 @@
 """A run as a folder for others: weights in float16, figures measured with these, and a card."""
 
-import contextlib
 import dataclasses
 import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+
 from magenta_vae import configuration, files
+from magenta_vae.data import input_pipeline
 from magenta_vae.inference import attributes, data_prior, sample_words
 from magenta_vae.inference.samples import NUM_SAMPLES
 from magenta_vae.training import published_weights, summaries
@@ -33,7 +35,7 @@ def publish(
     output_dir: str,
     name: str,
     description: str,
-    licence: str = LICENCE,
+    licence: str | None = None,
     attribution: Sequence[str] = (),
     data_dir: str | None = None,
     report: Callable[[str], None] = lambda line: None,
@@ -47,18 +49,26 @@ def publish(
         output_dir: a folder that does not exist or is empty.
         name: of the model.
         description: what it was trained on, in a sentence.
-        licence: of the weights.
-        attribution: a line for each source of the data: what it is, from where, its licence.
+        licence: of the weights; by default that of the model that it started from, if any, else
+            `LICENCE`.
+        attribution: a line for each source of the data: what it is, from where, its licence. Those
+            of the model that it started from come first.
         data_dir: the data set that it was trained on, by default where the run says it lies.
         report: is given lines about the result.
 
     Raises:
         FileExistsError: where `output_dir` holds something already.
-        ValueError: where a weight does not fit into float16, and as `Run.windows` does.
+        ValueError: where a weight does not fit into float16, for a data set that the run was not
+            trained on, and as `Run.windows` does.
     """
+    if not (name.strip() and description.strip()):
+        raise ValueError("A model has a name and a description. Received: an empty one.")
     output_dir = os.path.realpath(output_dir)
     files.require_new_folder("--output_dir", output_dir)
-    windows = {split: run.windows(split, data_dir) for split in ("train", "eval")}
+    if output_dir == os.getcwd():
+        raise ValueError("--output_dir is the working directory: choose a folder in it.")
+    windows = {split: _own_windows(run, split, data_dir) for split in ("train", "eval")}
+    origin = _find_card(run) or {}
     with files.staging(os.path.dirname(output_dir)) as staged:
         published = _write_weights(run, staged)
         stages = _write_stages(run, staged)
@@ -70,8 +80,8 @@ def publish(
         card = {
             "name": name,
             "description": description,
-            "license": licence,
-            "attribution": list(attribution),
+            "license": licence or origin.get("license", LICENCE),
+            "attribution": list(dict.fromkeys([*origin.get("attribution", ()), *attribution])),
             "step": run.step,
             "parameters": run.network.count_params(),
             "seed": run.experiment.seed,
@@ -81,13 +91,39 @@ def publish(
             "figures": figures,
         }
         readme = _format_readme(card, published)
-        model_files.write_card(staged, card)
         files.write_text(os.path.join(staged, model_files.README_FILE), readme)
-        with contextlib.suppress(FileNotFoundError):
-            os.rmdir(output_dir)
+        model_files.write_card(staged, card)
         os.replace(staged, output_dir)
     report(f"wrote {output_dir}: {model_files.size_of(output_dir) / 1e6:.1f} MB, step {run.step:,}")
     return card
+
+
+def _own_windows(run: Run, split: str, data_dir: str | None) -> np.ndarray:
+    """Returns a split of the data set that a run was trained on; another is refused."""
+    tokens = run.windows(split, data_dir)
+    expected = (run.record.get("data_digests") or {}).get(split)
+    if expected and input_pipeline.digest_of(tokens) != expected:
+        raise ValueError(
+            f"--data_dir={data_dir} is not the data set that the run in {run.folder} was trained "
+            "on: figures and card would be of other music."
+        )
+    return tokens
+
+
+def _find_card(run: Run) -> dict | None:
+    """Returns the card of the published model that a run, or one before it, started from."""
+    if model_files.is_published(run.folder):
+        return model_files.read_card(run.folder)
+    record = run.record
+    while origin := record.get("origin"):
+        place = origin["run_dir"]
+        folder = model_places.find(place) if model_places.is_name(place) else place
+        if model_files.is_published(folder):
+            return model_files.read_card(folder)
+        if not os.path.isdir(folder):
+            break
+        record = run_files.read_record(folder)
+    return None
 
 
 def _write_weights(run: Run, folder: str) -> Run:
@@ -119,8 +155,9 @@ def _write_stages(run: Run, folder: str) -> list[dict]:
     record = run.record
     while (origin := record.get("origin")) and len(configs) < len(model_files.STAGE_FILES):
         place = origin["run_dir"]
-        if model_places.is_name(place) or not os.path.isdir(place):
-            named = place if model_places.is_name(place) else None
+        is_model = model_places.is_name(place) or model_files.is_published(place)
+        if is_model or not os.path.isdir(place):
+            named = model_places.label(place) if is_model else None
             stages.insert(0, {"model": named, "step": origin["step"]})
             break
         stages.insert(0, _describe_stage(place, origin["step"], modules))
@@ -177,7 +214,11 @@ def _learn_attributes(
 ) -> None:
     """Writes the attribute vectors of a model, where its windows differ in any attribute."""
     path = os.path.join(folder, model_files.VECTORS_FILE)
-    learned = learning.learn_from(published, windows["train"], windows["eval"], None)
+    try:
+        learned = learning.learn_from(published, windows["train"], windows["eval"], None)
+    except ValueError as error:  # Windows that are all alike.
+        report(f"no attribute vectors: {error}")
+        return
     attributes.write(path, dataclasses.replace(learned, run_dir=name))
     report("\n" + attributes.format_effects(learned, learned.effects))
 
@@ -208,12 +249,22 @@ def _format_readme(card: Mapping, run: Run) -> str:
         "Evaluation": "On held-out songs, with the weights as they are here: `magenta_vae evaluate "
         "--samples --model=FOLDER --data_dir=DATA`.\n\n"
         + model_cards.format_figures(card["figures"], run.experiment)
+        + _format_other_prior(card["figures"])
         + _compare_priors(card["figures"]),
         "Licence": f"Weights: {card['license']}. That of the data stands beside it above.",
         "Made with": ", ".join(f"{key} {value}" for key, value in card["packages"].items()),
     }
-    head = f"---\nlicense: {card['license'].lower()}\ntags: [music, musicvae]\n---\n\n"
+    head = f"---\nlicense: {json.dumps(card['license'].lower())}\ntags: [music, musicvae]\n---\n\n"
     return head + model_cards.format_card(name, sections)
+
+
+def _format_other_prior(figures: Mapping) -> str:
+    """Returns how samples differ from held-out windows that are drawn by `--prior=data`."""
+    compared = figures.get(PRIORS[data_prior.DATA])
+    if compared is None:
+        return ""
+    table = text_tables.format_comparison(compared)
+    return f"\n\nThe samples above are of N(0, I). Those of `--prior=data`:\n\n```\n{table}\n```"
 
 
 def _describe_training(card: Mapping) -> str:
@@ -221,6 +272,8 @@ def _describe_training(card: Mapping) -> str:
     lines: list[str] = []
     sentences, built = [], set()
     before = ""
+    # Of windows of one length the last stage says how music is read.
+    of_data = {stage["num_bars"]: stage["config"] for stage in card["stages"] if "config" in stage}
     for number, stage in enumerate(card["stages"], start=1):
         if "config" not in stage:
             before = f" --init_from={stage['model'] or 'ANOTHER_RUN'}"
@@ -231,7 +284,8 @@ def _describe_training(card: Mapping) -> str:
         if num_bars not in built:
             built.add(num_bars)
             lines.append(
-                f"magenta_vae build_dataset --input=MUSIC --output_dir=DATA{num_bars} {config}"
+                f"magenta_vae build_dataset --input=MUSIC --output_dir=DATA{num_bars} "
+                f"--gin_file={of_data[num_bars]}"
             )
         lines.append(
             f"magenta_vae train {config} --data_dir=DATA{num_bars} "
@@ -258,6 +312,6 @@ def _compare_priors(figures: Mapping) -> str:
         ]
         lines.append(f"- `--prior={prior}`: {sum(found)} of {len(found)} statistics")
     return (
-        "\n\nSamples no farther from held-out windows than other held-out windows, or the training "
-        "windows, would be by chance:\n\n" + "\n".join(lines)
+        "\n\nStatistics in which samples lie no farther from the held-out windows than training "
+        "windows do, or than as many other held-out windows would:\n\n" + "\n".join(lines)
     )

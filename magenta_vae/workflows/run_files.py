@@ -14,7 +14,7 @@ from magenta_vae import configuration, files
 from magenta_vae.configuration import CONFIG_FILE, RUN_FILE, Configuration
 from magenta_vae.data import descriptions
 from magenta_vae.training import checkpoint_files, weights
-from magenta_vae.workflows import model_places
+from magenta_vae.workflows import model_files, model_places
 
 LOCK_FILE = "lock"
 DATA_FOLDER = "data"  # Of a run whose data set was built for it.
@@ -228,6 +228,8 @@ def _find_origin(
     if is_begun:
         return recorded  # The run goes on: its origin may be gone by now.
     folder = model_places.find(origin_dir) if is_name else origin_dir
+    if model_files.is_published(folder):
+        model_files.check(folder)
     path, step = weights.find_checkpoint(folder, origin.checkpoint)
     return {"run_dir": origin_dir, "checkpoint": path, "step": step, "partial": origin.partial}
 

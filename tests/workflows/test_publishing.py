@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save
 
 import magenta_vae
 from magenta_vae import configuration
 from magenta_vae.training import published_weights
 from magenta_vae.workflows import (
     attributes,
+    datasets,
     model_files,
     model_places,
     next_steps,
@@ -115,7 +116,7 @@ def test_it_makes_music_with_all_that_lies_beside(published):
 
 def test_its_card_is_for_people_and_for_the_hub(published):
     text = (published / model_files.README_FILE).read_text()
-    assert text.startswith("---\nlicense: cc0-1.0\n")
+    assert text.startswith('---\nlicense: "cc0-1.0"\n')
     for part in ("# tiny", "Songs of tests", f"- {SOURCES[0]}", "## Limits", "notes right"):
         assert part in text
     assert "`--prior=data`: " in text
@@ -154,6 +155,29 @@ def test_a_card_that_is_none_is_refused(published, change, message):
         runs.open(str(published))
 
 
+def test_weights_without_a_card_are_refused(published, data_dirs, tmp_path):
+    (published / model_files.CARD_FILE).unlink()
+    with pytest.raises(FileNotFoundError, match=r"card\.json is missing: it says what the files"):
+        runs.open(str(published))
+
+
+def test_a_run_does_not_start_from_damaged_weights(published, data_dirs, tmp_path):
+    path = published / published_weights.FILE
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    configured = configuration.parse([str(published / "config.gin")])
+    folder, origin = str(tmp_path / "run"), run_files.Origin(str(published))
+    with pytest.raises(ValueError, match=r"weights\.safetensors is damaged or was changed"):
+        training.train(configured, folder, data_dirs["mel_2bar"], 1, origin=origin)
+
+
+@pytest.mark.parametrize("number", [np.float16(np.nan), np.float32(0)])
+def test_numbers_that_are_no_weights_are_named(number, tmp_path):
+    path = tmp_path / published_weights.FILE
+    path.write_bytes(save({"kernel": np.full([2], number)}, {"format": "1", "step": "2"}))
+    with pytest.raises(ValueError, match="kernel must be finite numbers in float16"):
+        published_weights.read(str(path))
+
+
 def test_weights_that_are_none_are_named(published, tmp_path):
     path = tmp_path / published_weights.FILE
     for content in (b"", b"\xff" * 64, (published / path.name).read_bytes()[:-100]):
@@ -187,6 +211,42 @@ def test_what_is_there_is_never_overwritten(trained, published):
     with pytest.raises(FileExistsError, match="is not an empty folder"):
         publishing.publish(runs.open(str(trained)), str(published), "tiny", "Songs")
     assert sorted(os.listdir(published)) == before
+
+
+def test_the_working_directory_and_empty_words_are_refused(trained, tmp_path, monkeypatch):
+    run = runs.open(str(trained))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(ValueError, match="--output_dir is the working directory"):
+        publishing.publish(run, ".", "tiny", "Songs")
+    with pytest.raises(ValueError, match="a name and a description. Received: an empty one"):
+        publishing.publish(run, "there", "tiny", " ")
+    assert Path.cwd().is_dir() and not os.listdir()
+
+
+def test_other_data_than_the_runs_own_are_refused(trained, data_dirs, tmp_path):
+    other = str(tmp_path / "other")
+    settings = configuration.parse(["mel_2bar.gin"]).experiment
+    songs = str(configuration.bundled("testdata"))
+    datasets.build_dataset(settings, [f"{songs}/song-00[0-2]*.mid"], other, num_workers=1)
+    with pytest.raises(ValueError, match=f"--data_dir={other} is not the data set that the run"):
+        publishing.publish(
+            runs.open(str(trained)), str(tmp_path / "m"), "m", "Songs", None, (), other
+        )
+    assert not (tmp_path / "m").exists()
+
+
+def test_what_goes_on_from_a_model_carries_its_license(published, data_dirs, tmp_path):
+    configured = configuration.parse([str(published / "config.gin"), "variants/fine_tuning.gin"])
+    folder, data_dir = str(tmp_path / "tuned"), data_dirs["mel_2bar"]
+    training.train(configured, folder, data_dir, 1, origin=run_files.Origin(str(published)))
+    for run in (runs.open(folder), runs.open(str(published))):
+        target = str(tmp_path / f"again-{run.step}")
+        card = publishing.publish(run, target, "again", "Songs", None, ["More"], data_dir)
+        assert (card["license"], card["attribution"]) == ("CC0-1.0", [*SOURCES, "More"])
+    (tuned,) = (json.loads((tmp_path / "again-1" / "card.json").read_text()),)
+    assert [stage.get("model") for stage in tuned["stages"]] == ["tiny", None]
+    assert "--init_from=tiny" in (tmp_path / "again-1" / "README.md").read_text()
 
 
 def test_a_name_goes_where_a_run_goes(shipped, data_dirs, tmp_path, monkeypatch):
@@ -245,6 +305,13 @@ def test_a_model_is_fetched_once(served, published, tmp_path, monkeypatch):
     for name in (*model_files.REQUIRED, *model_files.OPTIONAL):  # The card alone is asked for.
         (published / name).unlink(missing_ok=True)
     assert model_places.find(served) == folder
+
+
+def test_what_is_kept_damaged_is_fetched_again(served, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = Path(model_places.find(served))
+    (folder / "config.gin").write_text("nothing")
+    assert runs.open(model_places.find(served)).step == 2
 
 
 def test_what_is_fetched_damaged_is_not_kept(served, published, tmp_path, monkeypatch):
