@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -62,6 +63,12 @@ def write_lines(path: str | os.PathLike, lines: Iterable[str]) -> None:
     with replacing(path) as beside, open(beside, "w", encoding="utf-8") as file:
         file.writelines(lines)
         sync(file)
+
+
+def sha256_of(path: str | os.PathLike) -> str:
+    """Returns the SHA-256 of a file, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync(file: IO) -> None:

@@ -204,7 +204,7 @@ class TokenFiles:
             "windows": num_windows,
             "bytes": status.st_size,
             "mtime_ns": status.st_mtime_ns,
-            "sha256": _sha256_of(path),
+            "sha256": files.sha256_of(path),
         }
 
     def _write_description(self, described: Mapping) -> None:
@@ -242,7 +242,9 @@ class TokenFiles:
         path = os.path.join(self.data_dir, name)
         status = os.stat(path)
         is_moved = status.st_mtime_ns != shard["mtime_ns"]
-        if status.st_size != shard["bytes"] or (is_moved and _sha256_of(path) != shard["sha256"]):
+        if status.st_size != shard["bytes"] or (
+            is_moved and files.sha256_of(path) != shard["sha256"]
+        ):
             raise _Unusable(f"{path} has changed since")
         shard["mtime_ns"] = status.st_mtime_ns
         return is_moved
@@ -303,11 +305,6 @@ class TokenFiles:
 def _begin_digest(shape: tuple[int, ...], dtype: np.dtype):
     """Returns the SHA-256 of windows without their bytes, which are to be added."""
     return hashlib.sha256(f"{shape} {dtype.str} ".encode())
-
-
-def _sha256_of(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _number_of(status: os.stat_result, digest: str) -> int:

@@ -6,7 +6,6 @@ is, under which licence and what it reaches, with the SHA-256 of every file, and
 people, `README.md`.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -81,7 +80,7 @@ def write_card(folder: str, card: Mapping) -> None:
         card: what `read_card` returns, but for `format` and `files`.
     """
     present = [name for name in REQUIRED + OPTIONAL if os.path.isfile(os.path.join(folder, name))]
-    digests = {name: digest_of(os.path.join(folder, name)) for name in present}
+    digests = {name: files.sha256_of(os.path.join(folder, name)) for name in present}
     text = json.dumps({"format": FORMAT, **card, "files": digests}, indent=2) + "\n"
     files.write_text(os.path.join(folder, CARD_FILE), text)
 
@@ -103,7 +102,7 @@ def check_file(path: str, expected: str) -> None:
     """Raises `FileNotFoundError` or `ValueError` where a file is missing or has another SHA-256."""
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{path} is missing: {CARD_FILE} beside it names it.")
-    found = digest_of(path)
+    found = files.sha256_of(path)
     if found != expected:
         raise ValueError(
             f"{path} is damaged or was changed: its SHA-256 is {found}, and {CARD_FILE} beside it "
@@ -114,9 +113,3 @@ def check_file(path: str, expected: str) -> None:
 def size_of(folder: str) -> int:
     """Returns the bytes of a model's files."""
     return sum(entry.stat().st_size for entry in os.scandir(folder))
-
-
-def digest_of(path: str) -> str:
-    """Returns the SHA-256 of a file, in hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

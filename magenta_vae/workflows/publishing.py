@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from magenta_vae import configuration, files
-from magenta_vae.data import input_pipeline
 from magenta_vae.inference import attributes, data_prior, sample_words
 from magenta_vae.inference.samples import NUM_SAMPLES
 from magenta_vae.training import published_weights, summaries
@@ -72,7 +71,7 @@ def publish(
     with files.staging(os.path.dirname(output_dir)) as staged:
         published = _write_weights(run, staged)
         stages = _write_stages(run, staged)
-        figures = _measure(published, windows, data_dir, report)
+        figures = _measure(published, windows, report)
         text = json.dumps(figures, indent=2) + "\n"
         files.write_text(os.path.join(staged, model_files.FIGURES_FILE), text)
         if published.network.z_size:
@@ -101,8 +100,7 @@ def publish(
 def _own_windows(run: Run, split: str, data_dir: str | None) -> np.ndarray:
     """Returns a split of the data set that a run was trained on; another is refused."""
     tokens = run.windows(split, data_dir)
-    expected = (run.record.get("data_digests") or {}).get(split)
-    if expected and input_pipeline.digest_of(tokens) != expected:
+    if run.is_own(split, tokens) is False:
         raise ValueError(
             f"--data_dir={data_dir} is not the data set that the run in {run.folder} was trained "
             "on: figures and card would be of other music."
@@ -182,12 +180,7 @@ def _describe_stage(folder: str, step: int, modules: Sequence[str]) -> dict:
     }
 
 
-def _measure(
-    published: Run,
-    windows: Mapping,
-    data_dir: str | None,
-    report: Callable[[str], None],
-) -> dict:
+def _measure(published: Run, windows: Mapping, report: Callable[[str], None]) -> dict:
     """Returns the figures of a model, whose Gaussian of the training windows is written."""
     model, held_out = published.model(), windows["eval"]
     if published.network.z_size:

@@ -136,8 +136,7 @@ class Run:
         """
         place = data_dir or self.data_dir()
         tokens = input_pipeline.load_tokens(place, split, self.settings, skip_corrupt)
-        expected = (self.record.get("data_digests") or {}).get(split)
-        if expected and not skip_corrupt and input_pipeline.digest_of(tokens) != expected:
+        if not skip_corrupt and self.is_own(split, tokens) is False:
             message = f"The {split} windows in {place} are not those of the run in {self.folder}"
             if data_dir is None:
                 raise ValueError(f"{message}. To take them as they are, give --data_dir={place}.")
@@ -156,8 +155,17 @@ class Run:
         if data_dir is None:
             return self.windows("train", skip_corrupt=skip_corrupt)
         tokens = input_pipeline.load_tokens(data_dir, "train", self.settings, skip_corrupt)
-        expected = (self.record.get("data_digests") or {}).get("train")
-        return tokens if input_pipeline.digest_of(tokens) == expected else None
+        return tokens if self.is_own("train", tokens) else None
+
+    def is_own(self, split: str, tokens: np.ndarray) -> bool | None:
+        """Says whether windows are those of the run's own split; None where it did not keep which.
+
+        Args:
+            split: `train` or `eval`.
+            tokens: int [windows, steps, tracks].
+        """
+        expected = (self.record.get("data_digests") or {}).get(split)
+        return input_pipeline.digest_of(tokens) == expected if expected else None
 
     def metrics(self, tokens: np.ndarray) -> dict:
         """Returns the metrics of Table 1 of windows, and where the training windows lie.

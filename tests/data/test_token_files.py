@@ -283,7 +283,7 @@ def test_a_copy_is_hashed_once(kept, monkeypatch):
     forbid_records(monkeypatch)
     np.testing.assert_array_equal(load_quietly(folder), tokens)
     with monkeypatch.context() as patch:
-        patch.setattr(token_files, "_sha256_of", None)
+        patch.setattr(files, "sha256_of", None)
         np.testing.assert_array_equal(load_quietly(folder), tokens)
     for path in folder.glob("*.tfrecord"):
         os.utime(path, (2, 2))
