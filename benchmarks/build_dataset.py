@@ -33,19 +33,20 @@ import gc, json, os, sys, time, warnings
 warnings.simplefilter("ignore")
 import numpy as np
 from magenta_vae.data import builder, records, shards
+from magenta_vae.data.splits import SPLITS
 from magenta_vae.music import tokens
 paths, kind = json.load(open(sys.argv[1])), sys.argv[2]
 trio = (tokens.Melody("lead", 0, 31), tokens.Melody("bass", 32, 39, 32), tokens.Drums())
 settings = builder.Settings(*{"melody": ((tokens.Melody(),), 2), "trio": (trio, 16)}[kind])
 gc.collect()  # What the imports left is not a file's.
 begun = time.process_time()
-rows = {"train": [], "eval": []}
+rows = {split: [] for split in SPLITS}
 for path in paths:
     outcome = builder.examine(path, settings)
     if outcome.rows is not None:
         rows[outcome.split].append(outcome.rows)
 empty = np.empty((0, settings.row_size), settings.token_dtype)
-both = [np.concatenate([empty, *rows[split]]) for split in shards.SPLITS]
+both = [np.concatenate([empty, *rows[split]]) for split in SPLITS]
 unique, _ = shards.unique_rows(np.concatenate(both))
 seconds = time.process_time() - begun
 serialize = records.WindowSerializer(settings.tracks, settings.num_steps)

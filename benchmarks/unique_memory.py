@@ -19,7 +19,7 @@ from magenta_vae import commands
 
 NUM_WINDOWS = flags.DEFINE_list("num_windows", ["1000000", "2000000", "4000000"], "Windows.")
 PAPER = 28_000_000  # Dataset: "28 million unique 2-bar melodies"
-ROWS_PER_ENTRY = 2**20  # builder.ENTRY_BYTES of rows of 32 bytes.
+ROWS_PER_ENTRY = 2**20  # assembly.ENTRY_BYTES of rows of 32 bytes.
 
 
 def peak_bytes():
@@ -32,7 +32,8 @@ def measure(num_windows, pipe):
 
     import numpy as np
 
-    from magenta_vae.data import builder, journal, shards
+    from magenta_vae.data import assembly, builder, journal, shards
+    from magenta_vae.data.examination import Outcome
     from magenta_vae.music.tokens import Melody
 
     settings = builder.Settings((Melody(),), 2)
@@ -47,15 +48,16 @@ def measure(num_windows, pipe):
             number = min(ROWS_PER_ENTRY, num_windows - written)
             rows = rng.integers(128, size=(number, settings.row_size), dtype=np.uint8)
             rows[: number // 10] = rows[number // 10 : 2 * (number // 10)]
-            work.write([], {"train": [rows], "eval": []})
+            bars = np.zeros(number, np.int32)
+            work.write([Outcome("", "", "", "train", number, 0, rows=rows, bars=bars)])
             written += number
         files = [os.path.join(work.directory, name) for name in os.listdir(work.directory)]
         on_disk = sum(map(os.path.getsize, files))
-        for first, last in builder._ranges(work.bucket_sizes(), settings.row_size):
+        for first, last in assembly._ranges(work.bucket_sizes(), settings.row_size):
             described = work.describe_range(first, last)
             rows = journal.read_range(described, settings.token_dtype, settings.row_size)["train"]
-            unique += len(shards.unique_rows(rows)[0])
-        pipe.send((before, peak_bytes(), on_disk, unique, len(work._offsets)))
+            unique += len(shards.unique_rows(rows[0])[0])
+        pipe.send((before, peak_bytes(), on_disk, unique, len(work._entries)))
 
 
 def main(_):
@@ -75,15 +77,15 @@ def main(_):
         row = (f"{number:,}", f"{unique:,}", num_entries, f"{peak / 2**20:.0f}",
                f"{before / 2**20:.0f}", f"{on_disk / number:.1f}")  # fmt: skip
         commands.report("".join(f"{value:>21}" for value in row))
-    from magenta_vae.data import builder, shards
+    from magenta_vae.data import assembly, shards
 
     table = 2 * (shards.NUM_BUCKETS + 1) * 8
-    in_range = max(builder.MERGE_BYTES, PAPER // shards.NUM_BUCKETS * 32)
-    num_entries = 1_500_000 // builder.SONGS_PER_ENTRY
+    in_range = max(assembly.MERGE_BYTES, PAPER // shards.NUM_BUCKETS * 32)
+    num_entries = 1_500_000 // assembly.SONGS_PER_ENTRY
     commands.report(
         f"At {PAPER:,} windows: {PAPER * 32 / 2**20:,.0f} MB of rows on the disk. In memory one "
         f"range of hashes, {in_range / 2**20:.1f} MB of tokens a process, twice that if every "
-        f"window came twice; one entry while it is written, {builder.ENTRY_BYTES / 2**20:.0f} MB "
+        f"window came twice; one entry while it is written, {assembly.ENTRY_BYTES / 2**20:.0f} MB "
         f"of tokens; and the tables of {num_entries:,} entries, "
         f"{num_entries * table / 2**20:.0f} MB: {num_entries * table / PAPER:.1f} bytes a window."
     )

@@ -43,6 +43,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     RUNNING: (
         *("max_steps", "num_workers", "seconds_per_file", "memory_mb_per_file", "runner"),
+        "scheduler",
         *("skip_corrupt", "num_virtual_devices", "explain", "traceback"),
     ),
 }

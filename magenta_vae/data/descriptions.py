@@ -7,19 +7,22 @@ import re
 from magenta_vae import files
 from magenta_vae.data import records
 from magenta_vae.data.settings import Settings, settings_of
-from magenta_vae.data.shards import SPLITS
+from magenta_vae.data.splits import SPLITS, TEST
 
 FILE = "dataset.json"
 NAMES = ("settings", "counts", "shards")
 COMPRESSION = "compression"  # Where the shards are compressed.
+OWN_SPLITS = "splits"  # Where somebody chose them: by what.
+ELSEWHERE = "windows_in_earlier_split"
 _COUNTS = {
     "files_read": int,
     "files_dropped": dict,
     "windows_cut": int,
     "windows_dropped_rests": int,
     "windows_duplicate": int,
-    **{f"windows_kept_{split}": int for split in SPLITS},
+    **{f"windows_kept_{split}": int for split in SPLITS if split != TEST},
 }
+_LATER_COUNTS = {ELSEWHERE: int, f"windows_kept_{TEST}": int}
 _SHARD = re.compile(r"[a-z]+-\d{5}-of-\d{5}\.tfrecord")  # A plain name: it leads nowhere else.
 
 
@@ -28,6 +31,8 @@ def describe(
     counts: dict,
     shards: dict[str, dict[str, int]],
     compression: str | None = None,
+    own_splits: str | None = None,
+    num_elsewhere: int = 0,
 ) -> dict:
     """Returns the description of a data set.
 
@@ -36,19 +41,28 @@ def describe(
         counts: what became of its songs; see `examination.count_outcomes`.
         shards: the windows in each shard, by split and file name.
         compression: of the shards, `records.GZIP` or None.
+        own_splits: what says which song is in which split; None for the hash of its bytes.
+        num_elsewhere: the windows that are left out since an earlier split has them. Of train and
+            eval by the hash they count as duplicates, as in the first version.
 
     Raises:
         ValueError: where no window is left.
     """
-    num_windows = {split: sum(shards[split].values()) for split in SPLITS}
+    has_test = own_splits is not None or bool(settings.test_fraction)
+    shards = {split: shards[split] for split in SPLITS if has_test or split != TEST}
+    num_windows = {split: sum(shards[split].values()) for split in shards}
     num_kept = sum(num_windows.values())
     duplicate = counts["windows_cut"] - counts["windows_dropped_rests"] - num_kept
-    counts = {**counts, "windows_duplicate": duplicate}
+    elsewhere = {ELSEWHERE: num_elsewhere} if has_test else {}
+    duplicate -= sum(elsewhere.values())
+    counts = {**counts, "windows_duplicate": duplicate, **elsewhere}
     counts |= {f"windows_kept_{split}": number for split, number in num_windows.items()}
     if not num_kept:
         raise ValueError(f"No window is left of {counts['files_read']} files.\n{table(counts)}")
     compressed = {COMPRESSION: compression} if compression else {}
-    return {"settings": settings.describe(), "counts": counts, "shards": shards, **compressed}
+    chosen = {OWN_SPLITS: own_splits} if own_splits else {}
+    described = {"settings": settings.describe(), "counts": counts, "shards": shards}
+    return described | compressed | chosen
 
 
 def table(counts: dict) -> str:
@@ -61,8 +75,13 @@ def table(counts: dict) -> str:
         ("windows cut", counts["windows_cut"]),
         ("  dropped by the rests rule", counts["windows_dropped_rests"]),
         ("  duplicates", counts["windows_duplicate"]),
-        ("  kept for train", counts["windows_kept_train"]),
-        ("  kept for eval", counts["windows_kept_eval"]),
+    ]
+    if ELSEWHERE in counts:
+        rows.append(("  in an earlier split too", counts[ELSEWHERE]))
+    rows += [
+        (f"  kept for {split}", counts[f"windows_kept_{split}"])
+        for split in SPLITS
+        if f"windows_kept_{split}" in counts
     ]
     return "\n".join(f"{name:<36}{number:>12,}" for name, number in rows)
 
@@ -92,7 +111,8 @@ def read(data_dir: str) -> dict:
     path = os.path.join(data_dir, FILE)
     description = files.read_json(path, NAMES)
     check(path, description)
-    return {name: description[name] for name in (*NAMES, COMPRESSION) if name in description}
+    names = (*NAMES, COMPRESSION, OWN_SPLITS)
+    return {name: description[name] for name in names if name in description}
 
 
 def check(path: str, description: dict) -> None:
@@ -103,7 +123,8 @@ def check(path: str, description: dict) -> None:
         description: what `describe` returned once.
     """
     files.check_types(path, description, dict.fromkeys(NAMES, dict), NAMES)
-    files.check_types(path, description["counts"], _COUNTS, _COUNTS)
+    files.check_types(path, description["counts"], _COUNTS | _LATER_COUNTS, _COUNTS)
+    files.check_types(path, description, {OWN_SPLITS: str})
     try:
         settings_of(description["settings"])
     except ValueError as error:

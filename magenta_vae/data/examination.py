@@ -10,6 +10,7 @@ import numpy as np
 from magenta_vae.data import shards, workers
 from magenta_vae.data.settings import Settings
 from magenta_vae.data.sources import Source
+from magenta_vae.data.splits import split_of
 from magenta_vae.music import songs, windows
 from magenta_vae.music.errors import VocabularyError
 
@@ -24,11 +25,13 @@ class Outcome(NamedTuple):
     Attributes:
         name: the file, or the place within it.
         reason, detail: the rule that dropped it and how, both empty where it was used.
-        split: `train` or `eval`.
+        split: `train`, `eval` or `test`.
         num_cut, num_dropped_rests: windows cut, and those of them the rests rule dropped.
         taken: (what, how often) a rule did to the song: `AS_4_4`, `AS_DRUMS`, `LEFT_OUT`.
         left_out: of each part with notes left out, which it is and what they are.
+        sha256: of its bytes, in hexadecimal digits; empty where they could not be read.
         rows: [windows, row_size] tokens of those that remain, each once.
+        bars: the bar at which each of them begins first, int32 [windows].
     """
 
     name: str
@@ -39,7 +42,14 @@ class Outcome(NamedTuple):
     num_dropped_rests: int
     taken: Sequence[tuple[str, int]] = ()
     left_out: Sequence[str] = ()
+    sha256: str = ""
     rows: np.ndarray | None = None
+    bars: np.ndarray | None = None
+
+    @property
+    def verdict(self) -> list:
+        """All but the windows, as JSON values: what `Outcome` is made of again."""
+        return list(self[:-2])
 
     def __str__(self) -> str:
         if self.reason:
@@ -58,17 +68,19 @@ def examine(source: Source | str, settings: Settings) -> Outcome:
     """Reads one song and cuts its windows; whatever is wrong with it becomes the reason."""
     source = Source(source) if isinstance(source, str) else source
     cut = dropped_rests = 0
-    rows = []
-    split = ""
+    rows, bars = [], []
+    split = sha256 = ""
     taken: list[tuple[str, int]] = []
     left_out: tuple[str, ...] = ()
 
-    def dropped(reason: str, detail: str) -> Outcome:
-        return Outcome(source.name, reason, detail, split, cut, dropped_rests, taken, left_out)
+    def outcome(reason: str, detail: str) -> Outcome:
+        counts = cut, dropped_rests, taken, left_out
+        return Outcome(source.name, reason, detail, split, *counts, sha256)
 
     try:
         data = source.read()
-        split = split_of(data, settings.eval_fraction)
+        sha256 = hashlib.sha256(data).hexdigest()
+        split = source.split or split_of(data, settings.eval_fraction, settings.test_fraction)
         read = source.parse(data, settings.reader)
         song = windows.in_common_time(read, settings.accepted_metres)
         left_out = song.left_out
@@ -86,27 +98,23 @@ def examine(source: Source | str, settings: Settings) -> Outcome:
             rows.append(
                 combination.tokens.astype(settings.token_dtype).reshape(-1, settings.row_size)
             )
+            bars.append(combination.bars.astype(np.int32))
         if cut == dropped_rests:
             raise songs.SongError("only rests", f"none of {cut} windows passes the rests rule")
-        unique, _ = shards.unique_rows(np.concatenate(rows))
+        cut_rows = np.concatenate(rows)
+        first, _ = shards.first_of_equals(cut_rows)
     except songs.SongError as error:
-        return dropped(error.reason, error.detail)
+        return outcome(error.reason, error.detail)
     except VocabularyError as error:
         cut = dropped_rests = 0
-        return dropped(error.reason, error.detail)
+        return outcome(error.reason, error.detail)
     except MemoryError:
         cut = dropped_rests = 0
-        return dropped(GREEDY, "more than a file may take")
+        return outcome(GREEDY, "more than a file may take")
     except Exception as error:  # One file never ends a build; an unforeseen one is counted too.
         cut = dropped_rests = 0
-        return dropped(CRASHED, f"{type(error).__name__}: {error}")
-    return Outcome(source.name, "", "", split, cut, dropped_rests, taken, left_out, unique)
-
-
-def split_of(midi: bytes, eval_fraction: float) -> str:
-    """Returns the split of a song by its bytes: the same wherever and whenever it is read."""
-    digest = hashlib.blake2b(midi, digest_size=8).digest()
-    return "eval" if int.from_bytes(digest, "big") < eval_fraction * 2**64 else "train"
+        return outcome(CRASHED, f"{type(error).__name__}: {error}")
+    return outcome("", "")._replace(rows=cut_rows[first], bars=np.concatenate(bars)[first])
 
 
 def failed(task: tuple[Source, Settings], reason: str) -> Outcome:

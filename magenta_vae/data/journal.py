@@ -1,9 +1,9 @@
 """What is done of a build: entries, each whole or absent, that a killed build goes on from.
 
 An entry is what became of some hundred songs, in the order of the inputs: `part-00007.rows` holds
-the tokens of their windows in the order of hashes, `part-00007.json`, written after it and renamed,
-says what became of each song (its "verdicts") and where each range of hashes begins. The names are
-those of the first version, whose builds can be gone on with.
+the tokens of their windows in the order of hashes, `part-00007.places` the song of each, counted
+from the first of the entry, and its bar. `part-00007.json`, written after both and renamed, says
+what became of each song (its "verdicts") and where each range of hashes begins.
 """
 
 import contextlib
@@ -12,14 +12,33 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from magenta_vae import files
 from magenta_vae.data import shards
-from magenta_vae.data.shards import NUM_BUCKETS, SPLITS
+from magenta_vae.data.examination import Outcome
+from magenta_vae.data.shards import NUM_BUCKETS
+from magenta_vae.data.splits import SPLITS
 
+FORMAT = 2  # Of entries. The first had no places, and no test.
+PLACE = np.dtype("<i4")
 JOB, INPUTS, LOCK, DATA = "job.json", "inputs.jsonl", "lock", "data"
+
+
+class Entry(NamedTuple):
+    """What is done of a build.
+
+    Attributes:
+        path: of its files, without their endings.
+        offsets: where each range of hashes begins among the rows of each split.
+        num_songs: how many songs.
+    """
+
+    path: str
+    offsets: dict[str, np.ndarray]
+    num_songs: int
 
 
 class Journal:
@@ -28,13 +47,16 @@ class Journal:
     Args:
         output_dir: where the data set is to be.
         dtype, row_size: of the rows of tokens.
+        prefix: of the names of its entries: those of one part of a build that is done in parts.
     """
 
-    def __init__(self, output_dir: str, dtype: np.dtype, row_size: int):
+    def __init__(self, output_dir: str, dtype: np.dtype, row_size: int, prefix: str = "part-"):
+        self.output_dir = output_dir
         self.directory = output_dir.rstrip(os.sep) + ".incomplete"
         self.data_dir = os.path.join(self.directory, DATA)
         self._dtype, self._row_size = dtype, row_size
-        self._offsets: list[dict[str, np.ndarray]] = []
+        self._prefix = prefix
+        self._entries: list[Entry] = []
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -43,77 +65,105 @@ class Journal:
         with files.locked(os.path.join(self.directory, LOCK), busy):
             yield
 
-    def begin(self, job: dict, inputs: Iterable[tuple]) -> int:
+    def begin(self, job: dict, inputs: Iterable[str]) -> int:
         """Returns the number of songs that are done: none in a new folder.
 
         Args:
             job: what the entries depend on beside the inputs.
-            inputs: (path, bytes, time of change) of each input.
+            inputs: the files that are read: their sizes and times of change must stay too.
 
         Raises:
             ValueError: where the folder was begun with another job or other inputs.
         """
-        lines = (json.dumps(file) + "\n" for file in inputs)
+        lines = (json.dumps(_stat(path)) + "\n" for path in inputs)
+        job = {"format": FORMAT, **job}
         path = os.path.join(self.directory, JOB)
         if self.is_begun:
             self._check_job(path, job)
             self._check_inputs(lines)
-            return self._read_entries()
+            return self.read_entries()
         files.write_lines(os.path.join(self.directory, INPUTS), lines)
         files.write_text(path, json.dumps(job, indent=2))
         return 0
 
+    def read_entries(self) -> int:
+        """Reads which entries there are, in their order, and returns the number of songs."""
+        while os.path.exists(self._path(len(self._entries)) + ".json"):
+            path = self._path(len(self._entries))
+            entry = _read_entry(path)
+            offsets = {split: np.array(starts) for split, starts in entry["offsets"].items()}
+            self._entries.append(Entry(path, offsets, len(entry["verdicts"])))
+        return sum(entry.num_songs for entry in self._entries)
+
     def read_outcomes(self) -> Iterator[list]:
-        """Yields what became of each song that was done when the folder was opened."""
-        for index in range(len(self._offsets)):
-            yield from self._read_entry(index)["verdicts"]
+        """Yields what became of each song that is done."""
+        for entry in self._entries:
+            yield from _read_entry(entry.path)["verdicts"]
 
     def is_of(self, job: dict) -> bool:
         """Says whether the folder was begun with this job."""
         try:
-            return files.read_json(os.path.join(self.directory, JOB)) == job
+            begun = files.read_json(os.path.join(self.directory, JOB))
+            return begun == {"format": FORMAT, **job}
         except (OSError, ValueError):
             return False
 
-    def write(self, outcomes: Sequence[list], rows: dict[str, list[np.ndarray]]) -> None:
-        """Adds an entry.
-
-        Args:
-            outcomes: what became of each song, as JSON values.
-            rows: int [windows, row_size] tokens of each split, in any number of arrays.
-        """
-        path, offsets = self._path(len(self._offsets)), {}
-        with open(path + ".rows", "wb") as file:
+    def write(self, outcomes: Sequence[Outcome]) -> None:
+        """Adds an entry: what became of songs, with their windows."""
+        path, offsets = self._path(len(self._entries)), {}
+        with (
+            files.replacing(path + ".rows") as rows_path,
+            files.replacing(path + ".places") as places_path,
+            open(rows_path, "wb") as rows_file,
+            open(places_path, "wb") as places_file,
+        ):
             for split in SPLITS:
-                empty = np.empty((0, self._row_size), self._dtype)
-                unique, hashes = shards.unique_rows(np.concatenate([empty, *rows[split]]))
-                counts = np.bincount(shards.buckets_of(hashes), minlength=NUM_BUCKETS)
+                rows, places = self._collect(outcomes, split)
+                first, hashes = shards.first_of_equals(rows)
+                counts = np.bincount(shards.buckets_of(hashes[first]), minlength=NUM_BUCKETS)
                 offsets[split] = np.concatenate([[0], np.cumsum(counts)])
-                file.write(unique.tobytes())
-            files.sync(file)
+                rows_file.write(rows[first].tobytes())
+                places_file.write(places[first].tobytes())
+            files.sync(rows_file)
+            files.sync(places_file)
         described = {split: starts.tolist() for split, starts in offsets.items()}
-        files.write_text(
-            path + ".json", json.dumps({"offsets": described, "verdicts": list(outcomes)})
-        )
-        self._offsets.append(offsets)
+        verdicts = [outcome.verdict for outcome in outcomes]
+        files.write_text(path + ".json", json.dumps({"offsets": described, "verdicts": verdicts}))
+        self._entries.append(Entry(path, offsets, len(outcomes)))
+
+    def adopt(self, part: "Journal") -> None:
+        """Adds the entries of a part of the build behind those there are."""
+        self._entries += part._entries
+
+    def _collect(self, outcomes: Sequence[Outcome], split: str) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the rows of one split, int [rows, row_size], and their songs and bars."""
+        rows, places = [np.empty((0, self._row_size), self._dtype)], [np.empty((0, 2), PLACE)]
+        for song, outcome in enumerate(outcomes):
+            if outcome.rows is not None and outcome.split == split:
+                rows.append(outcome.rows)
+                bars = outcome.bars
+                places.append(np.stack([np.full_like(bars, song), bars], axis=1).astype(PLACE))
+        return np.concatenate(rows), np.concatenate(places)
 
     def bucket_sizes(self) -> np.ndarray:
         """Returns the rows in each range of hashes, those of each entry counted apart."""
         sizes = np.zeros(NUM_BUCKETS, np.int64)
-        for offsets in self._offsets:
-            sizes += sum(np.diff(starts) for starts in offsets.values())
+        for entry in self._entries:
+            sizes += sum(np.diff(starts) for starts in entry.offsets.values())
         return sizes
 
-    def describe_range(self, first: int, last: int) -> list[tuple[str, dict]]:
-        """Returns, for `read_range`, each entry's file and its rows of each split in buckets."""
+    def describe_range(self, first: int, last: int) -> list[tuple[str, int, dict]]:
+        """Returns, for `read_range`, of each entry its files, first song, and rows in buckets."""
         described = []
-        for index, offsets in enumerate(self._offsets):
+        first_song = 0
+        for path, offsets, num_songs in self._entries:
             start, spans = 0, {}
             for split in SPLITS:
                 starts = offsets[split]
                 spans[split] = int(start + starts[first]), int(starts[last] - starts[first])
                 start += starts[-1]
-            described.append((self._path(index) + ".rows", spans))
+            described.append((path, first_song, spans))
+            first_song += num_songs
         return described
 
     @property
@@ -131,23 +181,15 @@ class Journal:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _path(self, index: int) -> str:
-        return os.path.join(self.directory, f"part-{index:05d}")
-
-    def _read_entries(self) -> int:
-        num_songs = 0
-        while os.path.exists(self._path(len(self._offsets)) + ".json"):
-            entry = self._read_entry(len(self._offsets))
-            self._offsets.append(
-                {split: np.array(starts) for split, starts in entry["offsets"].items()}
-            )
-            num_songs += len(entry["verdicts"])
-        return num_songs
-
-    def _read_entry(self, index: int) -> dict:
-        return files.read_json(self._path(index) + ".json", ("offsets", "verdicts"))
+        return os.path.join(self.directory, f"{self._prefix}{index:05d}")
 
     def _check_job(self, path: str, job: dict) -> None:
         begun = files.read_json(path)
+        if begun.get("format") != FORMAT:
+            raise ValueError(
+                f"{self.directory} was begun by another version of this package. Remove it to "
+                "begin anew."
+            )
         if begun != job:
             differing = [
                 f"{name}={begun.get(name)}, now {job.get(name)}"
@@ -185,17 +227,46 @@ class Journal:
         return f"Give the same ones to go on, or remove {self.directory} to begin anew."
 
 
-def read_range(described: list[tuple[str, dict]], dtype: np.dtype, row_size: int) -> dict:
-    """Returns the rows of each split that `Journal.describe_range` named: int [rows, row_size]."""
-    rows: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
-    for path, spans in described:
-        with open(path, "rb") as file:
+def _stat(path: str) -> tuple[str, int | None, int | None]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return path, None, None
+    return path, status.st_size, status.st_mtime_ns
+
+
+def _read_entry(path: str) -> dict:
+    return files.read_json(path + ".json", ("offsets", "verdicts"))
+
+
+def read_range(
+    described: list[tuple[str, int, dict]], dtype: np.dtype, row_size: int
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Returns what `Journal.describe_range` named.
+
+    Returns:
+        Of each split the rows, int [rows, row_size], and of each row its song, counted from the
+        first of all, and bar, int [rows, 2].
+    """
+    read: dict[str, tuple[list, list]] = {split: ([], []) for split in SPLITS}
+    for path, first_song, spans in described:
+        if not any(count for _, count in spans.values()):
+            continue
+        with open(path + ".rows", "rb") as rows_file, open(path + ".places", "rb") as places_file:
             for split, (start, count) in spans.items():
                 if count:
-                    file.seek(start * row_size * dtype.itemsize)
-                    rows[split].append(np.fromfile(file, dtype, count * row_size))
-    empty = np.empty(0, dtype)
+                    rows, places = read[split]
+                    rows.append(_read(rows_file, dtype, start, count, row_size))
+                    places.append(
+                        _read(places_file, PLACE, start, count, 2) + np.array([first_song, 0])
+                    )
+    empty = np.empty((0, row_size), dtype), np.empty((0, 2), np.int64)
     return {
-        split: np.concatenate([empty, *arrays]).reshape(-1, row_size)
-        for split, arrays in rows.items()
+        split: (np.concatenate([empty[0], *rows]), np.concatenate([empty[1], *places]))
+        for split, (rows, places) in read.items()
     }
+
+
+def _read(file: BinaryIO, dtype: np.dtype, start: int, count: int, row_size: int) -> np.ndarray:
+    file.seek(start * row_size * dtype.itemsize)
+    return np.fromfile(file, dtype, count * row_size).reshape(count, row_size)

@@ -19,7 +19,8 @@ class Settings:
         tracks: the vocabularies of a window, in the order of its tokens.
         num_bars: the length of a window.
         max_rest_steps: the longest run of rests allowed in any track of a window.
-        eval_fraction: the share of songs that are held out, by a hash of their bytes.
+        eval_fraction, test_fraction: the shares of songs in `eval` (held out) and `test`, by a hash
+            of their bytes; of 0 to 1 each and together.
         reader: what reads MIDI, one of `readers.MIDI_READERS`.
         taken_as_4_4: metres that files are taken to be in 4/4 for, such as "1/4" where every beat
             is given a bar of its own, or "2/4" and "2/2", half and whole bars of 4/4. The paper's
@@ -32,6 +33,7 @@ class Settings:
     eval_fraction: float = 0.1  # The paper does not say.
     reader: str = "symusic"
     taken_as_4_4: Sequence[str] = ()
+    test_fraction: float = 0.0
 
     def __post_init__(self):
         try:
@@ -44,9 +46,11 @@ class Settings:
         _ = self.window_format  # Refuses tracks and bars that no window has.
         for track in self.tracks:
             classes.check(track)
-        if not 0 <= self.eval_fraction < 1:
+        shares = self.eval_fraction, self.test_fraction
+        if not (all(0 <= share <= 1 for share in shares) and sum(shares) <= 1):
             raise ValueError(
-                f"eval_fraction must be in [0, 1). Received: eval_fraction={self.eval_fraction}."
+                "eval_fraction and test_fraction must be in [0, 1], as must their sum. "
+                f"Received: eval_fraction={shares[0]}, test_fraction={shares[1]}."
             )
         if self.reader not in readers.MIDI_READERS:
             raise ValueError(
@@ -80,10 +84,11 @@ class Settings:
         return frozenset(map(metres.parse_name, self.taken_as_4_4))
 
     def describe(self) -> dict:
-        """Returns the settings as JSON values, `taken_as_4_4` only where it holds something."""
+        """Returns the settings as JSON values, later ones only where they say something."""
         described = dataclasses.asdict(self)
-        if not self.taken_as_4_4:  # As versions wrote it that did not know the rule.
-            del described["taken_as_4_4"]
+        for name in ("taken_as_4_4", "test_fraction"):
+            if not described[name]:  # As versions wrote it that did not know the setting.
+                del described[name]
         described["tracks"] = track_values.describe(self.tracks)
         return json.loads(json.dumps(described))
 

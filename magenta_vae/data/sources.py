@@ -24,12 +24,14 @@ class Source(NamedTuple):
         data: its bytes where they were in a file with others, else None.
         is_record: whether it is a serialized NoteSequence.
         error: why there is nothing to read.
+        split: the split that somebody chose for it, None where its bytes decide.
     """
 
     name: str
     data: bytes | None = None
     is_record: bool = False
     error: SongError | None = None
+    split: str | None = None
 
     def read(self) -> bytes:
         """Returns the bytes of the song, unpacked where it is compressed by itself.

@@ -3,11 +3,11 @@
 import dataclasses
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from magenta_vae import configuration, import_stand_ins
 from magenta_vae.configuration import Experiment
-from magenta_vae.data import beam, builder, descriptions
+from magenta_vae.data import beam, builder, dask, descriptions, distributed, splits
 from magenta_vae.training import devices
 from magenta_vae.workflows import run_files, runs
 
@@ -21,34 +21,45 @@ def build_dataset(
     beam_flags: Sequence[str] = (),
     explain: Callable[[str], None] | None = None,
     compression: str | None = None,
+    scheduler: str | None = None,
+    split_file: str | None = None,
+    split_inputs: Mapping[str, Sequence[str]] | None = None,
     **options,
 ) -> dict:
     """Builds the data set that an experiment is trained on.
 
     Args:
         experiment: what says what a window is.
-        inputs: folders, globs and files.
+        inputs: folders, globs and files; none with `split_inputs`.
         output_dir: the data set's folder.
         reader: what reads MIDI, instead of the configuration's.
         runner: Apache Beam's, with its own flags; None to build on this machine.
         explain: is given a line for every song.
         compression: of the records: GZIP, or None for none.
+        scheduler: the address of Dask's; None to build on this machine.
+        split_file: a CSV file that says which split each song is in; see `splits.read_file`.
+        split_inputs: the inputs of each split.
         **options: of `builder.build`.
     """
     settings = experiment.settings
     if reader:
         settings = dataclasses.replace(settings, reader=reader)
-    files = builder.find_files(inputs)
+    own_splits = None
+    if split_inputs:
+        files, own_splits = splits.of_inputs(split_inputs)
+    else:
+        files = builder.find_files(inputs)
+        if split_file:
+            own_splits = splits.read_file(split_file, inputs)
+    common = {"explain": explain, "compression": compression, "own_splits": own_splits}
     if runner:
-        return beam.build(files, output_dir, settings, runner, beam_flags, explain, compression)
+        run_tasks = beam.make_run_tasks(runner, beam_flags)
+        return distributed.build(files, output_dir, settings, run_tasks, **common)
+    if scheduler:
+        with dask.connected(scheduler) as run_tasks:
+            return distributed.build(files, output_dir, settings, run_tasks, **common)
     return builder.build(
-        files,
-        output_dir,
-        settings,
-        explain=explain,
-        prepare=import_stand_ins.install,
-        compression=compression,
-        **options,
+        files, output_dir, settings, prepare=import_stand_ins.install, **common, **options
     )
 
 

@@ -45,7 +45,8 @@ def tune(text, *more):
 
 
 def contents(folder):
-    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+    """Returns the files of a data set that depend on its songs alone."""
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir() if path.is_file()}
 
 
 def read_windows(folder, split, settings):
@@ -73,8 +74,10 @@ def test_the_bytes_depend_on_nothing_but_the_songs(tmp_path):
     one = build(SONGS[:24], str(tmp_path / "one"), settings, num_workers=1)
     two = build(renamed, str(tmp_path / "two" / "deeper"), settings, num_workers=2)
     assert one == two
-    assert contents(tmp_path / "one") == contents(tmp_path / "two" / "deeper")
-    assert len(contents(tmp_path / "one")) == 3  # train, eval, dataset.json
+    written = contents(tmp_path / "one"), contents(tmp_path / "two" / "deeper")
+    named = [each.pop("songs.csv") for each in written]
+    assert written[0] == written[1] and len(written[0]) == 3  # train, eval, dataset.json
+    assert named[0] != named[1]
 
 
 @pytest.mark.parametrize("kind", SETTINGS)
@@ -101,8 +104,8 @@ def test_counts_add_up(as_built, kind):
     assert counts["files_read"] == 14 and counts["files_dropped"] == {}
     assert counts["windows_cut"] == sum(counts[name] for name in COUNTS[3:]) > 0
     assert description["settings"] == SETTINGS[kind].describe()
-    names = {"dataset.json", *description["shards"]["train"], *description["shards"]["eval"]}
-    assert set(os.listdir(as_built[kind])) == names
+    names = {*description["shards"]["train"], *description["shards"]["eval"]}
+    assert set(os.listdir(as_built[kind])) == {*names, "dataset.json", "songs.csv", "windows"}
 
 
 def test_small_numbers_by_hand(tmp_path, in_process):
@@ -342,8 +345,8 @@ def test_what_a_version_without_the_metres_wrote_is_read(built):
 
 
 def test_settings_say_what_is_wrong():
-    for wrong in ({"tracks": ()}, {"num_bars": 0}, {"eval_fraction": 1.0}, {"eval_fraction": -0.1},
-                  {"reader": "mido"}, {"taken_as_4_4": ("3/4",)}, {"taken_as_4_4": "1/4"},
+    for wrong in ({"tracks": ()}, {"num_bars": 0}, {"eval_fraction": 1.1}, {"eval_fraction": -0.1},
+                  {"test_fraction": 0.95}, {"reader": "mido"}, {"taken_as_4_4": ("3/4",)}, {"taken_as_4_4": "1/4"},
                   {"taken_as_4_4": (4,)}):  # fmt: skip
         with pytest.raises(ValueError, match=f"{next(iter(wrong))}.*Received"):
             Settings(**{"tracks": MELODY, "num_bars": 2, **wrong})

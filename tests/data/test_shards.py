@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from magenta_vae.data import builder, shards
+from magenta_vae.data import assembly, shards
 
 
 def random_rows(number, seed=0, highest=3):
@@ -32,12 +32,16 @@ def test_rows_are_unique_and_their_order_is_their_own(hashing, number):
     np.testing.assert_array_equal(shards.unique_rows(shuffled)[0], unique)
 
 
-def test_a_window_of_train_is_never_in_eval(hashing):
-    train, held_out = random_rows(40), random_rows(60, seed=1)
-    merged = shards.merge_rows(train, held_out, lambda windows: list(map(bytes, windows)), (3, 2))
-    assert set(merged["train"]) == set(map(bytes, train))
-    assert set(merged["eval"]) == set(map(bytes, held_out)) - set(map(bytes, train))
-    assert all(len(each) == len(set(each)) > 0 for each in merged.values())
+def test_a_window_is_in_the_first_of_its_splits(hashing):
+    rows, splits = random_rows(900), np.repeat([0, 1, 2], [200, 300, 400])
+    kept, elsewhere = shards.first_of_splits(rows, splits)
+    first, others = {}, {}
+    for place, (row, split) in enumerate(zip(map(bytes, rows), splits, strict=True)):
+        if first.setdefault(row, (place, split))[1] != split:
+            others.setdefault((row, split), place)
+    assert sorted(kept) == sorted(place for place, _ in first.values())
+    assert sorted(elsewhere) == sorted(others.values()) and len(others) > 100
+    np.testing.assert_array_equal(rows[kept], shards.unique_rows(rows)[0])
 
 
 def test_hashes_spread():
@@ -52,9 +56,9 @@ def test_hashes_spread():
 
 def test_ranges_cover_every_bucket_once():
     sizes = np.random.default_rng(0).integers(0, 5000, shards.NUM_BUCKETS)
-    ranges = builder._ranges(sizes, 32)
+    ranges = assembly._ranges(sizes, 32)
     assert ranges[0][0] == 0 and ranges[-1][1] == shards.NUM_BUCKETS
     assert all(before[1] == after[0] for before, after in zip(ranges, ranges[1:], strict=False))
-    assert len(builder._ranges(sizes * 0, 32)) == 1
+    assert len(assembly._ranges(sizes * 0, 32)) == 1
     largest = max(sizes[first:last].sum() for first, last in ranges) * 32
-    assert builder.MERGE_BYTES / 2 < largest < builder.MERGE_BYTES + 5000 * 32
+    assert assembly.MERGE_BYTES / 2 < largest < assembly.MERGE_BYTES + 5000 * 32
