@@ -25,6 +25,7 @@ __all__ = ["Transposition", "digest_of", "load_tokens", "training_batches"]
 
 PARALLEL_CALLS = 2  # A chunk is drawn in far less time than trained on.
 WINDOWS_PER_RELEASE = 64  # Of a large data set each lies on pages of its own, of 64 KB.
+_SHARES = {"train": "eval_fraction=0.1", "eval": "eval_fraction=0.3", "test": "test_fraction=0.3"}
 SHUFFLE_ROUNDS = 16  # With the op's default of 4, seeds as small as 0 leave the order half sorted.
 
 
@@ -43,7 +44,7 @@ def load_tokens(
 
     Args:
         data_dir: a folder written by `scripts/build_dataset`.
-        split: `train` or `eval`.
+        split: `train`, `eval` or `test`.
         settings: what the model expects a window to be.
         skip_corrupt: whether to go on without damaged records, with a warning that counts them.
             What is read so is not kept.
@@ -59,8 +60,8 @@ def load_tokens(
     if not sum(shards.values()):
         raise ValueError(
             f"The {split} split of {data_dir} is empty. Its counts: {description['counts']}. "
-            "Build it of more songs, or hold out another share of them: "
-            "--gin_param='builder.Settings.eval_fraction=0.3'."
+            "Build it of more songs, or with another share of them: "
+            f"--gin_param='builder.Settings.{_SHARES[split]}'."
         )
     for name in shards:
         path = os.path.join(data_dir, name)
@@ -84,6 +85,11 @@ def load_tokens(
     if not batches:
         raise ValueError(f"No window of the {split} split of {data_dir} is left undamaged.")
     return np.concatenate(batches)
+
+
+def has_windows(data_dir: str, split: str) -> bool:
+    """Says whether a data set holds any window of a split."""
+    return bool(sum(descriptions.read(data_dir)["shards"].get(split, {}).values()))
 
 
 def training_batches(

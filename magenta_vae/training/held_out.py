@@ -25,7 +25,7 @@ class Evaluations:
     """The evaluations of a run.
 
     Args:
-        held_out: what is asked.
+        held_out: what is asked; None where nothing is held out.
         summaries: where the scalars go.
         best: where the weights of the lowest loss go.
         stop: a signal breaks an evaluation off; the process that goes on makes it.
@@ -36,7 +36,7 @@ class Evaluations:
 
     def __init__(
         self,
-        held_out: HeldOut,
+        held_out: HeldOut | None,
         summaries: Summaries,
         best: BestCheckpoint,
         stop: StopRequest,
@@ -54,6 +54,8 @@ class Evaluations:
 
     def is_due(self, step: int) -> bool:
         """Says whether a step is evaluated."""
+        if self._held_out is None:
+            return False
         return step > 0 and (step % self._every == 0 or step == self._last_step)
 
     def look(self, step: int) -> None:
@@ -62,7 +64,7 @@ class Evaluations:
         Raises:
             BrokenOff: where a signal came.
         """
-        if self.is_due(step):
+        if self._held_out is not None and self.is_due(step):
             with self._stop.breaking_off():
                 scalars = self._held_out.evaluate(step)
                 self._summaries.write("eval", step, scalars)

@@ -22,7 +22,7 @@ MakeBatches = Callable[[Sequence[tuple[int, int]], Sequence[slice]], tf.data.Dat
 def train(
     steps: TrainingSteps,
     make_batches: MakeBatches,
-    held_out: HeldOut,
+    held_out: HeldOut | None,
     run_dir: str,
     max_steps: int,
     *,
@@ -40,7 +40,7 @@ def train(
         make_batches: (chunks of (first step, number of steps), rows of each replica) -> dataset of
             int32 [steps, rows, T, K], for each chunk one element a replica.
         held_out: the evaluation of the held-out split, and what else is shown of it; the last
-            evaluation shows too.
+            evaluation shows too. None where nothing is held out.
         run_dir: where checkpoints and summaries go.
         max_steps: steps in the whole life of the run.
         steps_per_call: steps between two looks at the loss.

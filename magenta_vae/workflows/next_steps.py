@@ -65,30 +65,31 @@ def after_build_dataset(
 
     Args:
         given: the configuration that it was built for.
-        inputs: folders, globs and files that it was built of.
+        inputs: folders, globs and files that it was built of; none where its splits were chosen.
         data_dir: where it lies.
         counts: what became of its songs and windows.
     """
     look = _line("inspect_dataset", data_dir=data_dir, output_dir=f"{_plain(data_dir)}-look")
+    if not counts["windows_kept_train"]:
+        return _format({"look at it": look})
+    steps, note = {"look at it": look}, ""
     if not counts["windows_kept_eval"]:
-        params = [*given.params, "builder.Settings.eval_fraction=0.3"]
-        flags = [f"--input={each}" for each in inputs] + given._replace(params=params).flags()
-        new = _new_folder(data_dir)
-        return _format(
-            {"hold more songs out": _line("build_dataset", *flags, output_dir=new)},
-            "No window is held out, without which nothing is trained: too few songs for it.",
-        )
+        note = "No window is held out: a training on it has no evaluations."
+        if inputs:
+            params = [*given.params, "builder.Settings.eval_fraction=0.3"]
+            flags = [f"--input={each}" for each in inputs] + given._replace(params=params).flags()
+            more = _line("build_dataset", *flags, output_dir=_new_folder(data_dir))
+            steps = {"hold more songs out": more, **steps}
     name = os.path.basename(_plain(data_dir))
     trainings = {"a model, on a GPU" if _is_of_paper(given.files) else "a model": given}
     if _is_of_paper(given.files):
         small = given._replace(files=[*given.files, SMALL])
         trainings = {"a small model, on a CPU": small, **trainings}
-    steps = {"look at it": look}
     for purpose, each in trainings.items():
         run_dir = _new_folder(f"runs/{name}{'-small' if SMALL in each.files else ''}")
         batch = each.fit_batch(counts["windows_kept_train"])
         steps[purpose] = _line("train", *each.flags(), *batch, data_dir=data_dir, run_dir=run_dir)
-    return _format(steps)
+    return _format(steps, note)
 
 
 def after_inspect_dataset(data_dir: str, settings: Mapping, counts: Mapping) -> str:

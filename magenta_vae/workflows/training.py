@@ -57,7 +57,8 @@ def train(
         show: is given the lines that the next one may replace; `report` by default.
 
     Returns:
-        The metrics of the held-out split; none where another process writes.
+        The metrics of the held-out split, of a data set without one its step alone; none where
+        another process writes.
     """
     num_workers = devices.count_workers()
     if num_workers > 1:
@@ -99,10 +100,14 @@ def _train(
     splits = {
         split: _load_tokens(strategy, data_dir, split, experiment.settings, skip_corrupt)
         for split in ("train", "eval")
+        if split == "train" or input_pipeline.has_windows(data_dir, split)
     }
+    if "eval" not in splits:
+        report(f"{data_dir} holds no window out: the run is trained without evaluations")
     # Refuses what does not fit before anything is made.
+    shown = splits.get("eval", splits["train"])
     with tf.Graph().as_default(), precision.dtype_policy(experiment.dtype_policy):
-        make_show(configured, experiment.make_model(), splits["eval"][: experiment.eval_examples])
+        make_show(configured, experiment.make_model(), shown[: experiment.eval_examples])
     # Without its damaged records a data set is not what it was.
     digests = None if skip_corrupt else _digests(splits)
     with run_files.locked(run_dir) if is_chief else contextlib.nullcontext():
@@ -155,27 +160,17 @@ def _go_on(
         f"{steps.model.count_params():,} parameters, {strategy.num_replicas_in_sync} replicas; "
         + ", ".join(f"{len(tokens):,} windows to {split}" for split, tokens in splits.items())
     )
-    held_out_tokens = splits["eval"][: experiment.eval_examples]
-    evaluation_of = evaluation.Evaluation(
-        steps.model,
-        held_out_tokens,
-        experiment.eval_batch_size,
-        tracks=experiment.settings.window_format.tracks,
-    )
     if is_chief:
         is_new = not checkpoint_files.is_begun(run_dir)
         summaries.describe_run(run_dir, configured.text, configured.hyperparameters, is_new)
-    metrics = {}
-
-    def evaluate(step: int) -> dict[str, float]:
-        metrics.update(evaluation_of(step))
-        report(f"held out: {evaluation.format_table(metrics)}")
-        return evaluation.scalars(metrics)
-
+    metrics: dict = {}
+    held_out = None
+    if "eval" in splits:
+        held_out = _hold_out(configured, steps.model, splits["eval"], metrics, report)
     step = loop.train(
         steps,
         functools.partial(_training_batches, experiment, splits["train"]),
-        HeldOut(evaluate, make_show(configured, steps.model, held_out_tokens)),
+        held_out,
         run_dir,
         max_steps,
         report=report,
@@ -183,11 +178,41 @@ def _go_on(
         **configured.loop_options,
     )
     if is_chief and not metrics:
-        report(f"nothing to do: the run stands at step {step:,}, beyond max_steps={max_steps:,}")
-        evaluate(step)
+        if step > max_steps:
+            report(
+                f"nothing to do: the run stands at step {step:,}, beyond max_steps={max_steps:,}"
+            )
+        metrics["step"] = step
+        if held_out:
+            held_out.evaluate(step)
     if is_chief:
         _look_back(configured, run_dir, steps.model, splits, metrics, report)
     return metrics
+
+
+def _hold_out(
+    configured: Configuration,
+    model: LatentModel,
+    tokens: np.ndarray,
+    metrics: dict,
+    report: Callable[[str], None],
+) -> HeldOut:
+    """Returns what is asked of held-out windows, whose newest metrics go into `metrics`."""
+    experiment = configured.experiment
+    tokens = tokens[: experiment.eval_examples]
+    measure = evaluation.Evaluation(
+        model,
+        tokens,
+        experiment.eval_batch_size,
+        tracks=experiment.settings.window_format.tracks,
+    )
+
+    def evaluate(step: int) -> dict[str, float]:
+        metrics.update(measure(step))
+        report(f"held out: {evaluation.format_table(metrics)}")
+        return evaluation.scalars(metrics)
+
+    return HeldOut(evaluate, make_show(configured, model, tokens))
 
 
 def _look_back(
@@ -208,6 +233,8 @@ def _look_back(
         kept = runs.fit_data_prior(trained_model, splits["train"], metrics["step"])
         data_prior.write(os.path.join(run_dir, data_prior.FILE), kept)
         figures["data_prior"] = data_prior.describe(kept)
+    if "eval" not in splits:
+        return
     if experiment.compared_samples:
         if "data_prior" in figures:
             report(data_prior.format_description(figures["data_prior"]))

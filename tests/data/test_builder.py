@@ -346,8 +346,8 @@ def test_what_a_version_without_the_metres_wrote_is_read(built):
 
 def test_settings_say_what_is_wrong():
     for wrong in ({"tracks": ()}, {"num_bars": 0}, {"eval_fraction": 1.1}, {"eval_fraction": -0.1},
-                  {"test_fraction": 0.95}, {"reader": "mido"}, {"taken_as_4_4": ("3/4",)}, {"taken_as_4_4": "1/4"},
-                  {"taken_as_4_4": (4,)}):  # fmt: skip
+                  {"test_fraction": 0.95}, {"reader": "mido"}, {"taken_as_4_4": ("3/4",)},
+                  {"taken_as_4_4": "1/4"}, {"taken_as_4_4": (4,)}):  # fmt: skip
         with pytest.raises(ValueError, match=f"{next(iter(wrong))}.*Received"):
             Settings(**{"tracks": MELODY, "num_bars": 2, **wrong})
     assert Settings(TRIO, 16).token_dtype == np.uint16 and MELODY_2.token_dtype == np.uint8

@@ -53,11 +53,13 @@ def test_the_batch_is_made_to_fit_few_windows():
     assert configured.experiment.batch_size == 64
 
 
-def test_without_held_out_windows_more_are_held_out_before_anything_is_trained():
+def test_without_held_out_windows_more_are_held_out():
     counts = {"windows_kept_train": 100, "windows_kept_eval": 0}
     text = next_steps.after_build_dataset(Given(["mel_2bar.gin"]), ["a", "b"], "data", counts)
     assert text.startswith("No window is held out")
-    (words,) = lines_of(text).values()
+    lines = lines_of(text)
+    assert list(lines)[0] == "hold more songs out" and "a model, on a GPU" in lines
+    words = lines["hold more songs out"]
     assert words[1:] == [
         "--input=a", "--input=b", "--gin_file=mel_2bar.gin",
         "--gin_param=builder.Settings.eval_fraction=0.3", "--output_dir=data",

@@ -10,7 +10,7 @@ import tensorflow as tf
 from magenta_vae import configuration
 from magenta_vae.data import input_pipeline, token_files
 from magenta_vae.training import checkpoint_files
-from magenta_vae.workflows import run_files, runs, training
+from magenta_vae.workflows import datasets, run_files, runs, training
 
 FILES = ["mel_2bar.gin", "scale/tiny.gin"]
 
@@ -129,3 +129,20 @@ def test_an_error_of_a_lost_worker_is_told_from_others(monkeypatch):
         devices.watching_workers(),
     ):
         raise lost
+
+
+def test_without_held_out_windows_it_trains_without_evaluations(tmp_path):
+    configured = configuration.parse(FILES, ["builder.Settings.eval_fraction = 0.0"])
+    data_dir, run_dir = str(tmp_path / "data"), str(tmp_path / "run")
+    songs = str(configuration.bundled("testdata"))
+    datasets.build_dataset(configured.experiment, [songs], data_dir, num_workers=1)
+    lines = []
+    made = training.train(configured, run_dir, data_dir, 2, report=lines.append)
+    assert made == {"step": 2}
+    assert lines[0] == f"{data_dir} holds no window out: the run is trained without evaluations"
+    assert not any("held out" in line for line in lines[1:])
+    assert training.train(configured, run_dir, data_dir, 3, report=lines.append) == {"step": 3}
+    run = runs.open(run_dir)
+    assert run.step == 3 and run.kept_figures() is None and run.kept_data_prior() is not None
+    with pytest.raises(ValueError, match="The eval split of .* is empty"):
+        run.windows("eval")
