@@ -49,13 +49,15 @@ setup(
         'audioop-lts; python_version >= "3.13"',  # imported by note-seq's pydub
     ],
     extras_require={
-        "beam": ["apache-beam[tfrecord]>=2.77"],  # data sets built on many machines
+        "beam": ["apache-beam>=2.77"],  # data sets built on many machines
+        "dask": ["distributed>=2026.8"],  # the same
         "audio": ["pyfluidsynth>=1.4"],  # SoundFonts, with the system's libfluidsynth
         "hub": ["huggingface_hub>=0.30"],  # models at hf:// addresses
         "litert": ["ai-edge-litert>=2.3"],
         "onnx": ["onnx>=1.23", "onnxruntime>=1.32", "tf2onnx>=1.17"],
         "serving": ["tensorflow-serving-api>=2.21"],  # gRPC: REST needs none of it
         "test": [
+            "distributed>=2026.8",
             "huggingface_hub>=0.30",
             "ipykernel>=6.29",
             "mido>=1.3",  # finds the same notes

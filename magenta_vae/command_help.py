@@ -14,7 +14,20 @@ REQUIRED, RUNNING = "Required", "How it runs"
 GROUPS: dict[str, tuple[str, ...]] = {
     REQUIRED: (),  # Of whichever group: they come first.
     "Input": (
-        *("input", "start", "end", "vectors", "data_dir", "split", "track", "program"),
+        *(
+            "input",
+            "train_input",
+            "eval_input",
+            "test_input",
+            "split_file",
+            "start",
+            "end",
+            "vectors",
+            "data_dir",
+            "split",
+            "track",
+            "program",
+        ),
         *(
             "start_bar",
             "end_track",

@@ -139,9 +139,9 @@ class Journal:
         """Returns the rows of one split, int [rows, row_size], and their songs and bars."""
         rows, places = [np.empty((0, self._row_size), self._dtype)], [np.empty((0, 2), PLACE)]
         for song, outcome in enumerate(outcomes):
-            if outcome.rows is not None and outcome.split == split:
+            bars = outcome.bars
+            if outcome.rows is not None and bars is not None and outcome.split == split:
                 rows.append(outcome.rows)
-                bars = outcome.bars
                 places.append(np.stack([np.full_like(bars, song), bars], axis=1).astype(PLACE))
         return np.concatenate(rows), np.concatenate(places)
 

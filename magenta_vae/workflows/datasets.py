@@ -4,6 +4,7 @@ import dataclasses
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from magenta_vae import configuration, import_stand_ins
 from magenta_vae.configuration import Experiment
@@ -51,7 +52,11 @@ def build_dataset(
         files = builder.find_files(inputs)
         if split_file:
             own_splits = splits.read_file(split_file, inputs)
-    common = {"explain": explain, "compression": compression, "own_splits": own_splits}
+    common: dict[str, Any] = {
+        "explain": explain,
+        "compression": compression,
+        "own_splits": own_splits,
+    }
     if runner:
         run_tasks = beam.make_run_tasks(runner, beam_flags)
         return distributed.build(files, output_dir, settings, run_tasks, **common)

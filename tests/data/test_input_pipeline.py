@@ -333,7 +333,7 @@ def broken(change):
         (broken(lambda d: d.update(counts=[])), r"counts must be dict. Received: \[\]"),
         (broken(lambda d: d["settings"].update(num_bars="2")), "num_bars must be a whole number"),
         (broken(lambda d: d["settings"].update(extra=1)), "no settings of a data set"),
-        (broken(lambda d: d["shards"].update(test={})), "shards must be of train, eval"),
+        (broken(lambda d: d["shards"].update(dev={})), "shards must be of train, eval, test"),
         (broken(lambda d: d["shards"]["eval"].update({"../../etc/passwd": 1})), "etc/passwd, 1"),
         (broken(lambda d: d["shards"]["eval"].update({"/etc/passwd": 1})), "/etc/passwd, 1"),
         (broken(lambda d: d["shards"].update(eval={"eval-00000-of-00001.tfrecord": "9"})), "'9'"),
