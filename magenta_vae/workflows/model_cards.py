@@ -1,10 +1,15 @@
 """What a model says of itself to people: sections of Markdown."""
 
+import json
 from collections.abc import Mapping
 
 from magenta_vae.configuration import Experiment
 from magenta_vae.data.settings import Settings
+from magenta_vae.inference import data_prior, sample_words
 from magenta_vae.workflows import text_tables
+
+# Where figures have what samples of each prior are like.
+PRIORS = {data_prior.STANDARD: "samples", data_prior.DATA: "samples_of_data_prior"}
 
 
 def format_card(title: str, sections: Mapping[str, str]) -> str:
@@ -59,3 +64,103 @@ def format_figures(figures: Mapping | None, experiment: Experiment) -> str:
     if "samples" in figures:
         parts.append(f"```\n{text_tables.format_comparison(figures['samples'])}\n```")
     return "\n\n".join(parts)
+
+
+def format_readme(card: Mapping, experiment: Experiment, z_size: int) -> str:
+    """Returns the card of a published model for people, with what the Hugging Face Hub reads.
+
+    Args:
+        card: what `model_files.read_card` returns.
+        experiment: what the model was trained as.
+        z_size: dimensions of its latent space.
+    """
+    name, settings = card["name"], experiment.settings
+    sections = {
+        "What it is": f"{card['description']}\n\nA recurrent variational autoencoder (Roberts, "
+        f"Engel and Eck, 2017) of {settings.num_bars} bars of 4/4, sixteen steps a bar: "
+        f"{', '.join(track.name for track in settings.tracks)}. {card['parameters']:,} parameters "
+        f"in float16, and a z of {z_size} dimensions.",
+        "Use": "```python\nimport magenta_vae\n\n"
+        f'model = magenta_vae.load("FOLDER")  # or "{name}", where it comes with the package\n'
+        "music = model.sample(4, temperature=0.5, seed=0)\n```",
+        "Intended use": describe_use(settings.num_bars),
+        "Limits": describe_limits(settings),
+        "Training": _describe_training(card),
+        "Data": "\n\n".join(
+            filter(
+                None,
+                (
+                    "\n".join(f"- {line}" for line in card["attribution"]),
+                    format_data(card["data"] or None),
+                ),
+            )
+        ),
+        "Evaluation": "On held-out songs, with the weights as they are here: `magenta_vae evaluate "
+        "--samples --model=FOLDER --data_dir=DATA`.\n\n"
+        + format_figures(card["figures"], experiment)
+        + _format_other_prior(card["figures"])
+        + _compare_priors(card["figures"]),
+        "Licence": f"Weights: {card['license']}. That of the data stands beside it above.",
+        "Made with": ", ".join(f"{key} {value}" for key, value in card["packages"].items()),
+    }
+    head = f"---\nlicense: {json.dumps(card['license'].lower())}\ntags: [music, musicvae]\n---\n\n"
+    return head + format_card(name, sections)
+
+
+def _format_other_prior(figures: Mapping) -> str:
+    """Returns how samples differ from held-out windows that are drawn by `--prior=data`."""
+    compared = figures.get(PRIORS[data_prior.DATA])
+    if compared is None:
+        return ""
+    table = text_tables.format_comparison(compared)
+    return f"\n\nThe samples above are of N(0, I). Those of `--prior=data`:\n\n```\n{table}\n```"
+
+
+def _describe_training(card: Mapping) -> str:
+    """Returns how a model is trained again: the commands of its stages."""
+    lines: list[str] = []
+    sentences, built = [], set()
+    before = ""
+    # Of windows of one length the last stage says how music is read.
+    of_data = {stage["num_bars"]: stage["config"] for stage in card["stages"] if "config" in stage}
+    for number, stage in enumerate(card["stages"], start=1):
+        if "config" not in stage:
+            before = f" --init_from={stage['model'] or 'ANOTHER_RUN'}"
+            continue
+        took = f" ({stage['seconds'] / 3600:.1f} hours of steps)" if stage["seconds"] else ""
+        num_bars, config = stage["num_bars"], f"--gin_file={stage['config']}"
+        sentences.append(f"{stage['step']:,} steps of `{stage['config']}`{took}")
+        if num_bars not in built:
+            built.add(num_bars)
+            lines.append(
+                f"magenta_vae build_dataset --input=MUSIC --output_dir=DATA{num_bars} "
+                f"--gin_file={of_data[num_bars]}"
+            )
+        lines.append(
+            f"magenta_vae train {config} --data_dir=DATA{num_bars} "
+            f"--run_dir=RUN{number}{before} --max_steps={stage['step']}"
+        )
+        before = f" --init_from=RUN{number}"
+    commands = "\n".join(lines)
+    return (
+        f"{', then '.join(sentences)}; seed {card['seed']}. A configuration says everything but "
+        f"where the music lies:\n\n```bash\n{commands}\n```"
+    )
+
+
+def _compare_priors(figures: Mapping) -> str:
+    """Says in how many statistics samples of each prior lie near held-out windows."""
+    lines = []
+    for prior, key in PRIORS.items():
+        if key not in figures:
+            continue
+        found = [
+            near
+            for track in figures[key]["tracks"]
+            for near in sample_words.near(figures[key], track).values()
+        ]
+        lines.append(f"- `--prior={prior}`: {sum(found)} of {len(found)} statistics")
+    return (
+        "\n\nStatistics in which samples lie no farther from the held-out windows than training "
+        "windows do, or than as many other held-out windows would:\n\n" + "\n".join(lines)
+    )

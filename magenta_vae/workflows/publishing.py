@@ -1,15 +1,17 @@
 """A run as a folder for others: weights in float16, figures measured with these, and a card."""
 
 import dataclasses
+import itertools
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from magenta_vae import configuration, files
-from magenta_vae.inference import attributes, data_prior, sample_words
+from magenta_vae.inference import attributes, data_prior
 from magenta_vae.inference.samples import NUM_SAMPLES
 from magenta_vae.training import published_weights, summaries
 from magenta_vae.workflows import (
@@ -26,7 +28,6 @@ from magenta_vae.workflows import (
 from magenta_vae.workflows.runs import Run
 
 LICENCE = "Apache-2.0"
-PRIORS = {data_prior.STANDARD: "samples", data_prior.DATA: "samples_of_data_prior"}
 
 
 def publish(
@@ -89,7 +90,7 @@ def publish(
             "data": dict(run.record["data"] or {}),
             "figures": figures,
         }
-        readme = _format_readme(card, published)
+        readme = model_cards.format_readme(card, published.experiment, published.network.z_size)
         files.write_text(os.path.join(staged, model_files.README_FILE), readme)
         model_files.write_card(staged, card)
         os.replace(staged, output_dir)
@@ -108,19 +109,43 @@ def _own_windows(run: Run, split: str, data_dir: str | None) -> np.ndarray:
     return tokens
 
 
-def _find_card(run: Run) -> dict | None:
-    """Returns the card of the published model that a run, or one before it, started from."""
-    if model_files.is_published(run.folder):
-        return model_files.read_card(run.folder)
+class _Origin(NamedTuple):
+    """What a run started from.
+
+    Attributes:
+        place: where that was: a folder, a name or an address.
+        folder: where it is, None where it is gone.
+        step: of the weights that were taken.
+        is_model: whether it is a published model.
+    """
+
+    place: str
+    folder: str | None
+    step: int
+    is_model: bool
+
+
+def _origins(run: Run) -> Iterator[_Origin]:
+    """Yields what a run started from, what that started from, and so on, up to a model."""
     record = run.record
     while origin := record.get("origin"):
         place = origin["run_dir"]
         folder = model_places.find(place) if model_places.is_name(place) else place
-        if model_files.is_published(folder):
-            return model_files.read_card(folder)
-        if not os.path.isdir(folder):
-            break
-        record = run_files.read_record(folder)
+        is_model = model_files.is_published(folder)
+        found = folder if is_model or os.path.isdir(folder) else None
+        yield _Origin(place, found, origin["step"], is_model)
+        if is_model or found is None:
+            return
+        record = run_files.read_record(found)
+
+
+def _find_card(run: Run) -> dict | None:
+    """Returns the card of the published model that a run is, or started from."""
+    if model_files.is_published(run.folder):
+        return model_files.read_card(run.folder)
+    for origin in _origins(run):
+        if origin.is_model and origin.folder:
+            return model_files.read_card(origin.folder)
     return None
 
 
@@ -150,17 +175,13 @@ def _write_stages(run: Run, folder: str) -> list[dict]:
     modules = run.configured.modules
     stages = [_describe_stage(run.folder, run.step, modules)]
     configs: list[str] = []
-    record = run.record
-    while (origin := record.get("origin")) and len(configs) < len(model_files.STAGE_FILES):
-        place = origin["run_dir"]
-        is_model = model_places.is_name(place) or model_files.is_published(place)
-        if is_model or not os.path.isdir(place):
-            named = model_places.label(place) if is_model else None
-            stages.insert(0, {"model": named, "step": origin["step"]})
-            break
-        stages.insert(0, _describe_stage(place, origin["step"], modules))
-        configs.insert(0, os.path.join(place, configuration.CONFIG_FILE))
-        record = run_files.read_record(place)
+    for origin in itertools.islice(_origins(run), len(model_files.STAGE_FILES)):
+        if origin.is_model or origin.folder is None:
+            named = model_places.label(origin.place) if origin.is_model else None
+            stages.insert(0, {"model": named, "step": origin.step})
+        else:
+            stages.insert(0, _describe_stage(origin.folder, origin.step, modules))
+            configs.insert(0, os.path.join(origin.folder, configuration.CONFIG_FILE))
     of_runs = [stage for stage in stages if "seconds" in stage]
     for stage, config, name in zip(of_runs, configs, model_files.STAGE_FILES, strict=False):
         shutil.copyfile(config, os.path.join(folder, name))
@@ -188,7 +209,7 @@ def _measure(published: Run, windows: Mapping, report: Callable[[str], None]) ->
         data_prior.write(os.path.join(published.folder, data_prior.FILE), fitted)
     figures = {"step": published.step, **published.metrics(held_out)}
     report(text_tables.format_metrics(figures, published.experiment))
-    priors = PRIORS if published.network.z_size else [data_prior.STANDARD]
+    priors = model_cards.PRIORS if published.network.z_size else [data_prior.STANDARD]
     for prior in priors:
         compared = text_tables.compare_samples(
             published,
@@ -197,7 +218,7 @@ def _measure(published: Run, windows: Mapping, report: Callable[[str], None]) ->
             training=windows["train"],
             prior=prior,
         )
-        figures[PRIORS[prior]] = compared
+        figures[model_cards.PRIORS[prior]] = compared
         report(f"\nprior: {prior}\n{text_tables.format_comparison(compared)}")
     return figures
 
@@ -214,97 +235,3 @@ def _learn_attributes(
         return
     attributes.write(path, dataclasses.replace(learned, run_dir=name))
     report("\n" + attributes.format_effects(learned, learned.effects))
-
-
-def _format_readme(card: Mapping, run: Run) -> str:
-    """Returns the card of a model for people, in Markdown with what the Hugging Face Hub reads."""
-    name, settings = card["name"], run.settings
-    sections = {
-        "What it is": f"{card['description']}\n\nA recurrent variational autoencoder (Roberts, "
-        f"Engel and Eck, 2017) of {settings.num_bars} bars of 4/4, sixteen steps a bar: "
-        f"{', '.join(track.name for track in settings.tracks)}. {card['parameters']:,} parameters "
-        f"in float16, of which z has {run.network.z_size} dimensions.",
-        "Use": "```python\nimport magenta_vae\n\n"
-        f'model = magenta_vae.load("FOLDER")  # or "{name}", where it comes with the package\n'
-        "music = model.sample(4, temperature=0.5, seed=0)\n```",
-        "Intended use": model_cards.describe_use(settings.num_bars),
-        "Limits": model_cards.describe_limits(settings),
-        "Training": _describe_training(card),
-        "Data": "\n\n".join(
-            filter(
-                None,
-                (
-                    "\n".join(f"- {line}" for line in card["attribution"]),
-                    model_cards.format_data(card["data"] or None),
-                ),
-            )
-        ),
-        "Evaluation": "On held-out songs, with the weights as they are here: `magenta_vae evaluate "
-        "--samples --model=FOLDER --data_dir=DATA`.\n\n"
-        + model_cards.format_figures(card["figures"], run.experiment)
-        + _format_other_prior(card["figures"])
-        + _compare_priors(card["figures"]),
-        "Licence": f"Weights: {card['license']}. That of the data stands beside it above.",
-        "Made with": ", ".join(f"{key} {value}" for key, value in card["packages"].items()),
-    }
-    head = f"---\nlicense: {json.dumps(card['license'].lower())}\ntags: [music, musicvae]\n---\n\n"
-    return head + model_cards.format_card(name, sections)
-
-
-def _format_other_prior(figures: Mapping) -> str:
-    """Returns how samples differ from held-out windows that are drawn by `--prior=data`."""
-    compared = figures.get(PRIORS[data_prior.DATA])
-    if compared is None:
-        return ""
-    table = text_tables.format_comparison(compared)
-    return f"\n\nThe samples above are of N(0, I). Those of `--prior=data`:\n\n```\n{table}\n```"
-
-
-def _describe_training(card: Mapping) -> str:
-    """Returns how a model is trained again: the commands of its stages."""
-    lines: list[str] = []
-    sentences, built = [], set()
-    before = ""
-    # Of windows of one length the last stage says how music is read.
-    of_data = {stage["num_bars"]: stage["config"] for stage in card["stages"] if "config" in stage}
-    for number, stage in enumerate(card["stages"], start=1):
-        if "config" not in stage:
-            before = f" --init_from={stage['model'] or 'ANOTHER_RUN'}"
-            continue
-        took = f" ({stage['seconds'] / 3600:.1f} hours of steps)" if stage["seconds"] else ""
-        num_bars, config = stage["num_bars"], f"--gin_file={stage['config']}"
-        sentences.append(f"{stage['step']:,} steps of `{stage['config']}`{took}")
-        if num_bars not in built:
-            built.add(num_bars)
-            lines.append(
-                f"magenta_vae build_dataset --input=MUSIC --output_dir=DATA{num_bars} "
-                f"--gin_file={of_data[num_bars]}"
-            )
-        lines.append(
-            f"magenta_vae train {config} --data_dir=DATA{num_bars} "
-            f"--run_dir=RUN{number}{before} --max_steps={stage['step']}"
-        )
-        before = f" --init_from=RUN{number}"
-    commands = "\n".join(lines)
-    return (
-        f"{', then '.join(sentences)}; seed {card['seed']}. A configuration says everything but "
-        f"where the music lies:\n\n```bash\n{commands}\n```"
-    )
-
-
-def _compare_priors(figures: Mapping) -> str:
-    """Says in how many statistics samples of each prior lie near held-out windows."""
-    lines = []
-    for prior, key in PRIORS.items():
-        if key not in figures:
-            continue
-        found = [
-            near
-            for track in figures[key]["tracks"]
-            for near in sample_words.near(figures[key], track).values()
-        ]
-        lines.append(f"- `--prior={prior}`: {sum(found)} of {len(found)} statistics")
-    return (
-        "\n\nStatistics in which samples lie no farther from the held-out windows than training "
-        "windows do, or than as many other held-out windows would:\n\n" + "\n".join(lines)
-    )
