@@ -26,6 +26,7 @@ class Made:
         read: the music that was read; None for samples.
         sources: which window of it each was made of, None for none.
         ways: how far each is on the way between two windows, 0 to 1, None where it is on none.
+        prior: what samples are of, as titles name it.
     """
 
     music: Sequence[Any]
@@ -33,6 +34,7 @@ class Made:
     read: Reading | None = None
     sources: Sequence[int | None] = ()
     ways: Sequence[float | None] = ()
+    prior: str | None = None
 
     def source(self, index: int) -> int | None:
         """Returns the window that was read for one that was made, None for none."""
@@ -69,7 +71,7 @@ def options(
         if record is not None:
             record["read"] = [window.as_json() for window in made.read.windows]
             record["onsets"] = onsets
-    how = caption(run, temperature, seed)
+    how = caption(run, temperature, seed) + (f", prior {made.prior}" if made.prior else "")
     bars = f"{window_format.num_bars} bar" + "s" * (window_format.num_bars > 1)
 
     def draw(index: int) -> Any:

@@ -168,7 +168,10 @@ def _fetch_from_web(address: str) -> str:
         except ValueError as error:  # Of a folder that will be gone.
             raise ValueError(str(error).replace(beside, address)) from error
         shutil.rmtree(kept, ignore_errors=True)
-        os.replace(beside, kept)
+        try:
+            os.replace(beside, kept)
+        except OSError:  # Another process has fetched it meanwhile.
+            model_files.check(str(kept))
     return str(kept)
 
 

@@ -39,7 +39,7 @@ def sample(
     if advice := data_prior.advice(kept) if kept else None:
         report(advice)
     music = run.model(data_dir).sample(num_samples, temperature, seed, prior)
-    made = Made(music, [GENERATED] * len(music))
+    made = Made(music, [GENERATED] * len(music), prior=prior)
     return _write(run, made, f"sample-seed{seed}", "sample", temperature, seed, report, **writing)
 
 

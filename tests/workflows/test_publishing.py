@@ -314,6 +314,23 @@ def test_what_is_kept_damaged_is_fetched_again(served, tmp_path, monkeypatch):
     assert runs.open(model_places.find(served)).step == 2
 
 
+def test_another_process_may_fetch_the_same_model(served, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    rename, fetched = os.replace, []
+
+    def later(source, target):
+        """Renames after somebody else has done the same."""
+        fetched.append(target)
+        shutil.copytree(source, target)
+        rename(source, target)
+
+    monkeypatch.setattr(model_places.os, "replace", later)
+    assert runs.open(model_places.find(served)).step == 2
+    assert len(fetched) == 1 and os.listdir(os.path.dirname(fetched[0])) == [
+        os.path.basename(fetched[0])
+    ]
+
+
 def test_what_is_fetched_damaged_is_not_kept(served, published, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with open(published / published_weights.FILE, "ab") as file:
