@@ -16,7 +16,7 @@ from magenta_vae.workflows.micro_batches import Plan
 from magenta_vae.workflows.step_memory import FLOAT32, GB
 
 # Of a CPU's steps no more windows are tried than keep so much: in seconds, not in minutes.
-TRIED_BYTES = 1.0 * GB
+TRIED_BYTES = 0.5 * GB
 KEPT_CHECKPOINTS = 3  # The newest; see `training.checkpoints.Checkpoints`.
 
 

@@ -69,7 +69,7 @@ class Plan(NamedTuple):
         if self.memory is None:
             return "of parts of one's own the memory is not known by formula"
         whole = f"{self.num_rows:,} windows take {self.bytes_of(self.num_rows, False) / GB:.1f} GB"
-        line = f"{whole} by formula, {self.there}"
+        line = f"{whole} by formula, within {MARGIN:.0%}; {self.there}"
         if self.size in (None, self.num_rows):
             return line
         taken = f"{self.bytes_of(self.size, True) / GB:.1f} GB"
@@ -146,7 +146,7 @@ def _explain(experiment: Experiment, found: Plan, model: Any) -> str:
     less = found._replace(memory=again).bytes_of(1, found.num_rows > 1)
     return (
         f"One window at a time takes {found.bytes_of(1, found.num_rows > 1) / GB:.1f} GB by "
-        f"formula, {found.there}: {fixed / GB:.1f} GB are weights, gradients and the optimizer's "
+        f"formula, within {MARGIN:.0%}; {found.there}: {fixed / GB:.1f} GB are weights, gradients and the optimizer's "
         f"averages, {found.memory.window / GB:.2f} GB the window. With --gin_param=recompute=True "
         f"it would be {less / GB:.1f} GB, and a third more time. --gin_file=scale/small.gin makes "
         f"a smaller model of it. --gin_param={BINDING}=1 tries it all the same."

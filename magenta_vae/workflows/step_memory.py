@@ -28,11 +28,8 @@ from magenta_vae.model.lstm_stack import units_of_layers
 GB = 2**30
 GRAPH = 50 * 2**20  # The graph of a step, and
 GRAPH_OF_A_STACK = 30 * 2**20  # what each stack of layers adds: forwards and backwards.
-# The weights, Adam's two averages, the gradient and the clipped one; half of them as the loops take
-# them, cut into parts and turned around.
-COPIES_OF_WEIGHTS = 5.5
-# Micro-batches add their gradients up: the sum, the next sum and what is added.
-COPIES_OF_SUMS = 3
+COPIES_OF_WEIGHTS = 5  # The weights, Adam's two averages, the gradient and the clipped one.
+COPIES_OF_SUMS = 2  # Of micro-batches' gradients: the sum so far and the next one.
 KEPT, GATES, HIDDEN, TURNED, LOGITS = 7, 4, 1, 3, 4
 FLOAT32 = 4  # bytes
 
@@ -103,29 +100,21 @@ def estimate(model: Any, dtype_policy: str, recompute: bool = False) -> StepMemo
         dtype_policy: of its layers.
         recompute: whether gradients compute activations again, also where the model does not.
     """
-    found = _list_stacks(model)
+    found = _list_stacks(model, recompute)
     if found is None:
         return None
-    encoding, decoding = (
-        [each._replace(recompute=recompute or each.recompute) for each in stacks]
-        for stacks in found
-    )
+    encoding, decoding = found
+    kept = sum(each.kept() for each in (*encoding, *decoding))
     turned = sum(TURNED * each.outputs * each.steps * each.rows for each in decoding)
-    first = max(
-        _sum(encoding) + _sum(other for other in decoding if other is not each) + each.kept(GATES)
-        for each in decoding
-    )
+    first = kept + max(each.kept(GATES) - each.kept() for each in decoding) + turned
     last = sum(each.kept(2 * GATES + HIDDEN) for each in encoding)
     number_bytes = FLOAT32 if dtype_policy == "float32" else FLOAT32 // 2
     steps_of_window = model.decoder.num_steps
     logits = FLOAT32 * LOGITS * sum(model.decoder.get_config()["num_classes"]) * steps_of_window
-    window = number_bytes * max(first + turned, last) + logits
+    window = number_bytes * max(first, last) + logits
     if number_bytes < FLOAT32:  # Sums over steps are taken in float32: of one layer at a time.
-        window += (
-            FLOAT32
-            * GATES
-            * max(max(each.units) * each.steps * each.rows for each in (*encoding, *decoding))
-        )
+        layers = (max(each.units) * each.steps * each.rows for each in (*encoding, *decoding))
+        window += FLOAT32 * GATES * max(layers)
     weights = FLOAT32 * model.count_params()
     return StepMemory(
         COPIES_OF_WEIGHTS * weights,
@@ -135,18 +124,19 @@ def estimate(model: Any, dtype_policy: str, recompute: bool = False) -> StepMemo
     )
 
 
-def _list_stacks(model: Any) -> tuple[list[Stack], list[Stack]] | None:
+def _list_stacks(model: Any, recompute: bool) -> tuple[list[Stack], list[Stack]] | None:
     """Returns the stacks of encoder and decoder, None where one of them is none of ours."""
     encoder, decoder = getattr(model, "encoder", None), getattr(model, "decoder", None)
     if not isinstance(decoder, FlatDecoder | HierarchicalDecoder):
         return None
     steps, config = decoder.num_steps, decoder.get_config()
+    again = recompute or config["recompute"]
     units = tuple(units_of_layers(config["num_units"], config["num_layers"]))
     if isinstance(decoder, FlatDecoder):
-        decoding = [Stack(units, steps, 1, units[-1], config["recompute"])]
+        decoding = [Stack(units, steps, 1, units[-1], again)]
     else:
         segments = decoder.conductor.num_segments
-        track = Stack(units, steps // segments, segments, units[-1], config["recompute"])
+        track = Stack(units, steps // segments, segments, units[-1], again)
         decoding = [track] * len(config["num_classes"])
         if isinstance(decoder.conductor, Conductor):
             config = decoder.conductor.get_config()
@@ -158,9 +148,6 @@ def _list_stacks(model: Any) -> tuple[list[Stack], list[Stack]] | None:
         return None
     config = encoder.get_config()
     of_layers = units_of_layers(config["num_units"], config.get("num_layers", 1))
-    directions = [Stack((size,), steps, 1, size, config["recompute"]) for size in of_layers] * 2
+    again = recompute or config["recompute"]
+    directions = [Stack((size,), steps, 1, size, again) for size in of_layers] * 2
     return directions, decoding
-
-
-def _sum(stacks) -> int:
-    return sum(stack.kept() for stack in stacks)
