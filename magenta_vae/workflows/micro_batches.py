@@ -141,13 +141,15 @@ def settle(experiment: Experiment, record: Mapping, num_replicas: int) -> Experi
 def _explain(experiment: Experiment, found: Plan, model: Any) -> str:
     """Returns why not even one window fits, and what takes less."""
     assert found.memory is not None
-    fixed = found.num_replicas * found.memory.step(0, found.num_rows > 1)
+    in_parts = found.num_rows > 1
+    fixed = found.num_replicas * found.memory.step(0, in_parts)
     again = step_memory.estimate(model, experiment.dtype_policy, recompute=True)
-    less = found._replace(memory=again).bytes_of(1, found.num_rows > 1)
+    less = found._replace(memory=again).bytes_of(1, in_parts)
     return (
-        f"One window at a time takes {found.bytes_of(1, found.num_rows > 1) / GB:.1f} GB by "
-        f"formula, within {MARGIN:.0%}; {found.there}: {fixed / GB:.1f} GB are weights, gradients and the optimizer's "
-        f"averages, {found.memory.window / GB:.2f} GB the window. With --gin_param=recompute=True "
-        f"it would be {less / GB:.1f} GB, and a third more time. --gin_file=scale/small.gin makes "
-        f"a smaller model of it. --gin_param={BINDING}=1 tries it all the same."
+        f"One window at a time takes {found.bytes_of(1, in_parts) / GB:.1f} GB by formula, within "
+        f"{MARGIN:.0%}; {found.there}. Weights, gradients and the optimizer's averages are "
+        f"{fixed / GB:.1f} GB of it, the window {found.memory.window / GB:.2f} GB. With "
+        f"--gin_param=recompute=True it would be {less / GB:.1f} GB, and a third more time. "
+        "--gin_file=scale/small.gin makes a smaller model of it. "
+        f"--gin_param={BINDING}=1 tries it all the same."
     )

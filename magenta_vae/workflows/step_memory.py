@@ -1,19 +1,20 @@
-"""The memory of a training step by formula, and the micro-batch that fits into what there is.
+"""The memory of a training step, by formula.
 
-A step holds the weights and what is as large as these; and for each window what the loops over
-steps keep for the gradient (`model/recurrence`). Counts below are of numbers a unit and step:
+A step holds tensors of the weights' sizes, and for each window what the loops over steps keep for
+the gradient (`model/recurrence`). The latter is counted in numbers a unit and step:
 
-- Kept of a layer are four gates, the cell and the hidden state, and the hidden states once more as
-  one tensor. The gradient adds that of the four gates.
-- The memory is highest at one of two moments. Where the gradient of a decoder's stack is taken, all
-  layers keep theirs; stacks of several tracks have their turns. Where that of the encoder is taken,
-  the decoder's are gone, but the gradient of the gates lies there as steps and as one tensor, and
-  so does the one of the outputs: of both directions at once.
-- A decoder's outputs lie there with their gradient, in the two orders of steps and rows; logits
-  with their softmax and its gradient.
+- A layer keeps four gates, its cell and its hidden state, and the hidden states once more as one
+  tensor. Its gradient adds that of the four gates.
+- The memory is highest at one of two moments. While the gradient of the decoder is taken, all
+  layers keep theirs; the stacks of several tracks take turns. While that of the encoder is taken,
+  what the decoder kept is gone, but of both directions the gradients of the gates lie there twice,
+  step by step and as one tensor, and those of the hidden states.
+- Beside these lie the outputs of the decoder's stacks, their gradients and both in the order of the
+  rows; and the logits, with what the cross-entropy and its gradient make of them.
 
-What TensorFlow's allocator cannot use between tensors is in these counts: they are of the memory
-that a process holds. `benchmarks/step_memory.py` measures it beside the formula.
+The counts are of the memory that a process holds, with what TensorFlow's allocator leaves unused
+between tensors: the hidden states' place, once they are one tensor, takes no gradient of gates.
+`benchmarks/step_memory.py` prints the formula beside what it measures.
 """
 
 import dataclasses
@@ -26,11 +27,13 @@ from magenta_vae.model.encoders import BidirectionalLSTM, NoEncoder
 from magenta_vae.model.lstm_stack import units_of_layers
 
 GB = 2**30
-GRAPH = 50 * 2**20  # The graph of a step, and
-GRAPH_OF_A_STACK = 30 * 2**20  # what each stack of layers adds: forwards and backwards.
+# What TensorFlow takes to prepare and run a graph, and for each stack of layers in it: measured
+# with models whose tensors are a few megabytes.
+GRAPH, GRAPH_OF_A_STACK = 50 * 2**20, 30 * 2**20
 COPIES_OF_WEIGHTS = 5  # The weights, Adam's two averages, the gradient and the clipped one.
 COPIES_OF_SUMS = 2  # Of micro-batches' gradients: the sum so far and the next one.
-KEPT, GATES, HIDDEN, TURNED, LOGITS = 7, 4, 1, 3, 4
+# Numbers a unit, or a class, and step; see above.
+KEPT, GATES, HIDDEN, OUTPUTS, LOGITS = 7, 4, 1, 3, 4
 FLOAT32 = 4  # bytes
 
 
@@ -40,7 +43,7 @@ class Stack(NamedTuple):
     Attributes:
         units: of each layer.
         steps: of the loop.
-        rows: of the loop, for each window.
+        rows: of the loop, for each window: its segments.
         outputs: numbers that it hands on at each step and row.
         recompute: whether its gradient computes the activations again.
     """
@@ -105,8 +108,8 @@ def estimate(model: Any, dtype_policy: str, recompute: bool = False) -> StepMemo
         return None
     encoding, decoding = found
     kept = sum(each.kept() for each in (*encoding, *decoding))
-    turned = sum(TURNED * each.outputs * each.steps * each.rows for each in decoding)
-    first = kept + max(each.kept(GATES) - each.kept() for each in decoding) + turned
+    outputs = sum(OUTPUTS * each.outputs * each.steps * each.rows for each in decoding)
+    first = kept + max(each.kept(GATES) - each.kept() for each in decoding) + outputs
     last = sum(each.kept(2 * GATES + HIDDEN) for each in encoding)
     number_bytes = FLOAT32 if dtype_policy == "float32" else FLOAT32 // 2
     steps_of_window = model.decoder.num_steps
