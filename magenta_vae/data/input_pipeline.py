@@ -21,14 +21,8 @@ from magenta_vae.data.token_files import digest_of
 from magenta_vae.music import classes
 from magenta_vae.music import tokens as music_tokens
 
-__all__ = [
-    "Transposition",
-    "check_batch",
-    "count_windows",
-    "digest_of",
-    "load_tokens",
-    "training_batches",
-]
+__all__ = ["Transposition", "check_batch", "count_windows", "digest_of", "load_tokens"]
+__all__ += ["training_batches"]
 
 PARALLEL_CALLS = 2  # A chunk is drawn in far less time than trained on.
 WINDOWS_PER_RELEASE = 64  # Of a large data set each lies on pages of its own, of 64 KB.

@@ -29,7 +29,7 @@ def find_limit(on_gpu: bool, root: str | os.PathLike = "/") -> int:
         root: where the system's `proc` and `sys` are.
     """
     if on_gpu:
-        return min(private_apis.gpu_memory_limits())
+        return min(private_apis.gpu_memory_limits(), default=sys.maxsize)
     free = _read_free(Path(root))
     if free is None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -113,12 +113,14 @@ def plan(
         device_memory.find_limit(on_gpu),
         memory,
     )
-    if is_settled or found.size is not None or memory is None:
-        return found
-    size = min(devices.gather(strategy, found.fit()))
+    is_open = not is_settled and found.size is None and memory is not None
+    # All workers join in, whatever they find: those that differ are told from others later.
+    size = min(devices.gather(strategy, found.fit() if is_open else found.size or num_rows))
     if not size:
         raise MemoryError(_explain(experiment, found, model))
-    return found._replace(size=None if size == num_rows else size)
+    if is_open:
+        return found._replace(size=None if size == num_rows else size)
+    return found
 
 
 def settle(experiment: Experiment, record: Mapping, num_replicas: int) -> Experiment:

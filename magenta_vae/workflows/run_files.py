@@ -104,6 +104,7 @@ def has_steps(run_dir: str) -> bool:
     if not (checkpoint_files.is_begun(run_dir) and os.path.isfile(_record_path(run_dir))):
         return False
     record = read_record(run_dir)
+    # What was imported has a checkpoint before its first step here.
     return record.get("imported") is None or "micro_batch_size" in record
 
 

@@ -103,15 +103,14 @@ def _train(
     with tf.Graph().as_default(), precision.dtype_policy(experiment.dtype_policy):
         model = experiment.make_model()
         make_show(configured, model, splits["eval"][: experiment.eval_examples])
-    plan = size = None
-    if not run_files.has_steps(run_dir):
-        plan = micro_batches.plan(experiment, model, strategy)
-        size = plan.size
+    plan = micro_batches.plan(experiment, model, strategy, run_files.has_steps(run_dir))
     # Without its damaged records a data set is not what it was.
     digests = None if skip_corrupt else _digests(splits)
     with run_files.locked(run_dir) if is_chief else contextlib.nullcontext():
-        record = run_files.start(configured, run_dir, data_dir, origin, is_chief, digests, size)
-        if plan and size and experiment.micro_batch_size is None:
+        record = run_files.start(
+            configured, run_dir, data_dir, origin, is_chief, digests, plan.size
+        )
+        if plan.size and experiment.micro_batch_size is None:
             report(f"{plan.describe()}; the run keeps to it")
         return _go_on(configured, strategy, run_dir, record, splits, max_steps, report, show)
 
