@@ -46,7 +46,6 @@ def describe(
     strategy = devices.make_strategy(num_virtual_devices, configured.experiment.jit_compile)
     start_up_lines.settle()
     experiment, is_settled = configured.experiment, run_files.has_steps(run_dir)
-    report("Nothing is written. What this training would be:")
     data = _describe_data(experiment, data_dir, songs)
     if not songs:  # It refuses a run of another configuration, or of other data.
         record = run_files.start(configured, run_dir, data_dir, origin, is_writer=False)
@@ -54,6 +53,7 @@ def describe(
     with tf.Graph().as_default(), precision.dtype_policy(experiment.dtype_policy):
         model = experiment.make_model()
     num_parameters = model.count_params()
+    report("Nothing is written. What this training would be:")
     _row(report, "model", f"{num_parameters:,} parameters, {_describe_replicas(strategy)}")
     _row(report, "data", data)
     plan = micro_batches.plan(experiment, model, strategy, is_settled)
@@ -63,17 +63,11 @@ def describe(
     trial = step_trials.try_steps(tried, strategy)
     _row(report, "tried", _describe_trial(trial, tried, plan))
     seconds = trial.seconds * experiment.batch_size / tried.batch_size
-    begun_at = max(checkpoint_files.list_steps(checkpoint_files.folder_of(run_dir)), default=0)
-    left = max(0, (max_steps or experiment.max_steps) - begun_at)
-    _row(
-        report,
-        "time",
-        f"about {_format_time(seconds)} a step, {_format_time(seconds * left)} for the {left:,} "
-        f"steps{' that are left' if begun_at else ''}, evaluations aside",
-    )
-    writes = _list_files(run_dir, data_dir, songs, num_parameters, bool(model.z_size))
-    for index, line in enumerate(writes):
-        _row(report, "" if index else "it writes", line)
+    _row(report, "time", _describe_time(seconds, run_dir, max_steps or experiment.max_steps))
+    name = "it writes"
+    for line in _list_files(run_dir, data_dir, songs, num_parameters, bool(model.z_size)):
+        _row(report, name, line)
+        name = ""
 
 
 def _row(report: Callable[[str], None], name: str, text: str) -> None:
@@ -123,6 +117,17 @@ def _describe_trial(trial: step_trials.Trial, tried: Experiment, plan: Plan) -> 
     at_a_time = tried.micro_batch_size or tried.batch_size // plan.num_replicas
     expected = plan.bytes_of(at_a_time, bool(tried.micro_batch_size))
     return f"{line}, {expected / GB:.2f} by formula"
+
+
+def _describe_time(seconds: float, run_dir: str, max_steps: int) -> str:
+    """Returns how long a step takes, and all that are left."""
+    steps = checkpoint_files.list_steps(checkpoint_files.folder_of(run_dir))
+    left = max(0, max_steps - max(steps, default=0))
+    what = f"the {left:,} steps{' that are left' if steps else ''}"
+    return (
+        f"about {_format_time(seconds)} a step, {_format_time(seconds * left)} for {what}, without "
+        "evaluations"
+    )
 
 
 def _format_time(seconds: float) -> str:

@@ -97,11 +97,14 @@ def plan(
 
     Raises:
         MemoryError: where not even one window fits, with what would take less.
-        ValueError: where the batch does not divide over the replicas.
+        ValueError: where the batch does not divide over the replicas, or their shares into the
+            micro-batches that the configuration asks for.
     """
     on_gpu = devices.on_gpus(strategy)
     rows = steps.replica_rows(experiment.batch_size, strategy.num_replicas_in_sync)
     num_rows = experiment.batch_size // len(rows)
+    if experiment.micro_batch_size is not None:
+        steps.count_micro_batches(num_rows, experiment.micro_batch_size)
     num_replicas = 1 if on_gpu else len(rows) // devices.count_workers()
     memory = step_memory.estimate(model, experiment.dtype_policy)
     found = Plan(

@@ -31,7 +31,8 @@ GB = 2**30
 # with models whose tensors are a few megabytes.
 GRAPH, GRAPH_OF_A_STACK = 50 * 2**20, 30 * 2**20
 COPIES_OF_WEIGHTS = 5  # The weights, Adam's two averages, the gradient and the clipped one.
-COPIES_OF_SUMS = 2  # Of micro-batches' gradients: the sum so far and the next one.
+# Of micro-batches' gradients: the sum so far and the next one; half as much lies unused between.
+COPIES_OF_SUMS = 2.5
 # Numbers a unit, or a class, and step; see above.
 KEPT, GATES, HIDDEN, OUTPUTS, LOGITS = 7, 4, 1, 3, 4
 FLOAT32 = 4  # bytes

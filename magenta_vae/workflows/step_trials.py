@@ -73,7 +73,10 @@ def try_steps(
     try:
         return _try_steps(experiment, strategy, seconds)
     except tf.errors.ResourceExhaustedError as error:
-        raise MemoryError("Memory ran out in the first steps that were tried.") from error
+        raise MemoryError(
+            "Memory ran out in a step that was tried. Try a smaller micro_batch_size, "
+            "recompute=True or a smaller batch_size."
+        ) from error
 
 
 def _try_steps(experiment: Experiment, strategy: tf.distribute.Strategy, seconds: float) -> Trial:

@@ -58,7 +58,7 @@ def test_a_new_run_is_described_and_nothing_is_written(data_dir, tmp_path):
     assert rows["a step"].startswith("8 windows take ")
     assert rows["tried"].startswith("a step of 8 windows: ")
     assert rows["tried"].endswith(" by formula")
-    assert "for the 4 steps, evaluations aside" in rows["time"]
+    assert "for the 4 steps, without evaluations" in rows["time"]
     assert os.path.join(run_dir, "") in rows["it writes"] and "config.gin" in rows["it writes"]
     assert rows["it writes"].endswith(f"{data_dir}/tokens/: the tokens of its records")
 
@@ -110,6 +110,8 @@ def test_a_data_set_that_would_be_built_is_told(tmp_path):
 def test_what_training_refuses_is_refused(data_dir, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="fewer than one batch of 100000"):
         describe(tmp_path / "run", data_dir, ["batch_size=100000"])
+    with pytest.raises(ValueError, match="of a batch, 8. Received: micro_batch_size=3"):
+        describe(tmp_path / "run", data_dir, ["configuration.Experiment.micro_batch_size=3"])
     with pytest.raises(ValueError, match="expects num_bars=4"):
         describe(tmp_path / "run", data_dir, ["num_bars=4"])
     cluster = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}
