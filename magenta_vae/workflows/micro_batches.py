@@ -68,8 +68,10 @@ class Plan(NamedTuple):
         """Returns what a step takes, and how it is cut, in a line."""
         if self.memory is None:
             return "of parts of one's own the memory is not known by formula"
-        whole = f"{self.num_rows:,} windows take {self.bytes_of(self.num_rows, False) / GB:.1f} GB"
-        line = f"{whole} by formula, within {MARGIN:.0%}; {self.there}"
+        whole = f"{self.bytes_of(self.num_rows, False) / GB:.1f} GB"
+        each = f" on each of {self.num_replicas} replicas" if self.num_replicas > 1 else ""
+        line = f"{self.num_rows:,} windows{each} take {whole} by formula"
+        line = f"{line}, within {MARGIN:.0%}; {self.there}"
         if self.size in (None, self.num_rows):
             return line
         taken = f"{self.bytes_of(self.size, True) / GB:.1f} GB"
