@@ -1,88 +1,77 @@
 #!/usr/bin/env python3
-"""Prints the peak memory of one training step of a configuration at several batch sizes.
+"""Prints the peak memory of one training step of a configuration, measured and by formula.
 
 benchmarks/step_memory.py --gin_file=hierdec_mel_32bar.gin --batch_sizes=4,8,16
 benchmarks/step_memory.py --gin_file=hierdec_mel_32bar.gin --batch_sizes=16,32,64 --evaluate
 
 Each batch size runs in a process of its own, on random tokens, on the CPU: the weights, Adam's
-moments and the gradients are in the figure, and so is TensorFlow itself. With --evaluate it is an
-evaluation of so many windows at a time, without Adam.
+moments and the gradients are in the figure, and so are the process and TensorFlow itself. With
+--evaluate it is an evaluation of so many windows at a time, without Adam, of which there is no
+formula.
 """
 
+import dataclasses
 import multiprocessing
-import resource
 import sys
 import time
 
 from absl import flags
 
-from magenta_vae import commands, configuration
+from magenta_vae import commands, configuration, import_stand_ins
 
+GB = 2**30
 GIN = commands.define_gin_flags()
 BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["4", "8", "16"], "Examples of the step.")
 EVALUATE = flags.DEFINE_bool("evaluate", False, "Measure evaluations instead.")
 
 
 def measure(gin_files, gin_params, batch_size, is_evaluation, pipe):
-    """Sends the peak memory in GB and the seconds of the second step, or evaluation."""
-    import numpy as np
-
-    from magenta_vae.music.tokens import num_classes
-    from magenta_vae.training import devices, precision
+    """Sends the peak memory in GB, that by formula, and the seconds of a step, or evaluation."""
+    import_stand_ins.install()  # As `train` does.
+    from magenta_vae.training import devices
 
     strategy = devices.make_strategy()  # Which also says how memory is kept, as in training.
     experiment = configuration.parse(gin_files, gin_params).experiment
-    with precision.dtype_policy(experiment.dtype_policy):
-        model = experiment.make_model()
-    shape = [batch_size, experiment.settings.num_steps]
-    rng = np.random.default_rng(0)
-    classes = num_classes(experiment.settings.tracks)
-    tokens = np.stack([rng.integers(0, size, shape) for size in classes], axis=-1)
-    make = make_evaluation if is_evaluation else make_step
-    work = make(experiment, model, strategy, tokens)
-    work()
-    start = time.perf_counter()
-    work()
-    seconds = time.perf_counter() - start
-    # Of this process alone: ru_maxrss is in kilobytes on Linux.
-    pipe.send((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, seconds))
+    experiment = dataclasses.replace(experiment, batch_size=batch_size)
+    pipe.send((measure_evaluation if is_evaluation else measure_step)(experiment, strategy))
 
 
-def make_step(experiment, model, strategy, tokens):
-    """Returns a function that takes a training step."""
+def measure_step(experiment, strategy):
     import tensorflow as tf
 
-    from magenta_vae.training import precision, steps
+    from magenta_vae.training import precision
+    from magenta_vae.workflows import micro_batches, step_trials
 
-    optimizer = precision.scale_losses(experiment.make_optimizer(), experiment.dtype_policy)
-    train_steps = steps.TrainingSteps(
-        model,
-        optimizer,
-        strategy,
-        len(tokens),
-        seed=0,
-        clip_norm=experiment.clip_norm,
-        micro_batch_size=experiment.micro_batch_size,
-        jit_compile=experiment.jit_compile,
-    )
-    chunk = tf.constant(tokens[None], tf.int32)
-    return lambda: train_steps.take(chunk)
+    with tf.Graph().as_default(), precision.dtype_policy(experiment.dtype_policy):
+        model = experiment.make_model()
+    plan = micro_batches.plan(experiment, model, strategy, is_settled=True)
+    size = plan.size or plan.num_rows
+    expected = plan.memory and plan.bytes_of(size, in_parts=size < plan.num_rows) / GB
+    trial = step_trials.try_steps(experiment, strategy, seconds=0)
+    return trial.peak / GB, expected, trial.seconds
 
 
-def make_evaluation(experiment, model, strategy, tokens):
-    """Returns a function that evaluates the tokens at once."""
-    from magenta_vae.training import evaluation
+def measure_evaluation(experiment, strategy):
+    from magenta_vae.training import device_memory, evaluation, precision
+    from magenta_vae.workflows import step_trials
 
-    del experiment, strategy
+    with precision.dtype_policy(experiment.dtype_policy):
+        model = experiment.make_model()
+    tokens = step_trials.random_tokens(experiment, experiment.batch_size)
     evaluate = evaluation.Evaluation(model, tokens, len(tokens))
-    return lambda: evaluate(0)
+    evaluate(0)
+    start = time.perf_counter()
+    evaluate(0)
+    return device_memory.find_peak(on_gpu=False) / GB, None, time.perf_counter() - start
 
 
 def main(_):
     configuration.require_gin_file(GIN.gin_file.value)
     spawn = multiprocessing.get_context("spawn")
     seconds_of = "seconds" if EVALUATE.value else "seconds a step"
-    commands.report(f"{'batch':>6}{'peak GB':>10}{'GB an example more':>20}{seconds_of:>16}")
+    commands.report(
+        f"{'batch':>6}{'peak GB':>10}{'formula':>10}{'GB an example more':>20}{seconds_of:>16}"
+    )
     previous = None
     for batch_size in map(int, BATCH_SIZES.value):
         pipe, theirs = spawn.Pipe()
@@ -91,14 +80,15 @@ def main(_):
         process.start()
         theirs.close()
         try:
-            peak, seconds = pipe.recv()
+            peak, expected, seconds = pipe.recv()
         except EOFError:
             sys.exit(f"a batch of {batch_size} did not end well: memory may have run out")
         process.join()
         more = ""
         if previous:
             more = f"{(peak - previous[1]) / (batch_size - previous[0]):.3f}"
-        commands.report(f"{batch_size:>6}{peak:>10.2f}{more:>20}{seconds:>16.1f}")
+        formula = f"{expected:.2f}" if expected else ""
+        commands.report(f"{batch_size:>6}{peak:>10.2f}{formula:>10}{more:>20}{seconds:>16.1f}")
         previous = (batch_size, peak)
 
 

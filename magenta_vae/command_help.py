@@ -56,8 +56,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     RUNNING: (
         *("max_steps", "num_workers", "seconds_per_file", "memory_mb_per_file", "runner"),
-        "scheduler",
-        *("skip_corrupt", "num_virtual_devices", "explain", "traceback"),
+        *("scheduler", "skip_corrupt", "num_virtual_devices", "dry_run", "explain", "traceback"),
     ),
 }
 # Where a flag means something else than in most commands.

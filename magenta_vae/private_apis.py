@@ -50,6 +50,12 @@ def compiled_by_xla() -> bool:
     return within(tf.compat.v1.get_default_graph())
 
 
+def gpu_memory_limits() -> list[int]:
+    """Returns the bytes that TensorFlow may take of each GPU; what it tells in public is in use."""
+    devices = _find("tensorflow", "tensorflow.python.client.device_lib", "list_local_devices")()
+    return [device.memory_limit for device in devices if device.device_type == "GPU"]
+
+
 def freeze(graph, **options):
     """Returns a concrete function with its variables as constants, which LiteRT takes alone."""
     convert = _find(

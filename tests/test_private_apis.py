@@ -119,6 +119,7 @@ def test_each_is_there():
     assert private_apis.distributions().MultivariateNormalDiag
     for names in (
         ("tensorflow.python.ops.summary_ops_v2", "import_event"),
+        ("tensorflow.python.client.device_lib", "list_local_devices"),
         ("tensorflow.python.framework.convert_to_constants", "convert_variables_to_constants_v2"),
         ("tensorflow.core.protobuf.trackable_object_graph_pb2", "TrackableObjectGraph"),
     ):

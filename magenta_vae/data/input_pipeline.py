@@ -21,7 +21,8 @@ from magenta_vae.data.token_files import digest_of
 from magenta_vae.music import classes
 from magenta_vae.music import tokens as music_tokens
 
-__all__ = ["Transposition", "digest_of", "load_tokens", "training_batches"]
+__all__ = ["Transposition", "check_batch", "count_windows", "digest_of", "load_tokens"]
+__all__ += ["training_batches"]
 
 PARALLEL_CALLS = 2  # A chunk is drawn in far less time than trained on.
 WINDOWS_PER_RELEASE = 64  # Of a large data set each lies on pages of its own, of 64 KB.
@@ -55,18 +56,7 @@ def load_tokens(
         ValueError: where it holds other windows, no windows, or damaged ones.
     """
     description = descriptions.read(data_dir)
-    _check_settings(data_dir, description["settings"], settings.describe())
-    shards = description["shards"].get(split, {})
-    if not sum(shards.values()):
-        raise ValueError(
-            f"The {split} split of {data_dir} is empty. Its counts: {description['counts']}. "
-            "Build it of more songs, or with another share of them: "
-            f"--gin_param='builder.Settings.{_SHARES[split]}'."
-        )
-    for name in shards:
-        path = os.path.join(data_dir, name)
-        if not os.path.isfile(path):
-            raise FileNotFoundError(f"{path} is missing: {descriptions.FILE} names it.")
+    shards = _check(data_dir, split, description, settings)
     kept = token_files.TokenFiles(data_dir, split, shards, settings)
     tokens = kept.open(checked)
     if tokens is not None:
@@ -90,6 +80,23 @@ def load_tokens(
 def has_windows(data_dir: str, split: str) -> bool:
     """Says whether a data set holds any window of a split."""
     return bool(sum(descriptions.read(data_dir)["shards"].get(split, {}).values()))
+
+
+def count_windows(data_dir: str, split: str, settings: Settings) -> int:
+    """Returns the windows of a split as its data set tells them, which reads none of them.
+
+    It refuses what `load_tokens` refuses before it reads windows.
+    """
+    return sum(_check(data_dir, split, descriptions.read(data_dir), settings).values())
+
+
+def check_batch(num_windows: int, batch_size: int) -> None:
+    """Raises `ValueError` where a train split has fewer windows than one batch."""
+    if num_windows < batch_size:
+        raise ValueError(
+            f"The train split holds {num_windows} windows, fewer than one batch of {batch_size}. "
+            "Add songs or lower the batch size."
+        )
 
 
 def training_batches(
@@ -118,12 +125,7 @@ def training_batches(
         ValueError: where there are fewer windows than one batch.
     """
     num_windows = len(tokens)
-    if num_windows < batch_size:
-        raise ValueError(
-            f"The train split holds {num_windows} windows, fewer than one batch of {batch_size}. "
-            "Add songs or lower the batch size."
-        )
-
+    check_batch(num_windows, batch_size)
     array = np.asarray(tokens)  # An array like any other: `Tokens` takes longer to index.
     release = getattr(tokens, "release", lambda: None)
 
@@ -270,6 +272,25 @@ def _read_undamaged(path: str, settings: Settings, compression: str | None) -> I
         return list(shard_reading.read_shard(path, settings, compression))
     except shard_reading.DamagedShard:
         return shard_reading.read_sound(path, settings)
+
+
+def _check(
+    data_dir: str, split: str, description: Mapping, settings: Settings
+) -> Mapping[str, int]:
+    """Returns the windows in each shard of a split, whose shards are there."""
+    _check_settings(data_dir, description["settings"], settings.describe())
+    shards = description["shards"].get(split, {})
+    if not sum(shards.values()):
+        raise ValueError(
+            f"The {split} split of {data_dir} is empty. Its counts: {description['counts']}. "
+            "Build it of more songs, or with another share of them: "
+            f"--gin_param='builder.Settings.{_SHARES[split]}'."
+        )
+    for name in shards:
+        path = os.path.join(data_dir, name)
+        if not os.path.isfile(path):
+            raise FileNotFoundError(f"{path} is missing: {descriptions.FILE} names it.")
+    return shards
 
 
 def _check_settings(data_dir: str, settings: dict, expected: dict) -> None:

@@ -103,6 +103,14 @@ def has_workers(strategy: tf.distribute.Strategy) -> bool:
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
+def on_gpus(strategy: tf.distribute.Strategy) -> bool:
+    """Says whether the replicas are on GPUs."""
+    kinds = tf.distribute.MirroredStrategy | tf.distribute.MultiWorkerMirroredStrategy
+    if isinstance(strategy, kinds):
+        return all("GPU" in device for device in strategy.extended.worker_devices)
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Says whether this process is the one that writes: the only one, or the first worker."""
     if not has_workers(strategy):

@@ -60,7 +60,7 @@ class TrainingSteps:
         self._clip_norm = clip_norm
         self._num_rows = batch_size // len(self.rows)
         self._micro_rows = self._num_rows if micro_batch_size is None else micro_batch_size
-        self._num_micro_batches = _count_micro_batches(self._num_rows, self._micro_rows)
+        self._num_micro_batches = count_micro_batches(self._num_rows, self._micro_rows)
         self._names: list[str] = []
         self._derive: Callable = self._differentiate
         if jit_compile:
@@ -156,8 +156,12 @@ def replica_rows(batch_size: int, num_replicas: int) -> list[slice]:
     return [slice(first, first + size) for first in range(0, batch_size, size)]
 
 
-def _count_micro_batches(num_rows: int, micro_rows: int) -> int:
-    """Returns how many micro-batches make a replica's share of the batch."""
+def count_micro_batches(num_rows: int, micro_rows: int) -> int:
+    """Returns how many micro-batches make a replica's share of the batch.
+
+    Raises:
+        ValueError: where they do not divide it.
+    """
     if micro_rows < 1 or num_rows % micro_rows:
         raise ValueError(
             "micro_batch_size must divide the examples that each replica has of a batch, "

@@ -81,10 +81,28 @@ def find_data(
     Raises:
         ValueError: where there is none, with the commands that make and give one.
     """
+    data_dir, songs = place_data(experiment, data_dir, run_dir, gin_files, gin_params)
+    if songs:
+        report(f"building a data set of the songs in {songs}")
+        report(format_counts(build_dataset(experiment, [songs], data_dir)["counts"]))
+    return data_dir
+
+
+def place_data(
+    experiment: Experiment,
+    data_dir: str | None,
+    run_dir: str,
+    gin_files: Sequence[str],
+    gin_params: Sequence[str] = (),
+) -> tuple[str, str | None]:
+    """Returns where the data set of a run lies, and the songs to build it of where it is not there.
+
+    It raises what `find_data` does.
+    """
     if data_dir:
-        return data_dir
+        return data_dir, None
     if os.path.isfile(os.path.join(run_dir, configuration.RUN_FILE)):
-        return run_files.data_dir_of(run_dir, run_files.read_record(run_dir))
+        return run_files.data_dir_of(run_dir, run_files.read_record(run_dir)), None
     midi = experiment.midi
     if midi is None:
         name = runs.name_of(gin_files)
@@ -98,13 +116,11 @@ def find_data(
             f"\n  {configuration.command('train')} {given} --data_dir=data/{name}"
         )
     data_dir = os.path.join(run_dir, run_files.DATA_FOLDER)
-    if not os.path.isdir(data_dir):
-        if devices.count_workers() > 1:
-            raise ValueError("With TF_CONFIG, --data_dir is needed: workers do not build one.")
-        midi = midi if os.path.exists(midi) else str(configuration.bundled(midi))
-        report(f"building a data set of the songs in {midi}")
-        report(format_counts(build_dataset(experiment, [midi], data_dir)["counts"]))
-    return data_dir
+    if os.path.isdir(data_dir):
+        return data_dir, None
+    if devices.count_workers() > 1:
+        raise ValueError("With TF_CONFIG, --data_dir is needed: workers do not build one.")
+    return data_dir, midi if os.path.exists(midi) else str(configuration.bundled(midi))
 
 
 def format_counts(counts: dict) -> str:

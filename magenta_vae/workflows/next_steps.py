@@ -112,6 +112,13 @@ def after_inspect_dataset(data_dir: str, settings: Mapping, counts: Mapping) -> 
     return _format({"train a model of it": line})
 
 
+def after_dry_run() -> str:
+    """After it was said what a training would be: the same command without that flag."""
+    name, *given = sys.argv
+    flags = [each for each in given if each.lstrip("-").partition("=")[0] != "dry_run"]
+    return _format({"train it": _line(os.path.basename(name), *flags)})
+
+
 def after_train(run: Sequence[str], run_dir: str, is_demo: bool) -> str:
     """After a training.
 

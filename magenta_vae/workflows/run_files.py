@@ -26,6 +26,7 @@ _TYPES = {  # Of what `run.json` holds; the first three since the first version.
     "data_dir_from_run": str | None,
     "data_digests": dict | None,
     "imported": dict | None,
+    "micro_batch_size": int | None,
     "modules": list | None,
     "origin": dict | None,
 }
@@ -55,6 +56,7 @@ def start(
     origin: Origin | None = None,
     is_writer: bool = True,
     data_digests: Mapping[str, str] | None = None,
+    micro_batch_size: int | None = None,
 ) -> dict:
     """Writes the configuration and its surroundings into a new run, or checks those of an old one.
 
@@ -67,6 +69,8 @@ def start(
         origin: where its first weights come from; an old run may go on without naming it again.
         is_writer: whether to write at all; of several machines only one does.
         data_digests: of each split's windows, None where they are not read.
+        micro_batch_size: windows that a replica takes at a time, None for all of its share of a
+            batch; of a run that has taken steps it stays what it was.
 
     Returns:
         The record that `run.json` holds.
@@ -76,6 +80,7 @@ def start(
             origin, with the difference.
     """
     record = _record(configured, run_dir, data_dir, data_digests)
+    record["micro_batch_size"] = micro_batch_size
     is_begun, old = checkpoint_files.is_begun(run_dir), None
     if os.path.isfile(os.path.join(run_dir, CONFIG_FILE)):
         old = read_record(run_dir)
@@ -85,11 +90,22 @@ def start(
         old = None if difference else old
     if old:
         record["imported"] = old.get("imported")
+        if has_steps(run_dir):
+            record["micro_batch_size"] = old.get("micro_batch_size")
         record["data_digests"] = record["data_digests"] or old.get("data_digests")
     record["origin"] = _find_origin(run_dir, origin, old, is_begun)
     if is_writer:
         _write(run_dir, configured, record)
     return record
+
+
+def has_steps(run_dir: str) -> bool:
+    """Says whether a run has taken steps here: how its batches are cut is settled then."""
+    if not (checkpoint_files.is_begun(run_dir) and os.path.isfile(_record_path(run_dir))):
+        return False
+    record = read_record(run_dir)
+    # What was imported has a checkpoint before its first step here.
+    return record.get("imported") is None or "micro_batch_size" in record
 
 
 def start_imported(configured: Configuration, run_dir: str, imported: dict) -> None:
@@ -125,7 +141,7 @@ def require_config(run_dir: str) -> str:
 
 def read_record(run_dir: str) -> dict:
     """Returns what `run.json` records. Raises `ValueError` where it is damaged."""
-    path = os.path.join(run_dir, RUN_FILE)
+    path = _record_path(run_dir)
     record = files.read_json(path, _REQUIRED)
     files.check_types(path, record, _TYPES)
     if record["data"] is not None:
@@ -183,10 +199,14 @@ def _data_places(run_dir: str, record: Mapping) -> list[str]:
     return list(dict.fromkeys(map(os.path.normpath, places)))
 
 
+def _record_path(run_dir: str) -> str:
+    return os.path.join(run_dir, RUN_FILE)
+
+
 def _write(run_dir: str, configured: Configuration, record: dict) -> None:
     """Writes a run's record and its configuration."""
     # config.gin last: it is what makes the folder a run.
-    files.write_text(os.path.join(run_dir, RUN_FILE), json.dumps(record, indent=2) + "\n")
+    files.write_text(_record_path(run_dir), json.dumps(record, indent=2) + "\n")
     files.write_text(os.path.join(run_dir, CONFIG_FILE), configured.text)
 
 

@@ -28,8 +28,7 @@ from magenta_vae.training import (
     weights,
 )
 from magenta_vae.training.held_out import HeldOut
-from magenta_vae.training.steps import TrainingSteps
-from magenta_vae.workflows import model_files, run_files, runs
+from magenta_vae.workflows import micro_batches, model_files, run_files, runs, step_trials
 
 
 def train(
@@ -107,11 +106,17 @@ def _train(
     # Refuses what does not fit before anything is made.
     shown = splits.get("eval", splits["train"])
     with tf.Graph().as_default(), precision.dtype_policy(experiment.dtype_policy):
-        make_show(configured, experiment.make_model(), shown[: experiment.eval_examples])
+        model = experiment.make_model()
+        make_show(configured, model, shown[: experiment.eval_examples])
+    plan = micro_batches.plan(experiment, model, strategy, run_files.has_steps(run_dir))
     # Without its damaged records a data set is not what it was.
     digests = None if skip_corrupt else _digests(splits)
     with run_files.locked(run_dir) if is_chief else contextlib.nullcontext():
-        record = run_files.start(configured, run_dir, data_dir, origin, is_chief, digests)
+        record = run_files.start(
+            configured, run_dir, data_dir, origin, is_chief, digests, plan.size
+        )
+        if plan.size and experiment.micro_batch_size is None:
+            report(f"{plan.describe()}; the run keeps to it")
         return _go_on(configured, strategy, run_dir, record, splits, max_steps, report, show)
 
 
@@ -150,14 +155,19 @@ def _go_on(
 ) -> dict:
     """Trains a run that is started, from where it stands."""
     is_chief = devices.is_chief(strategy)
-    experiment = configured.experiment
+    num_replicas = strategy.num_replicas_in_sync
+    experiment = micro_batches.settle(configured.experiment, record, num_replicas)
     max_steps = max_steps or experiment.max_steps
     digest = _digest(configured, record, splits)
     devices.require_agreement(strategy, digest, "configuration, data and origin")
     keras.utils.set_random_seed(experiment.seed)
-    steps = _make_steps(experiment, strategy, run_dir, record["origin"], report)
+    steps = step_trials.make_steps(
+        experiment,
+        strategy,
+        functools.partial(_initialize, run_dir=run_dir, origin=record["origin"], report=report),
+    )
     report(
-        f"{steps.model.count_params():,} parameters, {strategy.num_replicas_in_sync} replicas; "
+        f"{steps.model.count_params():,} parameters, {num_replicas} replicas; "
         + ", ".join(f"{len(tokens):,} windows to {split}" for split, tokens in splits.items())
     )
     if is_chief:
@@ -252,29 +262,12 @@ def _look_back(
     files.write_text(path, json.dumps(figures, indent=2) + "\n")
 
 
-def _make_steps(
-    experiment: configuration.Experiment,
-    strategy: tf.distribute.Strategy,
-    run_dir: str,
-    origin: Mapping | None,
-    report: Callable[[str], None],
-) -> TrainingSteps:
-    """Returns the steps of a new model, with the weights of the run that it starts from, if any."""
-    with strategy.scope(), precision.dtype_policy(experiment.dtype_policy):
-        model = experiment.make_model()
-        optimizer = precision.scale_losses(experiment.make_optimizer(), experiment.dtype_policy)
-        if origin and not checkpoint_files.is_begun(run_dir):  # Later it has weights of its own.
-            weights.initialize(model, origin["checkpoint"], origin["partial"], report)
-    return TrainingSteps(
-        model,
-        optimizer,
-        strategy,
-        experiment.batch_size,
-        experiment.seed,
-        experiment.clip_norm,
-        experiment.micro_batch_size,
-        experiment.jit_compile,
-    )
+def _initialize(
+    model: LatentModel, run_dir: str, origin: Mapping | None, report: Callable[[str], None]
+) -> None:
+    """Gives a new run's model the weights of the run that it starts from, if any."""
+    if origin and not checkpoint_files.is_begun(run_dir):  # Later it has weights of its own.
+        weights.initialize(model, origin["checkpoint"], origin["partial"], report)
 
 
 def _training_batches(
