@@ -38,7 +38,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("num_songs", "num_bars", "models", "columns", "scale", "seeds", "first_seed"),
     ),
     "Output": (
-        *("output_dir", "output", "json", "continuous", "plot", "audio", "soundfont", "accents"),
+        *("output_dir", "output", "json", "per_example", "continuous", "plot", "map", "color"),
+        *("method", "tokens", "audio", "soundfont", "accents"),
         *("compression", "picture", "dots_per_inch", "formats", "litert_batch_size", "max_rows"),
     ),
     RUNNING: (
@@ -67,6 +68,7 @@ VALUES = {
     "program": "N",
     "end_program": "N",
     **dict.fromkeys(("start", "end", "vectors", "figures", "output", "json", "soundfont"), "FILE"),
+    **dict.fromkeys(("per_example", "map"), "FILE"),
 }
 KINDS = {"int": "N", "float": "X", "comma separated list of strings": "NAME,NAME"}
 QUOTE = "'"  # absl quotes defaults.

@@ -12,10 +12,12 @@ import tensorflow as tf
 
 from magenta_vae import configuration, files, start_up_lines, threads
 from magenta_vae.contracts import LatentModel
-from magenta_vae.data import input_pipeline
+from magenta_vae.data import input_pipeline, provenance
+from magenta_vae.data.provenance import Provenance
 from magenta_vae.data.settings import Settings
 from magenta_vae.inference import data_prior, forked_processes, generation, samples
-from magenta_vae.training import evaluation, weights
+from magenta_vae.training import evaluation, song_intervals, weights
+from magenta_vae.training.window_figures import Listener
 from magenta_vae.workflows import model_files, run_files
 
 
@@ -143,6 +145,18 @@ class Run:
             warnings.warn(f"{message}: its figures are of other music.", stacklevel=2)
         return tokens
 
+    def provenance(
+        self, split: str, num_windows: int, data_dir: str | None = None
+    ) -> Provenance | None:
+        """Returns which songs the windows are of that `windows` returned, None where none says it.
+
+        Args:
+            split: which windows.
+            num_windows: how many they are.
+            data_dir: the data set; the run's own for None.
+        """
+        return provenance.read(data_dir or self.data_dir(), split, num_windows)
+
     def training_windows(
         self, data_dir: str | None = None, skip_corrupt: bool = False
     ) -> np.ndarray | None:
@@ -167,11 +181,22 @@ class Run:
         expected = (self.record.get("data_digests") or {}).get(split)
         return input_pipeline.digest_of(tokens) == expected if expected else None
 
-    def metrics(self, tokens: np.ndarray) -> dict:
+    def metrics(
+        self,
+        tokens: np.ndarray,
+        known: Provenance | None = None,
+        listeners: Sequence[Listener] = (),
+    ) -> dict:
         """Returns the metrics of Table 1 of windows, and where the training windows lie.
 
-        See `evaluation.Evaluation`, and for `data_prior`, which is left out where there is neither
-        a Gaussian that training kept nor the run's data set, `data_prior.describe`.
+        See `evaluation.Evaluation`; for `data_prior`, which is left out where there is neither
+        a Gaussian that training kept nor the run's data set, `data_prior.describe`; and for
+        `intervals`, left out where the songs of the windows are not known, `song_intervals`.
+
+        Args:
+            tokens: the windows, int [windows, steps, tracks].
+            known: their songs, where these are known.
+            listeners: are given the figures of each window too.
         """
         measure = evaluation.Evaluation(
             self.network,
@@ -183,7 +208,11 @@ class Run:
             where = {"data_prior": data_prior.describe(self.find_data_prior())}
         except (OSError, ValueError):  # A baseline, or a run whose data is elsewhere.
             where = {}
-        return measure(self.step) | where
+        if known is None:
+            return measure(self.step, listeners) | where
+        of_songs = song_intervals.SongSums(known.songs)
+        metrics = measure(self.step, [*listeners, of_songs])
+        return metrics | where | {"intervals": song_intervals.describe(of_songs)}
 
 
 def fit_data_prior(
