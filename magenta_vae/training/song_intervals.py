@@ -12,7 +12,7 @@ for these weights: what another training would give is no part of it.
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,11 +20,10 @@ from magenta_vae.training.window_figures import Name, WindowFigures
 
 LEVEL = 0.95
 NUM_REPLICATES = 2_000
-# Of fewer, intervals are too narrow: of a mean by 9 % with 20 songs, 18 % with 10, beside Student's.
+# Of fewer, intervals are too narrow: those of a mean by 9 % with 20 songs, by 18 % with 10, beside
+# Student's.
 FEW_SONGS = 20
-UNKNOWN = (
-    "no intervals: the data set does not say which song a window is of; build it again for intervals"
-)
+UNKNOWN = "the data set does not say which song a window is of: build it again for intervals"
 COLUMNS: dict[Name, str] = {  # Of the table.
     ("next_accuracy",): "next",
     ("reconstruction_accuracy",): "recon (own)",
@@ -55,6 +54,7 @@ class SongSums:
         self.sums: dict[Name, np.ndarray] = {}  # float64 [2, songs], over and under the line
 
     def __call__(self, figures: WindowFigures) -> None:
+        """Adds the figures of some windows."""
         songs = self._songs[figures.first : figures.first + len(figures)]
         for name, *parts in figures.ratios():
             sums = self.sums.setdefault(name, np.zeros([2, self.num_songs]))
@@ -126,10 +126,10 @@ def format_table(metrics: Mapping) -> str:
     described = metrics["intervals"]
     if described["songs"] < 2:
         return "no intervals: all windows are of one song"
-    few = ": so few that intervals are too narrow" if described["songs"] < FEW_SONGS else ""
-    figures = described["figures"]
+    few = ": so few that they are too narrow" if described["songs"] < FEW_SONGS else ""
+    figures, level = described["figures"], described["level"]
     lines = [
-        f"{described['level']:.0%} intervals, by a bootstrap over {described['songs']:,} songs{few}",
+        f"{level:.0%} intervals, by a bootstrap over {described['songs']:,} songs{few}",
         f"{'track':<10}" + "".join(f"{heading:>18}" for heading in COLUMNS.values()),
     ]
     for track, of_track in figures["tracks"].items():
@@ -139,9 +139,9 @@ def format_table(metrics: Mapping) -> str:
     return "\n".join([*lines, ", ".join(totals)])
 
 
-def look_up(figures: Mapping, name: Name):
+def look_up(figures: Mapping, name: Name) -> Any:
     """Returns what stands under a name in nested figures, None for nothing."""
-    found = figures
+    found: Any = figures
     for place in name:
         found = found.get(place) if found is not None else None
     return found

@@ -36,9 +36,9 @@ def writing(path: str | None, known: Provenance | None) -> Iterator[list[Listene
             if not figures.first:
                 writer.writerow(["window", "song", "bar", *columns])
             for row, values in enumerate(zip(*columns.values(), strict=True), figures.first):
-                place = ("", "")
+                place: tuple = (None, None)
                 if known is not None:
-                    place = (known.paths[known.songs[row]], int(known.bars[row]) + 1)
+                    place = known.paths[known.songs[row]], int(known.bars[row]) + 1
                 writer.writerow([row, *place, *(f"{value:.7g}" for value in values)])
 
         yield [write]

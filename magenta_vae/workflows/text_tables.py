@@ -1,4 +1,8 @@
-"""The metrics of a run, as tables for people."""
+"""Tables: the metrics of a run for people, rows for programs."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
 
 from magenta_vae.configuration import Experiment
 from magenta_vae.inference import data_prior, sample_words, samples
@@ -38,3 +42,18 @@ def format_metrics(metrics: dict, experiment: Experiment) -> str:
     intervals = song_intervals.format_table(metrics) if "intervals" in metrics else ""
     tables = ("\n".join(accuracies), evaluation.format_notes(metrics), intervals, cells)
     return "\n\n".join(filter(None, tables))
+
+
+def format_csv(rows: Sequence[Mapping], fields: Sequence[str]) -> str:
+    """Returns rows as CSV; a list's values stand in one field."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fields, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        lists = {
+            name: " ".join(map(str, row[name]))
+            for name in fields
+            if type(row[name]) in (list, tuple)
+        }
+        writer.writerow({**row, **lists})
+    return text.getvalue()
