@@ -55,6 +55,7 @@ setup(
         "litert": ["ai-edge-litert>=2.3"],
         "onnx": ["onnx>=1.23", "onnxruntime>=1.32", "tf2onnx>=1.17"],
         "serving": ["tensorflow-serving-api>=2.21"],  # gRPC: REST needs none of it
+        "umap": ["umap-learn>=0.5.7"],  # maps of latent spaces that keep neighbours together
         "test": [
             "huggingface_hub>=0.30",
             "ipykernel>=6.29",

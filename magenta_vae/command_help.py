@@ -38,8 +38,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("num_songs", "num_bars", "models", "columns", "scale", "seeds", "first_seed"),
     ),
     "Output": (
-        *("output_dir", "output", "json", "per_example", "continuous", "plot", "map", "color"),
-        *("method", "tokens", "audio", "soundfont", "accents"),
+        *("output_dir", "output", "tokens", "json", "per_example", "map", "color", "method"),
+        *("continuous", "plot", "audio", "soundfont", "accents"),
         *("compression", "picture", "dots_per_inch", "formats", "litert_batch_size", "max_rows"),
     ),
     RUNNING: (

@@ -5,6 +5,7 @@ reader to fill in; everything else runs as it is printed.
 """
 
 import itertools
+import json
 import os
 import shlex
 import sys
@@ -162,6 +163,25 @@ def after_evaluate(
         card = [f"--figures={figures}"] if figures else ["--evaluate"] * has_data
         served = f"served/{os.path.basename(_plain(run_dir))}"
         steps["serve it, with the figures"] = _line("export", *run, *card, output_dir=served)
+    return _format(steps)
+
+
+def after_encode(output: str | None, picture: str | None, folder: str) -> str:
+    """After windows were encoded.
+
+    Args:
+        output: the file of posteriors, if one was written.
+        picture: the map, if one was drawn.
+        folder: where another picture may go.
+    """
+    steps = {}
+    if output:
+        program = f"import numpy; print(dict(numpy.load({json.dumps(output)})))"
+        steps["read it"] = shlex.join(["python3", "-c", program])
+    if picture:
+        steps["coloured by another attribute"] = again("--color=eighth_syncopation")
+    else:
+        steps["a picture of them"] = again(f"--map={os.path.join(_plain(folder), 'map.png')}")
     return _format(steps)
 
 

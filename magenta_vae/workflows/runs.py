@@ -15,7 +15,7 @@ from magenta_vae.contracts import LatentModel
 from magenta_vae.data import input_pipeline, provenance
 from magenta_vae.data.provenance import Provenance
 from magenta_vae.data.settings import Settings
-from magenta_vae.inference import data_prior, forked_processes, generation, samples
+from magenta_vae.inference import data_prior, forked_processes, generation, latents, samples
 from magenta_vae.training import evaluation, song_intervals, weights
 from magenta_vae.training.window_figures import Listener
 from magenta_vae.workflows import model_files, run_files
@@ -73,7 +73,8 @@ class Run:
         """Returns the model, ready to make music.
 
         Args:
-            data_dir: the data set of `find_data_prior`, where the run keeps none.
+            data_dir: the data set of `find_data_prior`, where the run keeps none, and of
+                `encode_dataset`.
             **options: of `TrainedModel`.
         """
         if not options.get("jit_compile"):  # A program of XLA's is one operation.
@@ -82,6 +83,7 @@ class Run:
             self.network,
             self.settings.window_format,
             find_data_prior=functools.partial(self.find_data_prior, data_dir),
+            find_windows=lambda place, split: self.windows_of_songs(split, place or data_dir),
             **options,
         )
 
@@ -156,6 +158,20 @@ class Run:
             data_dir: the data set; the run's own for None.
         """
         return provenance.read(data_dir or self.data_dir(), split, num_windows)
+
+    def windows_of_songs(self, split: str, data_dir: str | None = None) -> latents.Windows:
+        """Returns the windows of a split with their songs, where these are known.
+
+        Raises as `windows` does; that those of a data set that is given are others is no news.
+        """
+        if data_dir is None:
+            tokens = self.windows(split)
+        else:
+            tokens = input_pipeline.load_tokens(data_dir, split, self.settings)
+        known = self.provenance(split, len(tokens), data_dir)
+        if known is None:
+            return latents.Windows(tokens)
+        return latents.Windows(tokens, known.songs, known.bars + 1, known.paths)
 
     def training_windows(
         self, data_dir: str | None = None, skip_corrupt: bool = False

@@ -29,7 +29,7 @@ from magenta_vae.training import (
 )
 from magenta_vae.training.held_out import HeldOut
 from magenta_vae.training.steps import TrainingSteps
-from magenta_vae.workflows import model_files, run_files, runs
+from magenta_vae.workflows import encoding, model_files, run_files, runs
 
 
 def train(
@@ -186,7 +186,8 @@ def _go_on(
         report(f"nothing to do: the run stands at step {step:,}, beyond max_steps={max_steps:,}")
         evaluate(step)
     if is_chief:
-        _look_back(configured, run_dir, steps.model, splits, metrics, report)
+        data_dir = record["data_dir"]
+        _look_back(configured, run_dir, steps.model, splits, metrics, report, data_dir)
     return metrics
 
 
@@ -197,8 +198,9 @@ def _look_back(
     splits: Mapping[str, np.ndarray],
     metrics: Mapping,
     report: Callable[[str], None],
+    data_dir: str,
 ) -> None:
-    """Keeps where the training windows lie in the latent space, and says what samples are like.
+    """Keeps where windows lie in the latent space, and says what samples are like.
 
     The last metrics are kept with both: what is exported tells them.
     """
@@ -208,6 +210,8 @@ def _look_back(
         kept = runs.fit_data_prior(trained_model, splits["train"], metrics["step"])
         data_prior.write(os.path.join(run_dir, data_prior.FILE), kept)
         figures["data_prior"] = data_prior.describe(kept)
+        if configured.loop_options.get("show_every", 1):
+            encoding.show_in_projector(run_dir, trained_model, splits["eval"], data_dir)
     if experiment.compared_samples:
         if "data_prior" in figures:
             report(data_prior.format_description(figures["data_prior"]))
