@@ -76,7 +76,9 @@ NARROW = 60  # Columns of a terminal in which a flag and what it does stand one 
 WIDE = 100  # Lines longer than that are no easier to read.
 
 
-def format_help(name: str, command: str, docstring: str, width: int | None = None) -> str:
+def format_help(
+    name: str, command: str, docstring: str, width: int | None = None, arguments: str = ""
+) -> str:
     """Returns the help of a command, whose flags are defined.
 
     Args:
@@ -84,12 +86,14 @@ def format_help(name: str, command: str, docstring: str, width: int | None = Non
         command: how it is typed, as in `scripts/train`.
         docstring: a sentence, examples that begin with `scripts/`, and further paragraphs.
         width: columns; those of the terminal by default.
+        arguments: what it takes beside flags, as in `RUN RUN ...`.
     """
     width = min(width or shutil.get_terminal_size().columns, WIDE)
     summary, examples, others = _split(inspect.cleandoc(docstring))
     grouped = group_flags(name)
     required = [f"--{flag.name}={_value(flag)}" for flag in grouped.get(REQUIRED, ())]
-    lines = [" ".join(["usage:", command, *required, "[--flag=value ...]"]), ""]
+    usage = ["usage:", command, arguments, *required, "[--flag=value ...]"]
+    lines = [" ".join(filter(None, usage)), ""]
     for paragraph in (summary, *others):
         lines += [*_wrap(paragraph, width), ""]
     if examples:

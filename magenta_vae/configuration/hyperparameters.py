@@ -15,6 +15,15 @@ _HYPERPARAMETERS_OF_EXPERIMENT = {
 }  # fmt: skip
 
 
+def find_bindings(wide_text: str) -> dict[str, str]:
+    """Returns what a configuration sets, as it is written in gin, by names with their scopes.
+
+    Args:
+        wide_text: a parsed configuration, each binding on a line.
+    """
+    return {f"{scope}{name}": text for scope, name, text in _BINDING.findall(wide_text)}
+
+
 def find_hyperparameters(wide_text: str) -> dict[str, bool | int | float | str]:
     """Returns what makes one run learn otherwise than another, by the names of its configurables.
 

@@ -62,6 +62,12 @@ class SongSums:
                 np.add.at(of_songs, songs, of_windows)
 
 
+def figures_of(sums: Mapping[Name, np.ndarray]) -> dict[Name, float | None]:
+    """Returns the figures of all songs together, None of what nothing was counted for."""
+    totals = {name: each.sum(axis=1).tolist() for name, each in sums.items()}
+    return {name: over / under if under else None for name, (over, under) in totals.items()}
+
+
 def find(sums: Mapping[Name, np.ndarray], seed: int = 0) -> dict[Name, Interval]:
     """Returns the interval of each figure; none of those that nothing was counted for.
 
@@ -133,9 +139,9 @@ def format_table(metrics: Mapping) -> str:
         f"{'track':<10}" + "".join(f"{heading:>18}" for heading in COLUMNS.values()),
     ]
     for track, of_track in figures["tracks"].items():
-        cells = [_format(look_up(of_track, name)) for name in COLUMNS]
+        cells = [format_interval(look_up(of_track, name)) for name in COLUMNS]
         lines.append(f"{track:<10}" + "".join(f"{cell:>18}" for cell in cells))
-    totals = [f"{label} {_format(figures[name], 2)} nats" for name, label in NATS.items()]
+    totals = [f"{label} {format_interval(figures[name], 2)} nats" for name, label in NATS.items()]
     return "\n".join([*lines, ", ".join(totals)])
 
 
@@ -147,7 +153,7 @@ def look_up(figures: Mapping, name: Name) -> Any:
     return found
 
 
-def _format(interval: Sequence[float] | None, digits: int = 3) -> str:
+def format_interval(interval: Sequence[float] | None, digits: int = 3) -> str:
     """Returns an interval in brackets."""
     if interval is None:
         return "-"

@@ -166,6 +166,24 @@ def after_evaluate(
     return _format(steps)
 
 
+def after_compare(places: Sequence[str], data_dirs: Sequence[str], split: str) -> str:
+    """After runs were compared.
+
+    Args:
+        places: what they were given by.
+        data_dirs: the data set that each was measured on.
+        split: of it.
+    """
+    steps = {}
+    for place, data_dir in zip(places, data_dirs, strict=True):
+        steps[f"the figures of each window, of {place}"] = _line(
+            *("evaluate", f"--model={place}", f"--split={split}"),
+            data_dir=data_dir,
+            per_example=_new_folder(f"{os.path.basename(_plain(place))}.csv"),
+        )
+    return _format(steps)
+
+
 def after_encode(output: str | None, picture: str | None, folder: str) -> str:
     """After windows were encoded.
 

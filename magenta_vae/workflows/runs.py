@@ -197,6 +197,16 @@ class Run:
         expected = (self.record.get("data_digests") or {}).get(split)
         return input_pipeline.digest_of(tokens) == expected if expected else None
 
+    def evaluate(self, tokens: np.ndarray, listeners: Sequence[Listener] = ()) -> dict:
+        """Returns what `evaluation.Evaluation` measures of windows; see `metrics`."""
+        measure = evaluation.Evaluation(
+            self.network,
+            tokens,
+            self.experiment.eval_batch_size,
+            tracks=self.settings.window_format.tracks,
+        )
+        return measure(self.step, listeners)
+
     def metrics(
         self,
         tokens: np.ndarray,
@@ -214,20 +224,14 @@ class Run:
             known: their songs, where these are known.
             listeners: are given the figures of each window too.
         """
-        measure = evaluation.Evaluation(
-            self.network,
-            tokens,
-            self.experiment.eval_batch_size,
-            tracks=self.settings.window_format.tracks,
-        )
         try:
             where = {"data_prior": data_prior.describe(self.find_data_prior())}
         except (OSError, ValueError):  # A baseline, or a run whose data is elsewhere.
             where = {}
         if known is None:
-            return measure(self.step, listeners) | where
+            return self.evaluate(tokens, listeners) | where
         of_songs = song_intervals.SongSums(known.songs)
-        metrics = measure(self.step, [*listeners, of_songs])
+        metrics = self.evaluate(tokens, [*listeners, of_songs])
         return metrics | where | {"intervals": song_intervals.describe(of_songs)}
 
 
