@@ -1,6 +1,5 @@
 """The figures of several runs side by side, and how far their differences can be told."""
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 
@@ -174,17 +173,36 @@ def format_notes(measured: Sequence[Measured], labels: Sequence[str], split: str
 def _choose_data(runs: Sequence[Run], data_dir: str | None) -> list[str]:
     """Returns the data set that each run is measured on."""
     formats = [run.settings.describe() for run in runs]
-    is_same = all(
-        each[name] == formats[0][name] for each in formats for name in ("tracks", "num_bars")
-    )
-    if data_dir:
-        return [data_dir] * len(runs)
-    if not is_same:
-        return [run.data_dir() for run in runs]
-    for run in runs:
-        with contextlib.suppress(OSError, ValueError):  # Its data are elsewhere, or none came.
-            return [run.data_dir()] * len(runs)
-    return [runs[0].data_dir()] * len(runs)  # Raises what is wrong.
+    different = [
+        name
+        for name in ("tracks", "num_bars")
+        if any(each[name] != formats[0][name] for each in formats)
+    ]
+    if data_dir and different:
+        raise ValueError(
+            f"--data_dir={data_dir} cannot be for all: the runs differ in {', '.join(different)}, "
+            f"received {'; '.join(str(each[different[0]]) for each in formats)}. Without it each "
+            "is measured on its own data set."
+        )
+    places = [data_dir or _find_data(run) for run in runs]
+    if different:
+        if None in places:
+            raise ValueError(
+                f"The runs differ in {', '.join(different)}, so that each would be measured on its "
+                f"own data set, and {runs[places.index(None)].folder} has none at hand."
+            )
+        return [place for place in places if place]
+    found = next((place for place in places if place), None)
+    # Where there is none, the first run says what is wrong.
+    return [found or runs[0].data_dir()] * len(runs)
+
+
+def _find_data(run: Run) -> str | None:
+    """Returns a run's own data set, None where it is elsewhere or none came with it."""
+    try:
+        return run.data_dir()
+    except (OSError, ValueError):
+        return None
 
 
 def _count_learnt(run: Run, tokens: np.ndarray) -> int | None:
