@@ -1,7 +1,7 @@
 """The figures of several runs side by side, and how far their differences can be told."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -69,7 +69,6 @@ def measure(
     runs: Sequence[Run],
     split: str = "eval",
     data_dir: str | None = None,
-    report: Callable[[str], None] = lambda line: None,
 ) -> list[Measured]:
     """Returns the figures of runs, all of the same windows where these are of one format.
 
@@ -78,7 +77,6 @@ def measure(
         split: which windows.
         data_dir: the data set; for None that of the first run that has one, or, where the windows
             of the runs differ in tracks or length, each run's own.
-        report: is given a line about each run.
 
     Raises:
         FileNotFoundError, ValueError: as `Run.windows` does.
@@ -90,7 +88,6 @@ def measure(
         known = run.provenance(split, len(tokens), place)
         songs = np.zeros(len(tokens), np.int32) if known is None else known.songs
         sums = SongSums(songs)
-        report(f"evaluating {run.folder} on {len(tokens):,} windows of {place}")
         run.evaluate(tokens, [sums])
         learnt = _count_learnt(run, tokens)
         measured.append(Measured(run, place, len(tokens), sums, known is not None, learnt))
