@@ -51,5 +51,6 @@ def _digits(row: np.ndarray) -> list[str]:
 
 def _cell(value) -> str:
     if isinstance(value, str):
-        return " ".join(value.split())  # A name may hold tabs.
+        # The name of a file may hold tabs, and bytes that are no text.
+        return " ".join(value.split()).encode("utf-8", "replace").decode("utf-8")
     return "" if np.isnan(value) else f"{value:.5g}"

@@ -28,7 +28,11 @@ def writing(path: str | None, known: Provenance | None) -> Iterator[list[Listene
     if path is None:
         yield []
         return
-    with files.replacing(path) as beside, open(beside, "w", encoding="utf-8", newline="") as file:
+    with (
+        files.replacing(path) as beside,
+        # The name of a file may hold bytes that are no text.
+        open(beside, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
 
         def write(figures: WindowFigures) -> None:

@@ -10,7 +10,7 @@ from magenta_vae.training import projector
 
 MU = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
 METADATA = {
-    "song": ["a\tb.mid", "ü.mid", "c.mid", "d.mid"],
+    "song": ["a\tb.mid", "ü.mid", "c\udcff.mid", "d.mid"],
     "density": np.array([1, 2.5, np.nan, 4]),
 }
 
@@ -43,7 +43,7 @@ def test_the_plugin_finds_the_vectors_beside_the_curves(tmp_path):
     assert list(embedding.tensor_shape) == [4, 3]
     np.testing.assert_allclose(tensors["run/eval"], MU, rtol=1e-4)
     rows = (folder / embedding.metadata_path).read_text(encoding="utf-8").splitlines()
-    assert rows == ["song\tdensity", "a b.mid\t1", "ü.mid\t2.5", "c.mid\t", "d.mid\t4"]
+    assert rows == ["song\tdensity", "a b.mid\t1", "ü.mid\t2.5", "c?.mid\t", "d.mid\t4"]
 
 
 def test_a_single_column_has_no_heading(tmp_path):

@@ -11,7 +11,7 @@ from magenta_vae.data.provenance import Provenance
 from magenta_vae.training import song_intervals
 from magenta_vae.workflows import per_example, runs, text_tables, training
 
-SONGS = ["first.mid", "a folder/songs.zip/second, too.mid", "third.mid"]
+SONGS = ["first.mid", "a folder/songs.zip/second, too.mid", "third\udcff.mid"]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def measured(run, windows, known, tmp_path_factory):
     path = tmp_path_factory.mktemp("tables") / "results.csv"
     with per_example.writing(str(path), known) as listeners:
         metrics = run.metrics(windows, known, listeners)
-    with open(path, newline="", encoding="utf-8") as file:
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
         return metrics, list(csv.DictReader(file))
 
 
