@@ -56,6 +56,7 @@ setup(
         "litert": ["ai-edge-litert>=2.3"],
         "onnx": ["onnx>=1.23", "onnxruntime>=1.32", "tf2onnx>=1.17"],
         "serving": ["tensorflow-serving-api>=2.21"],  # gRPC: REST needs none of it
+        "umap": ["umap-learn>=0.5.7"],  # maps of latent spaces that keep neighbours together
         "test": [
             "distributed>=2026.8",
             "huggingface_hub>=0.30",

@@ -15,7 +15,7 @@ from magenta_vae.configuration.places import bundled
 
 GROUPS = {
     "Data": ("build_dataset", "inspect_dataset", "synthesize"),
-    "Training": ("train", "evaluate", "table1", "figures"),
+    "Training": ("train", "evaluate", "compare", "encode", "table1", "figures"),
     "Music": ("models", "sample", "interpolate", "similar", "reconstruct", "attributes"),
     "Other programs": ("publish", "export", "import_magenta"),
 }

@@ -51,7 +51,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("num_songs", "num_bars", "models", "columns", "scale", "seeds", "first_seed"),
     ),
     "Output": (
-        *("output_dir", "output", "json", "continuous", "plot", "audio", "soundfont", "accents"),
+        *("output_dir", "output", "tokens", "json", "per_example", "map", "color", "method"),
+        *("continuous", "plot", "audio", "soundfont", "accents"),
         *("compression", "picture", "dots_per_inch", "formats", "litert_batch_size", "max_rows"),
     ),
     RUNNING: (
@@ -80,6 +81,7 @@ VALUES = {
     "program": "N",
     "end_program": "N",
     **dict.fromkeys(("start", "end", "vectors", "figures", "output", "json", "soundfont"), "FILE"),
+    **dict.fromkeys(("per_example", "map"), "FILE"),
 }
 KINDS = {"int": "N", "float": "X", "comma separated list of strings": "NAME,NAME"}
 QUOTE = "'"  # absl quotes defaults.
@@ -87,7 +89,9 @@ NARROW = 60  # Columns of a terminal in which a flag and what it does stand one 
 WIDE = 100  # Lines longer than that are no easier to read.
 
 
-def format_help(name: str, command: str, docstring: str, width: int | None = None) -> str:
+def format_help(
+    name: str, command: str, docstring: str, width: int | None = None, arguments: str = ""
+) -> str:
     """Returns the help of a command, whose flags are defined.
 
     Args:
@@ -95,12 +99,14 @@ def format_help(name: str, command: str, docstring: str, width: int | None = Non
         command: how it is typed, as in `scripts/train`.
         docstring: a sentence, examples that begin with `scripts/`, and further paragraphs.
         width: columns; those of the terminal by default.
+        arguments: what it takes beside flags, as in `RUN RUN ...`.
     """
     width = min(width or shutil.get_terminal_size().columns, WIDE)
     summary, examples, others = _split(inspect.cleandoc(docstring))
     grouped = group_flags(name)
     required = [f"--{flag.name}={_value(flag)}" for flag in grouped.get(REQUIRED, ())]
-    lines = [" ".join(["usage:", command, *required, "[--flag=value ...]"]), ""]
+    usage = ["usage:", command, arguments, *required, "[--flag=value ...]"]
+    lines = [" ".join(filter(None, usage)), ""]
     for paragraph in (summary, *others):
         lines += [*_wrap(paragraph, width), ""]
     if examples:

@@ -94,7 +94,7 @@ def define_gin_flags() -> GinFlags:
             [],
             "One binding, as in 'music_vae.MusicVAE.free_bits=10'. May be repeated.",
         ),
-        _define_allow_module(),
+        define_allow_module(),
     )
 
 
@@ -120,10 +120,11 @@ def define_run_flags() -> RunFlags:
         lambda given: bool(given["model"]) != bool(given["run_dir"]),
         message=f"{WHICH_MODEL}, one of the two",
     )
-    return RunFlags(model, run_dir, checkpoint, _define_allow_module())
+    return RunFlags(model, run_dir, checkpoint, define_allow_module())
 
 
-def _define_allow_module() -> flags.FlagHolder:
+def define_allow_module() -> flags.FlagHolder:
+    """Defines --allow_module and returns it."""
     return flags.DEFINE_multi_string(
         "allow_module",
         [],
@@ -318,21 +319,22 @@ def writing_options(
 
 def run(
     main: Callable[[Sequence[str]], None],
-    takes_arguments: bool = False,
+    takes_arguments: bool | str = False,
     when_interrupted: str | Callable[[], str] = "",
 ) -> None:
     """Runs a command; what its user can mend ends in one message and exit status 1.
 
     Args:
-        main: given the command's name, and what follows its flags after `--` if it takes that.
-        takes_arguments: whether it does.
+        main: given the command's name, and what stands beside its flags or after `--` if it takes
+            that.
+        takes_arguments: whether it does; a text stands in the first line of `--help`.
         when_interrupted: what Ctrl-C leaves, and how the command goes on, or what returns that.
     """
     traceback = flags.DEFINE_bool("traceback", False, "Show where in the code an error came from.")
     name = os.path.basename(sys.argv[0])
     given = sys.argv[1 : sys.argv.index("--") if "--" in sys.argv else None]
     if set(HELP_FLAGS).intersection(given):
-        _print_help(name)
+        _print_help(name, takes_arguments if isinstance(takes_arguments, str) else "")
 
     def guarded(arguments: Sequence[str]) -> None:
         # TensorFlow's and its friends' notices to their own developers.
@@ -363,7 +365,7 @@ def run(
             signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     try:
-        app.run(guarded, flags_parser=lambda given: _parse(given, name, takes_arguments))
+        app.run(guarded, flags_parser=lambda given: _parse(given, name, bool(takes_arguments)))
     except SystemExit:
         if set(FULL_HELP_FLAGS).intersection(given):
             sys.exit(0)  # What was asked for has been printed: no failure, as absl calls it.
@@ -400,11 +402,12 @@ def _reword(error: flags.Error) -> str:
     return re.sub(missing, ask, text)
 
 
-def _print_help(name: str) -> None:
+def _print_help(name: str, arguments: str) -> None:
     """Prints the help of a command and ends the process."""
     docstring = sys.modules["__main__"].__doc__ or ""
     try:
-        print(command_help.format_help(name, _command(name), docstring), flush=True)
+        text = command_help.format_help(name, _command(name), docstring, arguments=arguments)
+        print(text, flush=True)
     except BrokenPipeError:
         _end_of_pipe()
     sys.exit(0)

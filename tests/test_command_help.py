@@ -45,7 +45,8 @@ def groups_of(text):
 def test_help_begins_with_how_a_command_is_called_and_has_each_flag_in_a_group(name):
     text = help_of(name)
     groups = groups_of(text)
-    required = [flag.split("=")[0][2:] for flag in text.splitlines()[0].split()[2:-2]]
+    usage = text.splitlines()[0].split()[2:-2]
+    required = [word.split("=")[0][2:] for word in usage if word.startswith("--")]
     assert text.startswith(f"usage: scripts/{name} ")
     assert groups.get(command_help.REQUIRED, []) == required
     titles = [title for title in command_help.GROUPS if title in groups]

@@ -19,9 +19,9 @@ from magenta_vae.workflows import model_places
 ROOT = Path(__file__).parent.parent
 SONG = ROOT / "testdata" / "song-0000.mid"
 COMMANDS = [
-    "attributes", "build_dataset", "evaluate", "export", "figures", "import_magenta",
-    "inspect_dataset", "interpolate", "models", "publish", "reconstruct", "sample", "similar",
-    "synthesize", "table1", "train",
+    "attributes", "build_dataset", "compare", "encode", "evaluate", "export", "figures",
+    "import_magenta", "inspect_dataset", "interpolate", "models", "publish", "reconstruct",
+    "sample", "similar", "synthesize", "table1", "train",
 ]  # fmt: skip
 
 
@@ -196,6 +196,41 @@ def test_what_commands_end_with_is_typed_as_it_is_and_runs_without_a_word_of_ten
         assert (done.returncode, done.stderr) == (0, ""), line
     assert list((tmp_path / "my samples" / "between").glob("*.mid"))
     assert list((tmp_path / "my samples" / "variations").glob("*.mid"))
+
+
+def test_figures_of_each_window_latents_and_runs_beside_each_other(run_dir, tmp_path):
+    lines = [
+        ["evaluate", f"--run_dir={run_dir}", f"--per_example={tmp_path}/results.csv"],
+        ["encode", f"--run_dir={run_dir}", f"--output={tmp_path}/z.npz", f"--map={tmp_path}/m.png"],
+        ["compare", str(run_dir), str(run_dir), f"--json={tmp_path}/compared.json"],
+    ]
+    program = [sys.executable, ROOT / "tests" / "command_lines.py", json.dumps(lines)]
+    done = subprocess.run(program, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = (tmp_path / "results.csv").read_text().splitlines()
+    latents = np.load(tmp_path / "z.npz")
+    assert rows[0].startswith("window,song,bar,loss,") and len(rows) == 1 + len(latents["mu"])
+    assert (tmp_path / "m.png").stat().st_size > 10_000
+    found = json.loads((tmp_path / "compared.json").read_text())
+    assert found["differences"]["configuration"] == {}
+    assert found["figures"]["loss"]["differences"] == [0]
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "message"),
+    [
+        ("compare", ["runs/a"], "Give at least two runs"),
+        ("encode", ["--model=mel_2bar"], "--output or --map is needed"),
+        ("encode", ["--model=mel_2bar", "--map=map.jpg"], "must end in .png, .pdf, .svg"),
+        (
+            "encode",
+            ["--model=mel_2bar", "--input=a", "--split=eval", "--map=m.png"],
+            "give no --da",
+        ),
+    ],
+)
+def test_what_a_command_lacks_is_said_at_once(name, flags, message):
+    assert message in run(name, *flags, expect=1)
 
 
 def test_explain_gives_every_file_a_line(songs, tmp_path):

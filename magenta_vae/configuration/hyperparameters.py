@@ -15,6 +15,19 @@ _HYPERPARAMETERS_OF_EXPERIMENT = {
 }  # fmt: skip
 
 
+def find_bindings(wide_text: str) -> dict[str, str]:
+    """Returns what a configuration sets, as it is written in gin, by names with their scopes.
+
+    A macro that is set to another has its value; what is bound to a macro is left out, as a repeat.
+
+    Args:
+        wide_text: a parsed configuration, each binding on a line.
+    """
+    texts = {f"{scope}{name}": text for scope, name, text in _BINDING.findall(wide_text)}
+    followed = {name: text if "." in name else _follow(text, texts) for name, text in texts.items()}
+    return {name: text for name, text in followed.items() if not text.startswith("%")}
+
+
 def find_hyperparameters(wide_text: str) -> dict[str, bool | int | float | str]:
     """Returns what makes one run learn otherwise than another, by the names of its configurables.
 

@@ -12,7 +12,7 @@ import gin
 
 from magenta_vae.configuration import configurables, imports, statements, trust
 from magenta_vae.configuration.definition import Experiment
-from magenta_vae.configuration.hyperparameters import find_hyperparameters
+from magenta_vae.configuration.hyperparameters import find_bindings, find_hyperparameters
 from magenta_vae.configuration.places import bundled
 
 BINDING = (
@@ -36,6 +36,7 @@ class Configuration:
         loop_options: arguments of `training.loop.train`.
         media_options: arguments of `training.media.Media`.
         modules: of configurables beside this package's, which the files import.
+        bindings: all that they set, as it is written in gin; see `find_bindings`.
     """
 
     experiment: Experiment
@@ -44,6 +45,7 @@ class Configuration:
     loop_options: Mapping[str, Any]
     media_options: Mapping[str, Any]
     modules: tuple[str, ...] = ()
+    bindings: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def parse(
@@ -152,6 +154,7 @@ def _describe(parsed: configurables.Parsed) -> Configuration:
         configurables.evaluate(parsed.roots["loop"]),
         configurables.evaluate(parsed.roots["media"]),
         tuple(trust.own_modules(parsed.text)),
+        find_bindings(parsed.wide_text),
     )
 
 

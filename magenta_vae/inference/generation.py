@@ -1,14 +1,14 @@
 """A trained model in use in this process."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
 
 from magenta_vae import display
 from magenta_vae.contracts import LatentModel
-from magenta_vae.inference import forked_processes, graphs, validation
+from magenta_vae.inference import forked_processes, graphs, latents, validation
 from magenta_vae.inference.data_prior import DataPrior
 from magenta_vae.inference.music_model import MusicModel
 from magenta_vae.inference.reading import REFUSE, WindowReader
@@ -34,6 +34,8 @@ class TrainedModel(MusicModel):
             rounds otherwise: of thousands of tokens one may differ, and what follows it.
         find_data_prior: returns the Gaussian that `prior="data"` draws from; it is asked for once,
             when it is needed. None for a model without.
+        find_windows: (data set or None, split) -> the windows that `encode_dataset` encodes. None
+            for a model without.
 
     Example:
         >>> z = model.encode("song.mid")  # float32 [windows, z_size]
@@ -49,10 +51,12 @@ class TrainedModel(MusicModel):
         pad: bool = False,
         jit_compile: bool = False,
         find_data_prior: Callable[[], DataPrior] | None = None,
+        find_windows: Callable[[str | None, str], latents.Windows] | None = None,
     ):
         self._model = model
         self._window_format = window_format
         self._find_data_prior = find_data_prior
+        self._find_windows = find_windows
         self._window_reader = WindowReader(window_format, polyphony, pad)
         shape = [None, window_format.num_steps, len(window_format.tracks)]
         window = tf.TensorSpec(shape, tf.int32)
@@ -69,6 +73,27 @@ class TrainedModel(MusicModel):
     def z_size(self) -> int:
         """Dimensions of the latent space; 0 of a baseline."""
         return self._model.z_size
+
+    def encode_dataset(
+        self, data_dir: str | None = None, split: str = "eval"
+    ) -> Iterator[latents.Latents]:
+        """Yields the posteriors of a split's windows, some at a time: of any number of windows.
+
+        Args:
+            data_dir: a data set; the run's own for None.
+            split: `train`, `eval` or `test`.
+
+        Raises:
+            FileNotFoundError: where there is no data set.
+            ValueError: for a data set of other windows than the model's, and for a model without a
+                latent space.
+
+        Example:
+            >>> mu, sigma, tokens, songs, bars = latents.join(model.encode_dataset("data/mine"))
+        """
+        if self._find_windows is None:
+            raise ValueError("This model knows no data sets. Use one that `magenta_vae.load` gave.")
+        return latents.encode(self, self._find_windows(data_dir, split))
 
     @property
     def _reader(self) -> WindowReader:

@@ -15,7 +15,7 @@ from magenta_vae.music import classes
 
 
 class Counts(NamedTuple):
-    """Onsets counted: int64 [kinds] each; a line has one kind, drums each kind of hit.
+    """Onsets counted: int64 [..., kinds] each; a line has one kind, drums each kind of hit.
 
     Attributes:
         right: that are in both.
@@ -32,8 +32,18 @@ class Counts(NamedTuple):
 
 
 def count(made: np.ndarray, true: np.ndarray, tracks: Sequence[Vocabulary]) -> list[Counts]:
-    """Returns the counts of each track, of int [windows, steps, tracks] tokens."""
+    """Returns the counts of each track, of int [windows, steps, tracks] tokens: [kinds] each."""
+    return list(map(total, count_each(made, true, tracks)))
+
+
+def count_each(made: np.ndarray, true: np.ndarray, tracks: Sequence[Vocabulary]) -> list[Counts]:
+    """Returns the counts of each window of each track, as `count` does: [windows, kinds] each."""
     return [_count(made[..., index], true[..., index], track) for index, track in enumerate(tracks)]
+
+
+def total(counts: Counts) -> Counts:
+    """Returns the sums over windows, [kinds], of counts of each, [windows, kinds]."""
+    return Counts(*(each.sum(axis=0) for each in counts))
 
 
 def scores(counts: Counts) -> dict[str, float | None]:
@@ -58,14 +68,11 @@ def scores_by_kind(counts: Counts) -> list[dict[str, float | None]]:
 def _count(made: np.ndarray, true: np.ndarray, track: Vocabulary) -> Counts:
     if track.is_drum:
         hits = classes.hits(track).astype(bool)
-        # By pairs of classes, for there are far fewer of these than steps.
-        pairs, times = np.unique(
-            np.stack([made, true], axis=-1).reshape(-1, 2), axis=0, return_counts=True
-        )
-        both = hits[pairs[:, 0]], hits[pairs[:, 1]]
-        return Counts(*(times @ each.astype(np.int64) for each in (both[0] & both[1], *both)))
-    pitches = classes.pitches(track)
-    both = pitches[made], pitches[true]
-    starts = [each != classes.NO_PITCH for each in both]
-    right = starts[1] & (both[0] == both[1])
-    return Counts(*(np.array([each.sum()], np.int64) for each in (right, *starts)))
+        starts = hits[made], hits[true]  # [B, T, kinds]
+        right = starts[0] & starts[1]
+    else:
+        pitches = classes.pitches(track)
+        both = pitches[made][..., None], pitches[true][..., None]
+        starts = both[0] != classes.NO_PITCH, both[1] != classes.NO_PITCH
+        right = starts[1] & (both[0] == both[1])
+    return Counts(*(each.sum(axis=1, dtype=np.int64) for each in (right, *starts)))

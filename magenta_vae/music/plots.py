@@ -139,9 +139,7 @@ def write_picture(figure: Figure, path: str | os.PathLike, dots_per_inch: int = 
 
     The same figure gives the same bytes. Raises `ValueError` for any other suffix.
     """
-    suffix = os.path.splitext(path)[1].lower()
-    if suffix not in SUFFIXES:
-        raise ValueError(f"A picture must end in {', '.join(SUFFIXES)}. Received: {path}.")
+    suffix = check_suffix(path)
     metadata = UNDATED.get(suffix)
     with (
         files.replacing(path) as beside,
@@ -151,3 +149,11 @@ def write_picture(figure: Figure, path: str | os.PathLike, dots_per_inch: int = 
         matplotlib.rc_context({"pdf.fonttype": 42, "svg.hashsalt": "magenta_vae"}),
     ):
         figure.savefig(file, format=suffix[1:], dpi=dots_per_inch, metadata=metadata)
+
+
+def check_suffix(path: str | os.PathLike) -> str:
+    """Returns the suffix of a picture's path. Raises `ValueError` for what is none."""
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f"A picture must end in {', '.join(SUFFIXES)}. Received: {path}.")
+    return suffix

@@ -10,15 +10,14 @@ from magenta_vae.contracts import LatentModel, Vocabulary
 from magenta_vae.music import notes_right
 from magenta_vae.music.names import hit_names
 from magenta_vae.training import divergence
+from magenta_vae.training.window_figures import (
+    ACCURACIES,
+    PREDICTIONS,
+    TOTALS,
+    Listener,
+    WindowFigures,
+)
 
-# The names that training gives the same quantities.
-SCALAR_NAMES = {"loss": "loss", "reconstruction": "reconstruction_nats", "kl": "kl_nats"}
-# Of what the model says: what it is called in `notes` of the metrics, and in tables.
-PREDICTIONS = {
-    "next": ("next", "next"),
-    "reconstructed": ("reconstruction", "recon (own)"),
-    "greedy": ("greedy_reconstruction", "recon (greedy)"),
-}
 RECONSTRUCTION = PREDICTIONS["reconstructed"][0]
 
 
@@ -47,6 +46,7 @@ class Evaluation:
         self._batch_size = batch_size
         self._seed = seed
         self._tracks = tracks
+        self._kinds = [hit_names(track) for track in tracks]
         both = getattr(model, "held_out_terms_and_tokens", None) if tracks else None
         self._measure = tf.function(
             both or (lambda *batch: (model.held_out_terms(*batch), {})),
@@ -58,7 +58,7 @@ class Evaluation:
             ],
         )
 
-    def __call__(self, step: int) -> dict:
+    def __call__(self, step: int, listeners: Sequence[Listener] = ()) -> dict:
         """Returns the metrics, averaged over all windows, as JSON values.
 
         Accuracies are shares of steps. `next_accuracy` is teacher-forced, z drawn from the
@@ -70,6 +70,7 @@ class Evaluation:
 
         Args:
             step: the training step, for beta and for the record.
+            listeners: are given the figures of each window, a batch after another.
         """
         sums: dict[str, np.ndarray] = {}
         counts: dict[str, list[notes_right.Counts]] = {}
@@ -78,27 +79,34 @@ class Evaluation:
             batch = np.asarray(self._tokens[first : first + self._batch_size], np.int32)
             seed = tf.constant([self._seed, first], tf.int64)
             terms, predicted = self._measure(batch, tf.constant(step, tf.int64), seed)
-            for name, values in terms.items():
-                total = np.sum(values.numpy().astype(np.float64), axis=0)
-                sums[name] = sums.get(name, 0.0) + total
-            for name, made in predicted.items():
-                found = notes_right.count(made.numpy(), batch, self._tracks)
+            figures = WindowFigures(
+                first,
+                self._model.track_names,
+                self._kinds,
+                {name: values.numpy().astype(np.float64) for name, values in terms.items()},
+                {
+                    name: notes_right.count_each(made.numpy(), batch, self._tracks)
+                    for name, made in predicted.items()
+                },
+            )
+            for name, each in figures.terms.items():
+                sums[name] = sums.get(name, 0.0) + np.sum(each, axis=0)
+            for name, of_tracks in figures.onsets.items():
+                found = list(map(notes_right.total, of_tracks))
                 if name in counts:
                     found = [sum_ + more for sum_, more in zip(counts[name], found, strict=True)]
                 counts[name] = found
+            for listen in listeners:
+                listen(figures)
         means = {name: total / len(self._tokens) for name, total in sums.items()}
         divergence.warn_of_nonsense(float(means["kl"]))
         return {
             "step": step,
             "examples": len(self._tokens),
-            "loss": float(means["loss"]),
-            "reconstruction_nats": float(means["reconstruction"]),
-            "kl_nats": float(means["kl"]),
+            **{name: float(means[term]) for term, name in TOTALS.items()},
             "tracks": {
                 name: {
-                    "next_accuracy": float(means["next"][track]),
-                    "reconstruction_accuracy": float(means["reconstructed"][track]),
-                    "greedy_reconstruction_accuracy": float(means["greedy"][track]),
+                    **{key: float(means[term][track]) for term, key in ACCURACIES.items()},
                     "most_frequent_token_share": _most_frequent_share(self._tokens[..., track]),
                     **self._notes(track, counts),
                 }
@@ -114,7 +122,7 @@ class Evaluation:
             name: notes_right.scores(counts[given][track])
             for given, (name, _) in PREDICTIONS.items()
         }
-        names = hit_names(self._tracks[track])
+        names = self._kinds[track]
         kinds = notes_right.scores_by_kind(counts["reconstructed"][track]) if names else []
         hits = {"hits": dict(zip(names, kinds, strict=True))} if names else {}
         return {"notes": notes, **hits}
@@ -122,8 +130,9 @@ class Evaluation:
 
 def format_table(metrics: dict) -> str:
     """Returns the metrics as a table for people."""
+    songs = f" of {metrics['intervals']['songs']:,} songs" if "intervals" in metrics else ""
     lines = [
-        f"step {metrics['step']:,}, {metrics['examples']:,} windows",
+        f"step {metrics['step']:,}, {metrics['examples']:,} windows{songs}",
         f"{'track':<10}{'next':>8}{'recon':>8}{'recon':>10}{'most frequent':>16}",
         f"{'':<10}{'':>8}{'(own)':>8}{'(greedy)':>10}{'token alone':>16}",
     ]
@@ -164,7 +173,7 @@ def scalars(metrics: dict) -> dict[str, float]:
 
     Of the notes those of the reconstruction: `note_f1/<track>`, `hit_f1/<track>/<kind>`, ...
     """
-    flat = {name: metrics[key] for name, key in SCALAR_NAMES.items()}
+    flat = {name: metrics[key] for name, key in TOTALS.items()}
     for track, values in metrics["tracks"].items():
         notes = values.get("notes", {}).get(RECONSTRUCTION, {})
         named = {f"note_{score}/{track}": value for score, value in notes.items()}

@@ -81,7 +81,8 @@ def _measure(run: Run) -> dict:
     compared = text_tables.compare_samples(
         run, held_out, num_samples=NUM_COMPARED, training=training
     )
-    return {**run.metrics(held_out), "samples": compared}
+    known = run.provenance("eval", len(held_out))
+    return {**run.metrics(held_out, known), "samples": compared}
 
 
 def _read_metrics(path: str) -> dict:

@@ -50,7 +50,7 @@ def read(
                 raise
             left_out.append(error)
     if left_out:
-        _report_left_out(left_out, len(readings), report)
+        report_left_out(left_out, len(readings), report)
     if not readings:
         raise SongError(f"--{flag}: none of {len(left_out):,} pieces fits", "see the reasons above")
     joined = reading.join(readings)
@@ -96,6 +96,17 @@ def describe(windows: Sequence[ReadWindow]) -> list[str]:
     return lines
 
 
+def report_left_out(
+    errors: Sequence[SongError], num_read: int, report: Callable[[str], None]
+) -> None:
+    """Says how many pieces of several do not fit, and why, with an example of each reason."""
+    reasons = Counter(_reason(error) for error in errors)
+    examples = {_reason(error): str(error).splitlines()[0] for error in reversed(errors)}
+    report(f"left out {len(errors):,} of {len(errors) + num_read:,} pieces:")
+    for reason, count in reasons.most_common(MAX_LINES):
+        report(f"  {count:,} {reason}, as {examples[reason]}")
+
+
 def _has_onsets(tokens: np.ndarray, tracks: Sequence[Vocabulary]) -> bool:
     """Says whether a note begins in a window, int [steps, tracks]."""
     counts = notes_right.count(tokens[np.newaxis], tokens[np.newaxis], tracks)
@@ -126,17 +137,6 @@ def _read_one(model: MusicModel, source: sources.Source, choice: Mapping) -> Rea
     except SongError as error:
         raise SongError(f"{source.name}: {error.reason}", error.detail) from error
     return model.read(Excerpt(song, source=source.name, **choice))
-
-
-def _report_left_out(
-    errors: Sequence[SongError], num_read: int, report: Callable[[str], None]
-) -> None:
-    """Says how many pieces of several do not fit, and why, with an example of each reason."""
-    reasons = Counter(_reason(error) for error in errors)
-    examples = {_reason(error): str(error).splitlines()[0] for error in reversed(errors)}
-    report(f"left out {len(errors):,} of {len(errors) + num_read:,} pieces:")
-    for reason, count in reasons.most_common(MAX_LINES):
-        report(f"  {count:,} {reason}, as {examples[reason]}")
 
 
 def _reason(error: SongError) -> str:

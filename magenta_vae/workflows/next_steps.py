@@ -5,6 +5,7 @@ reader to fill in; everything else runs as it is printed.
 """
 
 import itertools
+import json
 import os
 import shlex
 import sys
@@ -170,6 +171,43 @@ def after_evaluate(
         card = [f"--figures={figures}"] if figures else ["--evaluate"] * has_data
         served = f"served/{os.path.basename(_plain(run_dir))}"
         steps["serve it, with the figures"] = _line("export", *run, *card, output_dir=served)
+    return _format(steps)
+
+
+def after_compare(places: Sequence[str], data_dirs: Sequence[str], split: str) -> str:
+    """After runs were compared.
+
+    Args:
+        places: what they were given by.
+        data_dirs: the data set that each was measured on.
+        split: of it.
+    """
+    steps = {}
+    for place, data_dir in zip(places, data_dirs, strict=True):
+        steps[f"the figures of each window, of {place}"] = _line(
+            *("evaluate", f"--model={place}", f"--split={split}"),
+            data_dir=data_dir,
+            per_example=_new_folder(f"{os.path.basename(_plain(place))}.csv"),
+        )
+    return _format(steps)
+
+
+def after_encode(output: str | None, picture: str | None, folder: str) -> str:
+    """After windows were encoded.
+
+    Args:
+        output: the file of posteriors, if one was written.
+        picture: the map, if one was drawn.
+        folder: where another picture may go.
+    """
+    steps = {}
+    if output:
+        program = f"import numpy; print(dict(numpy.load({json.dumps(output)})))"
+        steps["read it"] = shlex.join(["python3", "-c", program])
+    if picture:
+        steps["coloured by another attribute"] = again("--color=eighth_syncopation")
+    else:
+        steps["a picture of them"] = again(f"--map={os.path.join(_plain(folder), 'map.png')}")
     return _format(steps)
 
 

@@ -12,10 +12,12 @@ import tensorflow as tf
 
 from magenta_vae import configuration, files, start_up_lines, threads
 from magenta_vae.contracts import LatentModel
-from magenta_vae.data import input_pipeline
+from magenta_vae.data import input_pipeline, provenance
+from magenta_vae.data.provenance import Provenance
 from magenta_vae.data.settings import Settings
-from magenta_vae.inference import data_prior, forked_processes, generation, samples
-from magenta_vae.training import evaluation, weights
+from magenta_vae.inference import data_prior, forked_processes, generation, latents, samples
+from magenta_vae.training import evaluation, song_intervals, weights
+from magenta_vae.training.window_figures import Listener
 from magenta_vae.workflows import model_files, run_files
 
 
@@ -71,7 +73,8 @@ class Run:
         """Returns the model, ready to make music.
 
         Args:
-            data_dir: the data set of `find_data_prior`, where the run keeps none.
+            data_dir: the data set of `find_data_prior`, where the run keeps none, and of
+                `encode_dataset`.
             **options: of `TrainedModel`.
         """
         if not options.get("jit_compile"):  # A program of XLA's is one operation.
@@ -80,6 +83,7 @@ class Run:
             self.network,
             self.settings.window_format,
             find_data_prior=functools.partial(self.find_data_prior, data_dir),
+            find_windows=lambda place, split: self.windows_of_songs(split, place or data_dir),
             **options,
         )
 
@@ -143,6 +147,32 @@ class Run:
             warnings.warn(f"{message}: its figures are of other music.", stacklevel=2)
         return tokens
 
+    def provenance(
+        self, split: str, num_windows: int, data_dir: str | None = None
+    ) -> Provenance | None:
+        """Returns which songs the windows are of that `windows` returned, None where none says it.
+
+        Args:
+            split: which windows.
+            num_windows: how many they are.
+            data_dir: the data set; the run's own for None.
+        """
+        return provenance.read(data_dir or self.data_dir(), split, num_windows)
+
+    def windows_of_songs(self, split: str, data_dir: str | None = None) -> latents.Windows:
+        """Returns the windows of a split with their songs, where these are known.
+
+        Raises as `windows` does; that those of a data set that is given are others is no news.
+        """
+        if data_dir is None:
+            tokens = self.windows(split)
+        else:
+            tokens = input_pipeline.load_tokens(data_dir, split, self.settings)
+        known = self.provenance(split, len(tokens), data_dir)
+        if known is None:
+            return latents.Windows(tokens)
+        return latents.Windows(tokens, known.songs, known.bars + 1, known.paths)
+
     def training_windows(
         self, data_dir: str | None = None, skip_corrupt: bool = False
     ) -> np.ndarray | None:
@@ -167,23 +197,42 @@ class Run:
         expected = (self.record.get("data_digests") or {}).get(split)
         return input_pipeline.digest_of(tokens) == expected if expected else None
 
-    def metrics(self, tokens: np.ndarray) -> dict:
-        """Returns the metrics of Table 1 of windows, and where the training windows lie.
-
-        See `evaluation.Evaluation`, and for `data_prior`, which is left out where there is neither
-        a Gaussian that training kept nor the run's data set, `data_prior.describe`.
-        """
+    def evaluate(self, tokens: np.ndarray, listeners: Sequence[Listener] = ()) -> dict:
+        """Returns what `evaluation.Evaluation` measures of windows; see `metrics`."""
         measure = evaluation.Evaluation(
             self.network,
             tokens,
             self.experiment.eval_batch_size,
             tracks=self.settings.window_format.tracks,
         )
+        return measure(self.step, listeners)
+
+    def metrics(
+        self,
+        tokens: np.ndarray,
+        known: Provenance | None = None,
+        listeners: Sequence[Listener] = (),
+    ) -> dict:
+        """Returns the metrics of Table 1 of windows, and where the training windows lie.
+
+        See `evaluation.Evaluation`; for `data_prior`, which is left out where there is neither
+        a Gaussian that training kept nor the run's data set, `data_prior.describe`; and for
+        `intervals`, left out where the songs of the windows are not known, `song_intervals`.
+
+        Args:
+            tokens: the windows, int [windows, steps, tracks].
+            known: their songs, where these are known.
+            listeners: are given the figures of each window too.
+        """
         try:
             where = {"data_prior": data_prior.describe(self.find_data_prior())}
         except (OSError, ValueError):  # A baseline, or a run whose data is elsewhere.
             where = {}
-        return measure(self.step) | where
+        if known is None:
+            return self.evaluate(tokens, listeners) | where
+        of_songs = song_intervals.SongSums(known.songs)
+        metrics = self.evaluate(tokens, [*listeners, of_songs])
+        return metrics | where | {"intervals": song_intervals.describe(of_songs)}
 
 
 def fit_data_prior(

@@ -140,7 +140,8 @@ class Study:
                 origin=self._origin(cell),
             )
         run = runs.open(run_dir)
-        metrics = run.metrics(run.windows("eval", data_dir))
+        held_out = run.windows("eval", data_dir)
+        metrics = run.metrics(held_out, run.provenance("eval", len(held_out), data_dir))
         samples_dir = os.path.join(run_dir, "samples")
         shutil.rmtree(samples_dir, ignore_errors=True)
         music = run.model().sample(NUM_SAMPLES, seed=cell.seed)

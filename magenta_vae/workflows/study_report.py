@@ -1,28 +1,20 @@
-"""What a study found: Table 1 with its spread over seeds, and the curves of its runs."""
+"""What a study found: Table 1 with its spread over seeds."""
 
-import csv
-import io
 import json
 import os
 import shutil
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
-
-import tensorflow as tf
-from tensorboard.backend.event_processing import event_accumulator
 
 from magenta_vae import files
 from magenta_vae.configuration import CONFIG_FILE
-from magenta_vae.training import evaluation, table1
+from magenta_vae.training import evaluation, song_intervals, table1
+from magenta_vae.training.window_figures import Name
+from magenta_vae.workflows import study_curves, text_tables
 from magenta_vae.workflows.study import Study
-from magenta_vae.workflows.study_cells import COLUMNS, Cell
+from magenta_vae.workflows.study_cells import COLUMNS
 
-CURVES = {  # As TensorBoard names them, for each track where there are several, and titles.
-    "next_accuracy": "next-step accuracy",
-    "reconstruction_accuracy": "reconstruction accuracy",
-    "kl": "KL (nats)",
-}
 # (metric, column, column that it is compared with): what the paper says of Table 1, and its
 # hierarchical decoder beside a flat one.
 CLAIMS = (
@@ -38,6 +30,11 @@ METRICS = {"next": "next_accuracy", "recon": "reconstruction_accuracy", "KL": "k
 # Of onsets, in the reconstruction; the paper has none. Those of a kind of hit also have its name.
 NOTE_METRICS = {"notes precision": "precision", "notes recall": "recall", "notes F1": "f1"}
 
+OF_INTERVALS = (
+    "95 % intervals, by a bootstrap over the held-out songs of each run; the mean of those of the "
+    "seeds."
+)
+
 
 class Row(NamedTuple):
     """One number of Table 1.
@@ -49,6 +46,7 @@ class Row(NamedTuple):
         values: of each seed.
         paper: the paper's, None where it has none.
         seeds: those of the values.
+        lows, highs: the interval of each value over songs; empty where songs are not known.
     """
 
     model: str
@@ -58,6 +56,8 @@ class Row(NamedTuple):
     values: list[float]
     paper: float | None
     seeds: list[int]
+    lows: Sequence[float] = ()
+    highs: Sequence[float] = ()
 
     @property
     def mean(self) -> float:
@@ -68,6 +68,26 @@ class Row(NamedTuple):
     def deviation(self) -> float | None:
         """The sample standard deviation over seeds, None of a single one."""
         return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+    @property
+    def low(self) -> float | None:
+        """The mean of the lower bounds, None where songs are not known.
+
+        Where songs are drawn anew, seeds do not all vary alike, and their mean less than each: of
+        the mean over seeds the interval is rather too wide.
+        """
+        return statistics.fmean(self.lows) if self.lows else None
+
+    @property
+    def high(self) -> float | None:
+        """The mean of the upper bounds, None where songs are not known."""
+        return statistics.fmean(self.highs) if self.highs else None
+
+    @property
+    def range(self) -> str:
+        """The interval in words; empty where songs are not known."""
+        bounds = [self.format(bound) for bound in (self.low, self.high) if bound is not None]
+        return " to ".join(bounds)
 
     def __str__(self) -> str:
         spread = "" if self.deviation is None else f" ± {self.format(self.deviation)}"
@@ -90,26 +110,7 @@ class Row(NamedTuple):
         paper = None
         if self.paper is not None and other.paper is not None:
             paper = self.paper - other.paper
-        return self._replace(values=values, paper=paper, seeds=common)
-
-
-class Point(NamedTuple):
-    """The held-out metrics of a run after some of its steps.
-
-    Attributes:
-        model, column, seed: the run.
-        step: after which.
-        next_accuracy, reconstruction_accuracy: means over tracks.
-        kl: in nats, None of a baseline, which has no z. All are None where they were not written.
-    """
-
-    model: str
-    column: str
-    seed: int
-    step: int
-    next_accuracy: float | None
-    reconstruction_accuracy: float | None
-    kl: float | None
+        return self._replace(values=values, paper=paper, seeds=common, lows=(), highs=())
 
 
 def collect(study: Study) -> list[Row]:
@@ -138,11 +139,12 @@ def write(study: Study) -> str:
     """
     output_dir = study.output_dir
     rows, notes, cells = collect(study), collect_notes(study), list(study.done())
-    text = "\n\n".join(filter(None, (format_table(rows), format_claims(rows))))
+    tables = format_table(rows), format_intervals(rows), format_claims(rows)
+    text = "\n\n".join(filter(None, tables))
     runs = [{**study.result(cell), "run_dir": study.run_dir(cell)} for cell in cells]
     page = "\n\n".join(filter(None, (text, format_notes(notes), _describe_data(runs))))
     files.write_text(os.path.join(output_dir, "table1.md"), page + "\n")
-    summary = ("mean", "deviation")
+    summary = ("mean", "deviation", "low", "high")
     table, of_notes = (
         [row._asdict() | {name: getattr(row, name) for name in summary} for row in each]
         for each in (rows, notes)
@@ -151,12 +153,12 @@ def write(study: Study) -> str:
     files.write_text(os.path.join(output_dir, "table1.json"), described + "\n")
     for name, each in (("table1", table), ("notes", of_notes)):
         path = os.path.join(output_dir, f"{name}.csv")
-        files.write_text(path, _format_csv(each, [*Row._fields, *summary]))
+        files.write_text(path, text_tables.format_csv(each, [*Row._fields, *summary]))
     for cell in cells:
         path = os.path.join(output_dir, "configs", f"{cell}.gin")
         with files.replacing(path) as beside:
             shutil.copyfile(os.path.join(study.run_dir(cell), CONFIG_FILE), beside)
-    write_curves(study)
+    study_curves.write(study)
     return text
 
 
@@ -172,6 +174,19 @@ def format_table(rows: list[Row]) -> str:
         shown = [str(row_of.get(metric, "-")) for metric in METRICS]
         seeds = len(row_of["next"].values)
         lines.append(f"| {' | '.join([*place, str(seeds), *shown])} |")
+    return "\n".join(lines)
+
+
+def format_intervals(rows: list[Row]) -> str:
+    """Returns the intervals over songs as a Markdown table; the text is empty without any."""
+    if not any(row.lows for row in rows):
+        return ""
+    lines = [OF_INTERVALS, "", "| model | track | column | next | recon | KL (nats) |"]
+    lines.append("|---|---|---|---|---|---|")
+    for place in dict.fromkeys(row[:3] for row in rows if row.lows):
+        row_of = {row.metric: row for row in rows if row[:3] == place and row.lows}
+        shown = [row_of[metric].range if metric in row_of else "-" for metric in METRICS]
+        lines.append(f"| {' | '.join([*place, *shown])} |")
     return "\n".join(lines)
 
 
@@ -221,32 +236,6 @@ def format_notes(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def write_curves(study: Study) -> None:
-    """Writes each run's held-out accuracies and KL by step: `curves.csv`, `curves-<model>.png`."""
-    runs = [list(_read_points(study, cell)) for cell in study.done()]
-    points = [point._asdict() for run in runs for point in run]
-    text = _format_csv(points, list(Point._fields))
-    files.write_text(os.path.join(study.output_dir, "curves.csv"), text)
-    for model in dict.fromkeys(point["model"] for point in points):
-        runs_of_model = [run for run in runs if run and run[0].model == model]
-        _draw_curves(runs_of_model, os.path.join(study.output_dir, f"curves-{model}.png"))
-
-
-def read_curves(run_dir: str) -> dict[str, list[tuple[int, float]]]:
-    """Returns (step, value) of each scalar of the held-out split, from TensorBoard's files."""
-    accumulator = event_accumulator.EventAccumulator(
-        os.path.join(run_dir, "eval"), size_guidance={event_accumulator.TENSORS: 0}
-    )
-    accumulator.Reload()
-    curves = {}
-    for name in accumulator.Tags()["tensors"]:
-        events = accumulator.Tensors(name)
-        values = [(event.step, tf.make_ndarray(event.tensor_proto)) for event in events]
-        if all(value.size == 1 and value.dtype.kind == "f" for _, value in values):
-            curves[name] = [(step, float(value)) for step, value in values]
-    return curves
-
-
 def _results(study: Study) -> list[tuple[tuple[str, str], dict[int, dict]]]:
     """Returns ((model, column), seed -> result), in the order of the table."""
     results: dict[tuple[str, str], dict[int, dict]] = {}
@@ -272,7 +261,8 @@ def _rows(model: str, column: str, of_seeds: dict[int, dict]) -> Iterator[Row]:
                 continue
             else:
                 values = [each[key] for each in metrics]
-            yield Row(model, track, name, metric, values, paper, seeds)
+            place: Name = (key,) if metric == "KL" else ("tracks", track, key)
+            yield Row(model, track, name, metric, values, paper, seeds, *_bounds(metrics, place))
 
 
 def _note_rows(model: str, column: str, of_seeds: dict[int, dict]) -> Iterator[Row]:
@@ -292,52 +282,25 @@ def _note_rows(model: str, column: str, of_seeds: dict[int, dict]) -> Iterator[R
                 values = {seed: each[kind][key] for seed, each in scores.items()}
                 known = {seed: value for seed, value in values.items() if value is not None}
                 label = f"{metric}, {kind}" if kind else metric
+                inner = ("hits", kind) if kind else ("notes", evaluation.RECONSTRUCTION)
+                bounds = _bounds(
+                    [of_seeds[seed]["figures"] for seed in known], ("tracks", track, *inner, key)
+                )
                 if known:
-                    yield Row(model, track, name, label, [*known.values()], None, [*known])
+                    found = [*known.values()], None, [*known], *bounds
+                    yield Row(model, track, name, label, *found)
 
 
-def _read_points(study: Study, cell: Cell) -> Iterator[Point]:
-    curves = read_curves(study.run_dir(cell))
-    of_steps = [dict(_mean_curve(curves, name)) for name in CURVES]
-    for step in sorted(of_steps[0]):
-        values = [of_step.get(step) for of_step in of_steps]
-        if cell.column == "baseline":
-            values[-1] = None
-        yield Point(*cell, step, *values)
-
-
-def _draw_curves(runs: list[list[Point]], path: str) -> None:
-    from matplotlib.figure import Figure
-
-    colors = {column: f"C{index}" for index, column in enumerate(COLUMNS)}
-    figure = Figure(figsize=(12, 3.5), layout="constrained")
-    panels = figure.subplots(1, len(CURVES))
-    for axes, (name, title) in zip(panels, CURVES.items(), strict=True):
-        for run in runs:
-            column = run[0].column
-            steps = [point.step for point in run]
-            values = [getattr(point, name) for point in run]
-            if values[0] is not None:
-                axes.plot(steps, values, color=colors[column], label=column)
-        axes.set(title=title, xlabel="step")
-        axes.grid(alpha=0.3)
-    handles, labels = panels[0].get_legend_handles_labels()
-    by_label = dict(zip(labels, handles, strict=True))  # One of each column's.
-    panels[0].legend(by_label.values(), by_label.keys())
-    figure.suptitle(f"{runs[0][0].model}, held-out split, one line a run")
-    with files.replacing(path) as beside:
-        figure.savefig(beside, format="png", dpi=150)
-
-
-def _format_csv(rows: list[dict], fields: list[str]) -> str:
-    """Returns rows with a line each; a list's values stand in one field."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fields, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        lists = {name: " ".join(map(str, row[name])) for name in fields if type(row[name]) is list}
-        writer.writerow({**row, **lists})
-    return text.getvalue()
+def _bounds(metrics: Sequence[Mapping], name: Name) -> tuple[list[float], list[float]]:
+    """Returns the lower and the upper bounds of a figure; none unless each of the metrics has."""
+    found = [
+        song_intervals.look_up(each.get("intervals", {}).get("figures", {}), name)
+        for each in metrics
+    ]
+    if not found or None in found:
+        return [], []
+    lows, highs = zip(*found, strict=True)
+    return [*lows], [*highs]
 
 
 def _describe_data(runs: list[dict]) -> str:
@@ -354,12 +317,3 @@ def _describe_data(runs: list[dict]) -> str:
             f"{' or '.join(f'{step:,}' for step in steps)} steps, {hours:.1f} hours in all."
         )
     return "\n".join(lines)
-
-
-def _mean_curve(curves: dict, prefix: str) -> list[tuple[int, float]]:
-    """Returns the mean over tracks of the curves `prefix` or `prefix/<track>`."""
-    curves_of_tracks = [curve for name, curve in curves.items() if name.split("/")[0] == prefix]
-    return [
-        (points[0][0], statistics.fmean(value for _, value in points))
-        for points in zip(*curves_of_tracks, strict=False)
-    ]

@@ -28,7 +28,14 @@ from magenta_vae.training import (
     weights,
 )
 from magenta_vae.training.held_out import HeldOut
-from magenta_vae.workflows import micro_batches, model_files, run_files, runs, step_trials
+from magenta_vae.workflows import (
+    encoding,
+    micro_batches,
+    model_files,
+    run_files,
+    runs,
+    step_trials,
+)
 
 
 def train(
@@ -196,7 +203,8 @@ def _go_on(
         if held_out:
             held_out.evaluate(step)
     if is_chief:
-        _look_back(configured, run_dir, steps.model, splits, metrics, report)
+        data_dir = record["data_dir"]
+        _look_back(configured, run_dir, steps.model, splits, metrics, report, data_dir)
     return metrics
 
 
@@ -232,8 +240,9 @@ def _look_back(
     splits: Mapping[str, np.ndarray],
     metrics: Mapping,
     report: Callable[[str], None],
+    data_dir: str,
 ) -> None:
-    """Keeps where the training windows lie in the latent space, and says what samples are like.
+    """Keeps where windows lie in the latent space, and says what samples are like.
 
     The last metrics are kept with both: what is exported tells them.
     """
@@ -245,6 +254,8 @@ def _look_back(
         figures["data_prior"] = data_prior.describe(kept)
     if "eval" not in splits:
         return
+    if model.z_size and configured.loop_options.get("show_every", 1):
+        encoding.show_in_projector(run_dir, trained_model, splits["eval"], data_dir)
     if experiment.compared_samples:
         if "data_prior" in figures:
             report(data_prior.format_description(figures["data_prior"]))

@@ -119,3 +119,18 @@ def test_an_export_is_served_and_asked_by_its_name():
     assert serve[serve.index("-v") + 1].endswith("/served/my model:/models/my model")
     assert ask[0] == "curl" and '"signature_name": "sample"' in ask[-1]
     compile(python[-1], "asked", "exec")
+
+
+def test_what_was_encoded_is_read_and_seen():
+    lines = lines_of(next_steps.after_encode("z.npz", None, "runs/mine/"))
+    assert lines["read it"] == ["python3", "-c", 'import numpy; print(dict(numpy.load("z.npz")))']
+    assert lines["a picture of them"][-1] == "--map=runs/mine/map.png"
+    lines = lines_of(next_steps.after_encode(None, "map.png", "runs/mine"))
+    assert list(lines) == ["coloured by another attribute"]
+
+
+def test_after_a_comparison_each_run_has_a_table_of_windows():
+    lines = lines_of(next_steps.after_compare(["runs/a/", "mel_2bar"], ["data", "data"], "eval"))
+    words = list(lines.values())
+    assert [dict(flags_of(each))["--model"] for each in words] == ["runs/a/", "mel_2bar"]
+    assert [each[-1] for each in words] == ["--per_example=a.csv", "--per_example=mel_2bar.csv"]

@@ -9,7 +9,15 @@ import time
 import numpy as np
 import pytest
 
-from magenta_vae.workflows import run_files, runs, study, study_cells, study_report, training
+from magenta_vae.workflows import (
+    run_files,
+    runs,
+    study,
+    study_cells,
+    study_curves,
+    study_report,
+    training,
+)
 
 
 def make_study(folder, data_dirs, report=lambda line: None, **options):
@@ -158,6 +166,28 @@ def test_kinds_of_hit_have_rows_and_results_without_notes_have_none():
     assert study_report.format_notes([]) == ""
 
 
+def test_intervals_of_seeds_are_put_together_where_all_have_them():
+    def figures(low, high, **more):
+        tracks = {"melody": {"next_accuracy": 0.5, "reconstruction_accuracy": 0.5}}
+        bounds = {"kl_nats": [low, high], "tracks": {"melody": {"next_accuracy": [low, high]}}}
+        return {"kl_nats": 3.0, "tracks": tracks, "intervals": {"figures": bounds}} | more
+
+    data = {"settings": {"num_bars": 2}}
+    several = {0: figures(0.25, 0.5), 1: figures(0.5, 1.0)}
+    results = {seed: {"figures": each, "data": data} for seed, each in several.items()}
+    rows = list(study_report._rows("mel_2bar", "vae", results))
+    assert [(row.metric, row.low, row.high) for row in rows] == [
+        ("next", 0.375, 0.75),
+        ("recon", None, None),
+        ("KL", 0.375, 0.75),
+    ]
+    line = study_report.format_intervals(rows).splitlines()[-1]
+    assert line == "| mel_2bar | melody | VAE | 0.375 to 0.750 | - | 0.4 to 0.8 |"
+    del results[1]["figures"]["intervals"]  # Of an older version, or of data without songs.
+    rows = list(study_report._rows("mel_2bar", "vae", results))
+    assert study_report.format_intervals(rows) == ""
+
+
 def test_the_differences_of_columns_are_of_the_seeds_that_both_have(melodies):
     own, _, _, table = melodies
     vae, baseline = (
@@ -223,7 +253,7 @@ def test_the_study_is_written_in_three_forms(melodies):
 
 def test_curves_are_those_of_the_evaluations(melodies):
     own, cells, _, _ = melodies
-    curves = study_report.read_curves(own.run_dir(cells[1]))
+    curves = study_curves.read(own.run_dir(cells[1]))
     step, value = curves["kl"][-1]
     figures = own.result(cells[1])["figures"]
     assert step == figures["step"] and value == pytest.approx(figures["kl_nats"], rel=1e-5)
