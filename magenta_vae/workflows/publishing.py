@@ -181,7 +181,7 @@ def _describe_stage(folder: str, step: int, modules: Sequence[str]) -> dict:
 
 
 def _measure(published: Run, windows: Mapping, report: Callable[[str], None]) -> dict:
-    """Returns the figures of a model, whose Gaussian of the training windows is written."""
+    """Returns the figures of a model; where its training windows lie is written."""
     model, held_out = published.model(), windows["eval"]
     if published.network.z_size:
         fitted = runs.fit_data_prior(model, windows["train"], published.step)
