@@ -152,7 +152,8 @@ def format_description(described: dict) -> str:
     kl = described["kl_to_standard_nats"]
     where = (
         f"z of {described['num_windows']:,} training windows lie {kl:.1f} nats from N(0, I) "
-        f"(KL of their Gaussian, shrinkage {described['shrinkage']:.3f})"
+        f"(KL of the Gaussian with their mean and covariance, "
+        f"shrinkage {described['shrinkage']:.3f})"
     )
     return where + (": far. `--prior=data` samples where they lie" if kl > MUCH_NATS else "")
 
