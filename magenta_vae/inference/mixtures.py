@@ -9,12 +9,13 @@ import dataclasses
 
 import numpy as np
 
-MAX_ITERATIONS = 20  # Ten more gained half a nat of the hundred that 20 do.
+MAX_ITERATIONS = 20  # Of 5 nats a point that they gained, the last ten gained half a nat.
 LEAST_GAIN = 0.001  # Nats a point: what an iteration must gain for another to follow.
 NUM_STARTS, NUM_ROUNDS = 4, 10  # Of k-means, from which the first assignment comes.
 LEAST_SHARE = 1e-6  # Of a point in a Gaussian: below it the point is left out of its covariance.
-# As many points of all, for each dimension, are added to those of every Gaussian: held-out points
-# were likelier than with a quarter, with four or with more of the identity in their place.
+# So many points for each dimension, spread as all points are, are added to those of a Gaussian. Of
+# 4,000 points in 128 dimensions, held-out ones were likelier by 3 nats than with a quarter of that,
+# by 1 than with four times as many; of 16,000 a quarter was better by half a nat.
 COMMON_POINTS = 1.0
 JITTER = 1e-6  # Added to variances, so that a covariance of equal points has a root.
 

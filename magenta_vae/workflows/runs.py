@@ -187,16 +187,20 @@ class Run:
 
 
 def fit_data_prior(
-    model: generation.TrainedModel, tokens: np.ndarray, step: int
+    model: generation.TrainedModel,
+    tokens: np.ndarray,
+    step: int,
+    num_windows: int = data_prior.NUM_WINDOWS,
 ) -> data_prior.DataPrior:
     """Returns Gaussians of where a model puts windows, int [windows, steps, tracks].
 
     Args:
         model: with a latent space.
-        tokens: windows, of which at most `data_prior.NUM_WINDOWS` are drawn.
+        tokens: windows.
         step: the training step of its weights.
+        num_windows: how many of them are drawn, at most.
     """
-    drawn = samples.draw_windows(tokens, data_prior.NUM_WINDOWS)
+    drawn = samples.draw_windows(tokens, num_windows)
     return data_prior.fit(*model.posterior(drawn), step)
 
 

@@ -34,7 +34,7 @@ def test_points_are_spread_as_the_means_are(posteriors):
 
 
 @pytest.mark.parametrize(
-    ("num_windows", "expected"), [(4000, 10), (47, 1), (48, 2), (130, 5), (2, 1)]
+    ("num_windows", "expected"), [(4000, 20), (47, 1), (48, 2), (130, 5), (2, 1)]
 )
 def test_few_windows_make_few_gaussians(posteriors, num_windows, expected):
     prior = data_prior.fit(*(each[:num_windows] for each in posteriors))
