@@ -174,6 +174,17 @@ def test_a_model_samples_from_either():
     assert len(asked) == 2  # Once by the model, once above.
 
 
+@pytest.mark.parametrize("num_gaussians", [1, 3])
+def test_points_of_a_graph_are_those_of_the_mixture(posteriors, num_gaussians):
+    mixture = data_prior.fit(*posteriors, num_gaussians=num_gaussians).mixture
+    rng = np.random.default_rng(1)
+    standard = rng.normal(size=[40, Z_SIZE]).astype(np.float32)
+    uniform = rng.random(40).astype(np.float32)
+    found = graphs.mixture_rows(mixture, standard, uniform)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, mixture.points(standard, uniform), atol=1e-6)
+
+
 def test_what_a_model_has_not_and_what_is_none_are_refused():
     network, settings = tiny_model("mel_2bar")
     trained = generation.TrainedModel(network, settings.window_format)
