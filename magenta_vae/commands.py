@@ -251,7 +251,7 @@ def define_prior_flag() -> flags.FlagHolder:
         "prior",
         "standard",
         ["standard", "data"],
-        "Where z is drawn: from N(0, I), as in the paper, or from a Gaussian of the training "
+        "Where z is drawn: from N(0, I), as in the paper, or from Gaussians of the training "
         "windows.",
     )
 

@@ -32,7 +32,7 @@ class TrainedModel(MusicModel):
         jit_compile: whether XLA compiles decoding. That takes seconds at the first batch of 1, 2,
             4 ... 64 points; from then on decoding single windows of several tracks is faster. It
             rounds otherwise: of thousands of tokens one may differ, and what follows it.
-        find_data_prior: returns the Gaussian that `prior="data"` draws from; it is asked for once,
+        find_data_prior: returns the mixture that `prior="data"` draws from; it is asked for once,
             when it is needed. None for a model without.
         find_windows: (data set or None, split) -> the windows that `encode_dataset` encodes. None
             for a model without.
@@ -63,6 +63,7 @@ class TrainedModel(MusicModel):
         self._encode_graph = tf.function(model.encode, [window], autograph=False)
         self._decode_graph = graphs.make_decoder(model, jit_compile)
         self._prior_graph = graphs.make_prior(model)
+        self._component_graph = graphs.make_component()
 
     @property
     def window_format(self) -> WindowFormat:
@@ -119,7 +120,10 @@ class TrainedModel(MusicModel):
     def _data_prior(self, num_samples: int, seed: int) -> np.ndarray:
         if self._find_data_prior is None or not self.z_size:
             return super()._data_prior(num_samples, seed)
-        return self._fitted_prior.points(self._prior(num_samples, seed))
+        mixture = self._fitted_prior.mixture
+        seeds = _row_seeds(seed, num_samples)
+        uniform = self._batched(self._component_graph, "sampling", seeds)
+        return mixture.points(self._prior(num_samples, seed), uniform)
 
     @functools.cached_property
     def _fitted_prior(self) -> DataPrior:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from magenta_vae.contracts import LatentModel
+from magenta_vae.inference.mixtures import Mixture
 from magenta_vae.model import autoregressor
-from magenta_vae.model.noise import LATENT, RowNoise
+from magenta_vae.model.noise import COMPONENT, LATENT, RowNoise
 
 _ROWS = tf.TensorSpec([None, 2], tf.int64)
 _TEMPERATURE = tf.TensorSpec([])
@@ -19,6 +20,26 @@ RowDecoder = Callable[[tf.Tensor, float, tf.Tensor], tf.Tensor]
 def prior_rows(model: LatentModel, seeds: tf.Tensor) -> tf.Tensor:
     """Returns a point of the prior for each seed: int [rows, 2] -> float32 [rows, z_size]."""
     return RowNoise(seeds).normal(LATENT, model.z_size)
+
+
+def component_rows(seeds: tf.Tensor) -> tf.Tensor:
+    """Returns what chooses a Gaussian for each seed: int [rows, 2] -> float32 [rows] in (0, 1)."""
+    return RowNoise(seeds).uniform(COMPONENT, 1, 1)[0, :, 0]
+
+
+def mixture_rows(mixture: Mixture, standard: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
+    """Returns `Mixture.points` in a graph: float32 [rows, z] of [rows, z] and [rows].
+
+    Every row is a point of all Gaussians, of which one is kept: the roots, gathered for each row,
+    would take gigabytes where z is wide.
+    """
+    standard, uniform = tf.cast(standard, tf.float64), tf.cast(uniform, tf.float64)
+    chosen = tf.reduce_sum(tf.cast(uniform[:, None] >= mixture.bounds, tf.int32), axis=1)
+    points = tf.zeros_like(standard)
+    for component, (mean, root) in enumerate(zip(mixture.means, mixture.roots, strict=True)):
+        drawn = mean + tf.linalg.matmul(standard, root, transpose_b=True)
+        points = tf.where((chosen == component)[:, None], drawn, points)
+    return tf.cast(points, tf.float32)
 
 
 def decode_rows(
@@ -38,6 +59,12 @@ def decode_rows(
 def make_prior(model: LatentModel) -> Callable[[tf.Tensor], tf.Tensor]:
     """Returns `prior_rows` of a model as one graph."""
     return tf.function(functools.partial(prior_rows, model), [_ROWS], autograph=False)
+
+
+@functools.cache
+def make_component() -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns `component_rows` as one graph, the same for all models."""
+    return tf.function(component_rows, [_ROWS], autograph=False)
 
 
 def make_decoder(model: LatentModel, jit_compile: bool = False) -> RowDecoder:

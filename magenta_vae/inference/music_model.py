@@ -80,9 +80,9 @@ class MusicModel(abc.ABC):
         """Returns points of the prior, float32 [samples, z_size]; checks the seed."""
 
     def _data_prior(self, num_samples: int, seed: int) -> np.ndarray:
-        """Returns points of the Gaussian of the training windows, as `_prior` does."""
+        """Returns points of where the training windows lie, as `_prior` does."""
         del num_samples, seed
-        raise ValueError("prior=data needs a Gaussian of training windows, which this model lacks.")
+        raise ValueError("prior=data needs Gaussians of training windows, which this model lacks.")
 
     def encode(self, music: Music | Sequence[Music]) -> np.ndarray:
         """Returns the posterior's mean of each window: float32 [windows, z_size].
@@ -167,11 +167,11 @@ class MusicModel(abc.ABC):
         Args:
             num_samples: how many pieces.
             temperature, seed: see `decode`.
-            prior: `standard`, N(0, I) as in the paper, or `data`, a Gaussian of the training
-                windows; see `data_prior`.
+            prior: `standard`, N(0, I) as in the paper, or `data`, a mixture of Gaussians of the
+                training windows; see `data_prior`.
 
         Raises:
-            ValueError: where the model has no Gaussian of its training windows.
+            ValueError: where the model does not know where its training windows lie.
         """
         return self.decode(self.sample_z(num_samples, seed, prior), temperature, seed)
 

@@ -69,6 +69,7 @@ def compare(
     windows[SAMPLES] = model.decode_tokens(z, temperature, seed)
     kinds = {kind: statistics.measure(each, model.tracks) for kind, each in windows.items()}
     odd = {kind: oddities.measure(each, model.tracks) for kind, each in windows.items()}
+    sought = {kind: windows[kind] for kind in (HELD_OUT, SAMPLES)}
     return {
         "num_windows": len(held_out),
         "num_samples": num_samples,
@@ -76,7 +77,7 @@ def compare(
         "seed": seed,
         "prior": prior,
         "unique": {kind: len(np.unique(each, axis=0)) for kind, each in windows.items()},
-        **({} if training is None else {"copies": _count_copies(windows, training, model.tracks)}),
+        **({} if training is None else {"copies": count_copies(sought, training, model.tracks)}),
         "oddities": {
             track: {name: {kind: odd[kind][track][name] for kind in odd} for name in names}
             for track, names in odd[HELD_OUT].items()
@@ -100,6 +101,25 @@ def draw_windows(tokens: np.ndarray, num_windows: int, seed: int = 0) -> np.ndar
         raise ValueError(f"The number of windows must be at least 1. Received: {num_windows}.")
     order = np.random.default_rng(seed).permutation(len(tokens))
     return tokens[np.sort(order[:num_windows])]
+
+
+def count_copies(
+    windows: dict[str, np.ndarray], training: np.ndarray, tracks: Sequence[Vocabulary]
+) -> dict[str, int]:
+    """Returns how many windows of each kind are a training window, in whatever key.
+
+    Args:
+        windows: kind -> int [windows, steps, tracks].
+        training: int [windows, steps, tracks], read some at a time.
+        tracks: the vocabularies of the tokens.
+    """
+    sought = {kind: _without_key(each, tracks) for kind, each in windows.items()}
+    all_sought = {window for each in sought.values() for window in each}
+    found: set[bytes] = set()
+    for first in range(0, len(training), ROWS_AT_A_TIME):
+        rows = training[first : first + ROWS_AT_A_TIME]
+        found |= all_sought.intersection(_without_key(rows, tracks))
+    return {kind: sum(window in found for window in each) for kind, each in sought.items()}
 
 
 def format_table(comparison: dict) -> str:
@@ -139,19 +159,6 @@ def format_oddities(comparison: dict) -> str:
             cells = "".join(f"{counts[k]:>10,}" if k in counts else f"{'-':>10}" for k in kinds)
             lines.append(f"{label:<51}{cells}")
     return "\n".join(lines)
-
-
-def _count_copies(
-    windows: dict[str, np.ndarray], training: np.ndarray, tracks: Sequence[Vocabulary]
-) -> dict[str, int]:
-    """Returns how many held-out windows and samples are a training window, in whatever key."""
-    sought = {kind: _without_key(windows[kind], tracks) for kind in (HELD_OUT, SAMPLES)}
-    all_sought = {window for each in sought.values() for window in each}
-    found: set[bytes] = set()
-    for first in range(0, len(training), ROWS_AT_A_TIME):
-        rows = training[first : first + ROWS_AT_A_TIME]
-        found |= all_sought.intersection(_without_key(rows, tracks))
-    return {kind: sum(window in found for window in each) for kind, each in sought.items()}
 
 
 def _without_key(windows: np.ndarray, tracks: Sequence[Vocabulary]) -> list[bytes]:

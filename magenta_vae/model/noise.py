@@ -10,7 +10,7 @@ import tensorflow as tf
 from magenta_vae.contracts import Noise
 
 # What a draw is for; each has draws of its own.
-LATENT, TOKEN, FEEDBACK = range(3)
+LATENT, TOKEN, FEEDBACK, COMPONENT = range(4)
 SMALLEST, LARGEST = 1e-7, 1 - 2**-18  # of uniform draws; see `categorical`.
 SUM_BLOCK = 16
 

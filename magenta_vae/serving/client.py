@@ -135,7 +135,7 @@ class Client(MusicModel):
         return self._ask(self._require_data_prior(), "z", **inputs).astype(np.float32)
 
     def _require_data_prior(self) -> str:
-        """Returns the signature that draws from the Gaussian of the training windows."""
+        """Returns the signature that draws where the training windows lie."""
         if SAMPLE_FROM_DATA not in self.description.get("signatures", {}):
             raise ValueError(
                 f"prior=data needs the signature {SAMPLE_FROM_DATA}, which the served model has "

@@ -7,7 +7,7 @@ al., 2011: "Parallel random numbers: as easy as 1, 2, 3").
 
 import numpy as np
 
-# The signature that draws from the Gaussian of the training windows, as the server has that.
+# The signature that draws where the training windows lie, which the server knows.
 SAMPLE_FROM_DATA = "sample_from_data"
 
 LATENT = 0  # The purpose: `model.noise.LATENT`, in a module that takes TensorFlow.

@@ -24,7 +24,7 @@ INPUTS = {
     "decode_with_noise": ("z", "temperature", "gumbel"),
     "describe": ("row",),
 }
-# What is added where the Gaussian of the training windows is known.
+# What is added where it is known where the training windows lie.
 FROM_DATA = {SAMPLE_FROM_DATA: ("seed", "temperature")}
 # Those without random operations and without assertions: other runtimes have neither.
 PORTABLE = ("encode", "decode_with_noise")
@@ -118,12 +118,11 @@ class Signatures:
         return self.decode(graphs.prior_rows(self._model, seed_pairs(seed)), temperature, seed)
 
     def sample_from_data(self, seed, temperature):
-        """Returns points `z` of the Gaussian of the training windows, and their `tokens`."""
+        """Returns points `z` of where the training windows lie, and their `tokens`."""
         assert self._prior is not None
-        standard = graphs.prior_rows(self._model, seed_pairs(seed))
-        # In float64, as `DataPrior.points` does.
-        z = tf.linalg.matmul(tf.cast(standard, tf.float64), self._prior.root, transpose_b=True)
-        z = tf.cast(z + self._prior.mean, tf.float32)
+        pairs = seed_pairs(seed)
+        standard = graphs.prior_rows(self._model, pairs)
+        z = graphs.mixture_rows(self._prior.mixture, standard, graphs.component_rows(pairs))
         return {"z": z, **self.decode(z, temperature, seed)}
 
     def reconstruct(self, tokens, temperature, seed):

@@ -28,6 +28,7 @@ from magenta_vae.workflows import (
 from magenta_vae.workflows.runs import Run
 
 LICENCE = "Apache-2.0"
+NUM_WINDOWS = 100_000  # Of `--prior=data`: more than after a training, and samples are nearer.
 
 
 def publish(
@@ -202,10 +203,10 @@ def _describe_stage(folder: str, step: int, modules: Sequence[str]) -> dict:
 
 
 def _measure(published: Run, windows: Mapping, report: Callable[[str], None]) -> dict:
-    """Returns the figures of a model, whose Gaussian of the training windows is written."""
+    """Returns the figures of a model; where its training windows lie is written."""
     model, held_out = published.model(), windows["eval"]
     if published.network.z_size:
-        fitted = runs.fit_data_prior(model, windows["train"], published.step)
+        fitted = runs.fit_data_prior(model, windows["train"], published.step, NUM_WINDOWS)
         data_prior.write(os.path.join(published.folder, data_prior.FILE), fitted)
     figures = {"step": published.step, **published.metrics(held_out)}
     report(text_tables.format_metrics(figures, published.experiment))

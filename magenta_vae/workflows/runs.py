@@ -88,7 +88,7 @@ class Run:
         )
 
     def kept_data_prior(self) -> data_prior.DataPrior | None:
-        """Returns the Gaussian that training kept, None where it is of other weights or missing."""
+        """Returns the mixture that training kept, None where it is of other weights or missing."""
         path = os.path.join(self.folder, data_prior.FILE)
         if not self.network.z_size or not os.path.exists(path):
             return None
@@ -108,7 +108,7 @@ class Run:
         return kept if kept["step"] == self.step else None
 
     def find_data_prior(self, data_dir: str | None = None) -> data_prior.DataPrior:
-        """Returns the Gaussian of the training windows, fitted now where training kept none.
+        """Returns the mixture of the training windows, fitted now where training kept none.
 
         Args:
             data_dir: a data set, whose windows are taken in any case; None for the run's own.
@@ -118,7 +118,7 @@ class Run:
             FileNotFoundError: where there is no data set.
         """
         if not self.network.z_size:
-            raise ValueError("There is no Gaussian of z: the model is a baseline, without a z.")
+            raise ValueError("There are no Gaussians of z: the model is a baseline, without a z.")
         kept = None if data_dir else self.kept_data_prior()
         return kept or fit_data_prior(self.model(), self.windows("train", data_dir), self.step)
 
@@ -236,16 +236,20 @@ class Run:
 
 
 def fit_data_prior(
-    model: generation.TrainedModel, tokens: np.ndarray, step: int
+    model: generation.TrainedModel,
+    tokens: np.ndarray,
+    step: int,
+    num_windows: int = data_prior.NUM_WINDOWS,
 ) -> data_prior.DataPrior:
-    """Returns the Gaussian of where a model puts windows, int [windows, steps, tracks].
+    """Returns Gaussians of where a model puts windows, int [windows, steps, tracks].
 
     Args:
         model: with a latent space.
-        tokens: windows, of which at most `data_prior.NUM_WINDOWS` are drawn.
+        tokens: windows.
         step: the training step of its weights.
+        num_windows: how many of them are drawn, at most.
     """
-    drawn = samples.draw_windows(tokens, data_prior.NUM_WINDOWS)
+    drawn = samples.draw_windows(tokens, num_windows)
     return data_prior.fit(*model.posterior(drawn), step)
 
 

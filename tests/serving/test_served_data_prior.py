@@ -17,8 +17,9 @@ NAME = "mel_2bar"
 def trained():
     network, settings = tiny_model(NAME)
     rng = np.random.default_rng(0)
-    mu = 1 + rng.normal(size=[50, network.z_size])
-    prior = data_prior.fit(mu, np.full_like(mu, 0.5))
+    places = np.array([[-2.0], [0.0], [2.0]])[rng.integers(0, 3, 50 * network.z_size)]
+    mu = places + 0.1 * rng.normal(size=[len(places), network.z_size])
+    prior = data_prior.fit(mu, np.full_like(mu, 0.5), num_gaussians=3)
     return generation.TrainedModel(network, settings.window_format, find_data_prior=lambda: prior)
 
 
@@ -36,8 +37,10 @@ def test_a_client_samples_as_the_model_does(kind, addresses, trained):
     with Client(addresses[kind], NAME) as client:
         assert client.description["signatures"].keys() == {**INPUTS, **FROM_DATA}.keys()
         for prior in data_prior.PRIORS:
-            z = client.sample_z(3, seed=5, prior=prior)
-            np.testing.assert_allclose(z, trained.sample_z(3, 5, prior), atol=1e-5)
+            z = client.sample_z(8, seed=5, prior=prior)
+            np.testing.assert_allclose(z, trained.sample_z(8, 5, prior), atol=1e-5)
+            if prior == data_prior.DATA:
+                assert {-2, 2} <= set(np.round(z.mean(axis=1)))  # Of several Gaussians.
             music = client.sample(3, 0.8, seed=5, prior=prior)
             assert music == trained.sample(3, 0.8, seed=5, prior=prior)
 
