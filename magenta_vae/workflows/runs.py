@@ -216,7 +216,7 @@ class Run:
         """Returns the metrics of Table 1 of windows, and where the training windows lie.
 
         See `evaluation.Evaluation`; for `data_prior`, which is left out where there is neither
-        a Gaussian that training kept nor the run's data set, `data_prior.describe`; and for
+        a mixture that training kept nor the run's data set, `data_prior.describe`; and for
         `intervals`, left out where the songs of the windows are not known, `song_intervals`.
 
         Args:
