@@ -75,6 +75,8 @@ def format_readme(card: Mapping, experiment: Experiment, z_size: int) -> str:
         z_size: dimensions of its latent space.
     """
     name, settings = card["name"], experiment.settings
+    temperature = card["figures"][PRIORS[data_prior.STANDARD]]["temperature"]
+    prior = f', prior="{data_prior.DATA}"' if z_size else ""
     sections = {
         "What it is": f"{card['description']}\n\nA recurrent variational autoencoder (Roberts, "
         f"Engel and Eck, 2017) of {settings.num_bars} bars of 4/4, sixteen steps a bar: "
@@ -82,7 +84,7 @@ def format_readme(card: Mapping, experiment: Experiment, z_size: int) -> str:
         f"in float16, and a z of {z_size} dimensions.",
         "Use": "```python\nimport magenta_vae\n\n"
         f'model = magenta_vae.load("FOLDER")  # or "{name}", where it comes with the package\n'
-        "music = model.sample(4, temperature=0.5, seed=0)\n```",
+        f"music = model.sample(4, temperature={temperature:g}, seed=0{prior})\n```",
         "Intended use": describe_use(settings.num_bars),
         "Limits": describe_limits(settings),
         "Training": _describe_training(card),

@@ -13,6 +13,7 @@ import numpy as np
 from magenta_vae import configuration, files
 from magenta_vae.inference import attributes, data_prior
 from magenta_vae.inference.samples import NUM_SAMPLES
+from magenta_vae.inference.validation import TEMPERATURE
 from magenta_vae.training import published_weights, summaries
 from magenta_vae.workflows import (
     attributes as learning,
@@ -28,7 +29,8 @@ from magenta_vae.workflows import (
 from magenta_vae.workflows.runs import Run
 
 LICENCE = "Apache-2.0"
-NUM_WINDOWS = 100_000  # Of `--prior=data`: more than after a training, and samples are nearer.
+# Of `--prior=data`: more than after a training, for minutes of work, and samples are nearer.
+NUM_WINDOWS, NUM_GAUSSIANS = 200_000, 64
 
 
 def publish(
@@ -40,6 +42,7 @@ def publish(
     attribution: Sequence[str] = (),
     data_dir: str | None = None,
     report: Callable[[str], None] = lambda line: None,
+    temperature: float = TEMPERATURE,
 ) -> dict:
     """Writes a run as a published model and returns its card; see `model_files`.
 
@@ -56,6 +59,7 @@ def publish(
             of the model that it started from come first.
         data_dir: the data set that it was trained on, by default where the run says it lies.
         report: is given lines about the result.
+        temperature: of the samples that the card tells of.
 
     Raises:
         FileExistsError: where `output_dir` holds something already.
@@ -73,7 +77,7 @@ def publish(
     with files.staging(os.path.dirname(output_dir)) as staged:
         published = _write_weights(run, staged)
         stages = _write_stages(run, staged)
-        figures = _measure(published, windows, report)
+        figures = _measure(published, windows, temperature, report)
         text = json.dumps(figures, indent=2) + "\n"
         files.write_text(os.path.join(staged, model_files.FIGURES_FILE), text)
         if published.network.z_size:
@@ -202,11 +206,15 @@ def _describe_stage(folder: str, step: int, modules: Sequence[str]) -> dict:
     }
 
 
-def _measure(published: Run, windows: Mapping, report: Callable[[str], None]) -> dict:
+def _measure(
+    published: Run, windows: Mapping, temperature: float, report: Callable[[str], None]
+) -> dict:
     """Returns the figures of a model; where its training windows lie is written."""
     model, held_out = published.model(), windows["eval"]
     if published.network.z_size:
-        fitted = runs.fit_data_prior(model, windows["train"], published.step, NUM_WINDOWS)
+        report("fitting where the training windows lie, which takes minutes where they are many")
+        sizes = NUM_WINDOWS, NUM_GAUSSIANS
+        fitted = runs.fit_data_prior(model, windows["train"], published.step, *sizes)
         data_prior.write(os.path.join(published.folder, data_prior.FILE), fitted)
     figures = {"step": published.step, **published.metrics(held_out)}
     report(text_tables.format_metrics(figures, published.experiment))
@@ -216,6 +224,7 @@ def _measure(published: Run, windows: Mapping, report: Callable[[str], None]) ->
             published,
             held_out,
             num_samples=NUM_SAMPLES,
+            temperature=temperature,
             training=windows["train"],
             prior=prior,
         )

@@ -240,6 +240,7 @@ def fit_data_prior(
     tokens: np.ndarray,
     step: int,
     num_windows: int = data_prior.NUM_WINDOWS,
+    num_gaussians: int = data_prior.NUM_GAUSSIANS,
 ) -> data_prior.DataPrior:
     """Returns Gaussians of where a model puts windows, int [windows, steps, tracks].
 
@@ -247,10 +248,10 @@ def fit_data_prior(
         model: with a latent space.
         tokens: windows.
         step: the training step of its weights.
-        num_windows: how many of them are drawn, at most.
+        num_windows, num_gaussians: how many of both, at most.
     """
     drawn = samples.draw_windows(tokens, num_windows)
-    return data_prior.fit(*model.posterior(drawn), step)
+    return data_prior.fit(*model.posterior(drawn), step, num_gaussians)
 
 
 def open(run_dir: str, checkpoint: str | int = "latest", modules: Collection[str] = ()) -> Run:
