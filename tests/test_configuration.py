@@ -177,7 +177,7 @@ def test_a_run_is_shown_the_same_whenever_and_learns_the_same_unshown(data_dirs,
         run_dir = tmp_path / name
         configured = configuration.parse(["mel_2bar.gin", TINY], params)
         training.train(configured, str(run_dir), data_dirs["mel_2bar"], max_steps=4)
-        described, file = sorted((run_dir / "eval").iterdir())
+        described, file = sorted((run_dir / "eval").glob("events.*"))
         assert b"config.gin" in described.read_bytes()
         events = tf.compat.v1.train.summary_iterator(str(file))
         values = {v.tag: v for event in events for v in event.summary.value}
