@@ -53,6 +53,24 @@ def make_folder_of(path: str | os.PathLike) -> None:
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
 
 
+def prepare_output(flag: str, path: str | os.PathLike) -> None:
+    """Makes the folder of a file that is to be written, before the work that it is of.
+
+    Args:
+        flag: what the file was given by.
+        path: of the file.
+
+    Raises:
+        OSError: where it cannot be written, with the flag.
+    """
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"--{flag}={path} is a folder: expected the name of a file.")
+    try:
+        make_folder_of(path)
+    except OSError as error:
+        raise OSError(f"--{flag}={path} cannot be written: {error.strerror}.") from error
+
+
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes a text file whole or not at all."""
     write_lines(path, [text])

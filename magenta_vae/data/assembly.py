@@ -70,6 +70,11 @@ def outcomes_of(journal: Journal) -> Iterator[Outcome]:
     return (Outcome(*verdict) for verdict in journal.read_outcomes())
 
 
+def is_done(journal: Journal, job: dict) -> bool:
+    """Says whether a build has ended but for its journal, which is that of this job."""
+    return descriptions.is_data_set(journal.output_dir) and journal.is_of(job)
+
+
 def explained(
     outcomes: Iterable[Outcome], explain: Callable[[str], None] | None
 ) -> Iterator[Outcome]:
@@ -124,6 +129,10 @@ def finish(
     own_splits: OwnSplits | None,
 ) -> dict:
     """Writes what a data set says of itself, which makes it one, and returns its description."""
+    if own_splits:
+        names = (outcome.name for outcome in outcomes_of(journal))
+        if unused := splits.format_unused(own_splits, names):
+            warnings.warn(unused, stacklevel=2)
     try:
         description = descriptions.describe(
             settings,
@@ -139,10 +148,6 @@ def finish(
     provenance.write_songs(
         journal.data_dir, outcomes_of(journal), _root_of(files), merged.kept, merged.elsewhere
     )
-    if own_splits:
-        names = (outcome.name for outcome in outcomes_of(journal))
-        if unused := splits.format_unused(own_splits, names):
-            warnings.warn(unused, stacklevel=2)
     descriptions.write(journal.data_dir, description)
     os.replace(journal.data_dir, journal.output_dir)
     journal.remove()
@@ -188,14 +193,19 @@ def _root_of(files: Sequence[str]) -> str:
 
 
 @contextlib.contextmanager
-def explaining_how_to_go_on(directory: str) -> Iterator[None]:
-    """Adds to what a build ends with how it goes on."""
+def explaining_how_to_go_on(directory: str, advice: str = "") -> Iterator[None]:
+    """Adds to what a build ends with how it goes on.
+
+    Args:
+        directory: of the journal.
+        advice: how to give the command again where processes died.
+    """
     try:
         yield
     except workers.WorkerError as error:
         raise workers.WorkerError(
-            f"{error}. What is done is kept in {directory}; give the same command again to go on, "
-            "with a lower --num_workers where memory is short."
+            f"{error}. What is done is kept in {directory}; give the same command again to go on"
+            f"{', ' * bool(advice)}{advice}."
         ) from error
     except OSError as error:
         if error.errno not in DISK_FULL:

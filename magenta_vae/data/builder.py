@@ -72,12 +72,13 @@ def build(
     }
     output_dir = os.path.realpath(output_dir)
     journal = Journal(output_dir, settings.token_dtype, settings.row_size)
-    if descriptions.is_data_set(output_dir) and journal.is_of(job):
+    if assembly.is_done(journal, job):
         journal.remove()  # It was all done but for this.
         return descriptions.read(output_dir)
     require_new_folder("--output_dir", output_dir)
     options = seconds_per_file, memory_mb_per_file * 2**20, prepare
-    with journal.locked(), assembly.explaining_how_to_go_on(journal.directory):
+    fewer = "with a lower --num_workers where memory is short"
+    with journal.locked(), assembly.explaining_how_to_go_on(journal.directory, fewer):
         num_done = journal.begin(job, files)
         with workers.Workers(num_workers or _num_cores(), *options) as pool:
             songs = itertools.islice(

@@ -1,5 +1,6 @@
 """Tasks of a build on the workers of a Dask cluster (the extra `dask`)."""
 
+import concurrent.futures
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -22,16 +23,21 @@ def connected(scheduler: str) -> Iterator[RunTasks]:
 
     Raises:
         OSError: where nothing answers there.
-        ValueError: where Dask is not installed.
-        WorkerError: where a task kills every worker that it is given to.
+        ValueError: for no address; where Dask is not installed, or this package not on a worker.
+        WorkerError: where the scheduler is lost, or a task kills every worker that it is given to.
     """
     try:
         import distributed
+        from distributed.comm import CommClosedError as CommError
     except ImportError as error:
         raise ValueError("--scheduler needs Dask: pip install 'magenta_vae[dask]'.") from error
     try:
         client = distributed.Client(scheduler, timeout=SECONDS_TO_CONNECT)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
+        raise ValueError(
+            f"--scheduler is an address as in tcp://HOST:8786. Received: {scheduler}: {error}"
+        ) from error
+    except OSError as error:
         raise OSError(
             f"--scheduler={scheduler}: no scheduler of Dask answers there: {error}"
         ) from error
@@ -47,8 +53,13 @@ def connected(scheduler: str) -> Iterator[RunTasks]:
         try:
             for future in display.track(done, what, len(futures)):
                 future.result()
-        except distributed.KilledWorker as error:
-            raise WorkerError(f"{what}: {error}") from error
+        except ImportError as error:
+            raise ValueError(
+                f"A worker at {scheduler} cannot import what the build needs: install the same "
+                f"version of magenta_vae there. {error}"
+            ) from error
+        except (distributed.KilledWorker, concurrent.futures.CancelledError, CommError) as error:
+            raise WorkerError(f"{what} at {scheduler}: {error}") from error
         finally:
             client.cancel(futures)
 

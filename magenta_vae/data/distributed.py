@@ -9,11 +9,12 @@ that was killed goes on from the tasks that are done.
 
 import functools
 import os
+import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from magenta_vae.data import assembly, splits
+from magenta_vae.data import assembly, descriptions, splits
 from magenta_vae.data.examination import count_outcomes, examine
 from magenta_vae.data.journal import Journal
 from magenta_vae.data.settings import Settings
@@ -23,6 +24,7 @@ from magenta_vae.files import replacing, require_new_folder, write_text
 
 FILES_PER_PART = 128
 SPLITS_FILE = "splits.json"
+SHARED = "all processes must see the inputs and the output on one disk, under the same paths."
 # (function, arguments of each call, what is done): returns when all calls have returned.
 RunTasks = Callable[[Callable[..., None], Sequence[tuple], str], None]
 
@@ -59,8 +61,11 @@ def build(
         **({"splits": own_splits.digest} if own_splits else {}),
     }
     output_dir = os.path.realpath(output_dir)
-    require_new_folder("--output_dir", output_dir)
     journal = Journal(output_dir, settings.token_dtype, settings.row_size)
+    if assembly.is_done(journal, job):
+        journal.remove()  # It was all done but for this.
+        return descriptions.read(output_dir)
+    require_new_folder("--output_dir", output_dir)
     with journal.locked(), assembly.explaining_how_to_go_on(journal.directory):
         journal.begin(job, files)
         if own_splits:
@@ -73,6 +78,7 @@ def build(
             if not os.path.exists(_done_path(journal, number))
         ]
         run_tasks(examine_part, tasks, "reading parts")
+        _require(_done_path(journal, number) for number in range(len(parts)))
         for number in range(len(parts)):
             part_journal = _journal_of(output_dir, number, settings)
             part_journal.read_entries()
@@ -97,6 +103,11 @@ def examine_part(
         has_splits: whether the journal holds splits that somebody chose.
     """
     journal = _journal_of(output_dir, number, settings)
+    if not journal.is_begun:
+        raise FileNotFoundError(
+            f"{journal.directory} is not seen by a process on {platform.node()} that is to write "
+            f"there: {SHARED}"
+        )
     path = os.path.join(journal.directory, SPLITS_FILE)
     own_splits = splits.read(path) if has_splits else None
     songs = assembly.read_songs(files, own_splits, SECONDS_PER_FILE)
@@ -140,8 +151,19 @@ def _map_to_files(
     ]
     missing = [task for task in numbered if not os.path.exists(task[-1])]
     run_tasks(write_range, missing, "merging windows")
+    _require(path for *_, path in numbered)
     for *_, path in numbered:
         yield read_range(path)
+
+
+def _require(paths: Iterable[str]) -> None:
+    """Raises `FileNotFoundError` unless there is everything that tasks have written."""
+    missing = [path for path in paths if not os.path.exists(path)]
+    if missing:
+        raise FileNotFoundError(
+            f"{len(missing):,} files that tasks have written are not seen here, the first of them "
+            f"{missing[0]}: {SHARED}"
+        )
 
 
 def _journal_of(output_dir: str, number: int, settings: Settings) -> Journal:

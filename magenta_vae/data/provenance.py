@@ -17,12 +17,13 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from magenta_vae import files
+from magenta_vae.data import descriptions
 from magenta_vae.data.examination import Outcome
 
 SONGS_FILE, FOLDER = "songs.csv", "windows"
 COLUMNS = (
     "path",  # Of the song, from the folder that holds all inputs.
-    "sha256",  # Of its bytes, unpacked.
+    "sha256",  # Of its bytes, unpacked; empty of a song that was not read.
     "verdict",  # `used`, or the rule that dropped it.
     "detail",
     "split",
@@ -107,7 +108,8 @@ def write_songs(
         files.replacing(path) as beside,
         open(beside, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
-        writer = csv.writer(file, lineterminator="\n")
+        # Minimal quoting leaves a carriage return bare, which readers take for the end of a line.
+        writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
         writer.writerow(COLUMNS)
         for outcome, *numbers in zip(outcomes, kept.tolist(), elsewhere.tolist(), strict=True):
             writer.writerow(_line(outcome, root, *numbers))
@@ -129,13 +131,19 @@ def read(data_dir: str | os.PathLike, split: str, num_windows: int) -> Provenanc
     try:
         places = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} is damaged: {error}.") from error
+        raise ValueError(f"{path} is damaged: it is no array of NumPy's.") from error
     if places.dtype != _PLACE or places.shape != (num_windows, 2):
         raise ValueError(
             f"{path} is not of the {num_windows:,} windows of {split}: expected int32 "
             f"[{num_windows}, 2]. Received: {places.dtype} {list(places.shape)}."
         )
     paths = read_paths(songs_path)
+    num_songs = descriptions.read(os.fspath(data_dir))["counts"]["files_read"]
+    if len(paths) != num_songs:
+        raise ValueError(
+            f"{songs_path} is damaged: the data set is of {num_songs:,} songs, and the file has "
+            f"{len(paths):,}."
+        )
     if num_windows and not 0 <= places[:, 0].min() <= places[:, 0].max() < len(paths):
         raise ValueError(f"{path} is damaged: it names songs that {songs_path} does not have.")
     return Provenance(places[:, 0], places[:, 1], paths)

@@ -25,6 +25,7 @@ NAMES = {
 }
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "midi_filename", "pattern")
 SPLIT_COLUMN = "split"
+UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")  # Its marks, as bytes that are no UTF-8 are read.
 NO_SPLIT = "in no split"  # Why a song is dropped that nothing names.
 
 
@@ -68,11 +69,11 @@ class OwnSplits:
         inside = [root for root in self.roots if whole.startswith(root.rstrip(os.sep) + os.sep)]
         names = [whole, *(os.path.relpath(whole, root) for root in inside)]
         within = list(names)
-        while any(within):
+        while within:
             for path in within:
-                if path in self.paths:
-                    return path
-            within = [os.path.dirname(path) if path != os.sep else "" for path in within]
+                if (path or os.curdir) in self.paths:
+                    return path or os.curdir
+            within = [os.path.dirname(path) for path in within if path not in ("", os.sep)]
         for row, pattern in self._compiled:
             if any(map(pattern.match, names)):
                 return row
@@ -124,7 +125,7 @@ def read_file(path: str, inputs: Sequence[str]) -> OwnSplits:
 
     It has a heading with the columns `split` and one of `PATH_COLUMNS`, others being left alone, or
     lines of a path and a split without a heading. Paths are counted from its own folder and from
-    the inputs.
+    the inputs. Rows with an empty split are left alone.
 
     Args:
         path: of the file.
@@ -135,30 +136,41 @@ def read_file(path: str, inputs: Sequence[str]) -> OwnSplits:
         ValueError: where it is no such table, with the line.
     """
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = [(number, row) for number, row in enumerate(csv.reader(file), start=1) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
+        # Names of files need be no text; `songs.csv` has them so too.
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            if file.read(2) in UTF_16:
+                raise ValueError(f"--split_file={path} is UTF-16: save it as UTF-8.")
+            file.seek(0)
+            lines = csv.reader(file)
+            rows = [(lines.line_num, row) for row in lines if any(map(str.strip, row))]
+    except csv.Error as error:
         raise ValueError(f"--split_file={path} is no CSV file: {error}.") from error
+    except OSError as error:
+        raise OSError(f"--split_file={path} cannot be read: {error.strerror}.") from error
     name_at, split_at, rows = _find_columns(path, rows)
     paths: dict[str, str] = {}
     patterns: dict[str, str] = {}
     for number, row in rows:
         where = f"--split_file={path}, line {number}"
-        cells = [cell.strip() for cell in row]
-        if len(cells) <= max(name_at, split_at) or not cells[name_at]:
+        if len(row) <= max(name_at, split_at) or not row[name_at]:
             raise ValueError(f"{where}: expected a path and a split. Received: {','.join(row)}.")
-        split = NAMES.get(cells[split_at].lower())
+        called = row[split_at].strip().lower()
+        if not called:  # As songs have none in `songs.csv` that could not be read.
+            continue
+        split = NAMES.get(called)
         if split is None:
             raise ValueError(
                 f"{where}: a split is train, eval (or validation) or test. "
-                f"Received: {cells[split_at]!r}."
+                f"Received: {row[split_at]!r}."
             )
-        name = os.path.normpath(cells[name_at])
+        name = os.path.normpath(row[name_at])
         before = paths.setdefault(name, split)
         if before != split:
             raise ValueError(f"{where}: {name} is in {split} here and in {before} above.")
         if any(character in name for character in "*?["):
             patterns[name] = split  # It may be a path all the same.
+    if not paths:
+        raise ValueError(f"--split_file={path} has no row that names a split.")
     roots = dict.fromkeys([os.path.dirname(os.path.abspath(path)), *map(_root, inputs)])
     return OwnSplits(f"--split_file={os.path.basename(path)}", paths, patterns, tuple(roots))
 
@@ -199,7 +211,7 @@ def _find_columns(
     if SPLIT_COLUMN not in heading or not named:
         raise ValueError(
             f"--split_file={path}: expected a heading with the columns {SPLIT_COLUMN} and one of "
-            f"{', '.join(PATH_COLUMNS)}, or lines of a path and a split. "
+            f"{', '.join(PATH_COLUMNS)}, or lines of a path and a split, with commas between. "
             f"Received: {','.join(rows[0][1])}."
         )
     return heading.index(named[0]), heading.index(SPLIT_COLUMN), rows[1:]

@@ -39,6 +39,8 @@ class DataPrior:
         shrinkage: how far the correlation of the means was drawn towards the identity.
         num_windows: of how many windows.
         step: the training step of the weights; of others it is not.
+        nats: what `kl_to_standard` returns; None for that of the mixture's own mean and covariance,
+            which of several Gaussians is a little more than that of the windows.
     """
 
     mixture: Mixture
@@ -46,6 +48,7 @@ class DataPrior:
     shrinkage: float
     num_windows: int
     step: int = 0
+    nats: float | None = None
 
     @property
     def z_size(self) -> int:
@@ -60,11 +63,9 @@ class DataPrior:
         model does not use, whose means are all 0 and variances 1, adds nothing. That of the mixture
         has no closed form, and is larger.
         """
-        mean, covariance = self.mixture.moments()
-        covariance = covariance + np.diag(self.noise)
-        _, log_determinant = np.linalg.slogdet(covariance)
-        trace = np.trace(covariance) + mean @ mean
-        return float((trace - self.z_size - log_determinant) / 2)
+        if self.nats is not None:
+            return self.nats
+        return _kl_to_standard(*self.mixture.moments(), self.noise)
 
 
 def fit(
@@ -87,7 +88,10 @@ def fit(
     noise = np.mean(np.square(np.asarray(sigma, np.float64)), axis=0)
     means, roots = mixture.means.astype(np.float32), _half(mixture.roots)
     kept = Mixture(mixture.weights, means.astype(np.float64), roots.astype(np.float64))
-    return DataPrior(kept, noise.astype(np.float32).astype(np.float64), shrinkage, len(mu), step)
+    noise = noise.astype(np.float32).astype(np.float64)
+    covariance, _ = mixtures.shrunk_covariance(np.asarray(mu, np.float64))
+    nats = _kl_to_standard(np.asarray(mu, np.float64).mean(axis=0), covariance, noise)
+    return DataPrior(kept, noise, shrinkage, len(mu), step, nats)
 
 
 def write(path: str | os.PathLike, prior: DataPrior) -> None:
@@ -106,6 +110,7 @@ def write(path: str | os.PathLike, prior: DataPrior) -> None:
         "shrinkage": prior.shrinkage,
         "num_windows": prior.num_windows,
         "step": prior.step,
+        "nats": prior.nats,
     }
     files.write_text(path, json.dumps(content) + "\n")
 
@@ -119,7 +124,7 @@ def read(path: str | os.PathLike, z_size: int) -> DataPrior:
     """
     content = files.read_json(Path(path))
     types = {"shrinkage": int | float, "num_windows": int, "step": int}
-    files.check_types(path, content, types, types)
+    files.check_types(path, content, types | {"nats": int | float | None}, types)
     noise = _array(path, content, "noise", [z_size])
     is_single = "covariance" in content  # Of version 0.1.0.
     try:
@@ -128,7 +133,8 @@ def read(path: str | os.PathLike, z_size: int) -> DataPrior:
         mixture = (_single if is_single else _several)(path, content, z_size)
     except np.linalg.LinAlgError as error:
         raise ValueError(f"{path} is damaged: it holds no covariance: {error}.") from error
-    return DataPrior(mixture, noise, content["shrinkage"], content["num_windows"], content["step"])
+    numbers = content["shrinkage"], content["num_windows"], content["step"]
+    return DataPrior(mixture, noise, *numbers, content.get("nats"))
 
 
 def check(prior: str) -> None:
@@ -167,6 +173,14 @@ def advice(prior: DataPrior) -> str | None:
         f"note: the training windows lie {kl:.1f} nats from N(0, I), where these samples are drawn "
         "(as in the paper). --prior=data draws where the training windows lie instead"
     )
+
+
+def _kl_to_standard(mean: np.ndarray, covariance: np.ndarray, noise: np.ndarray) -> float:
+    """Returns KL(N(mean, covariance + diag(noise)) || N(0, I)), in nats."""
+    covariance = covariance + np.diag(noise)
+    _, log_determinant = np.linalg.slogdet(covariance)
+    trace = np.trace(covariance) + mean @ mean
+    return float((trace - len(mean) - log_determinant) / 2)
 
 
 def _single(path: str | os.PathLike, content: dict, z_size: int) -> Mixture:

@@ -7,6 +7,7 @@ each other; how far apart others are says little. It is the package `umap-learn`
 
 from __future__ import annotations
 
+import importlib.util
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -71,6 +72,21 @@ class Drawn:
     def tokens(self) -> np.ndarray:
         """Their tokens, int [windows, steps, tracks]."""
         return self._kept[1]
+
+
+def check(method: str, z_size: int) -> None:
+    """Raises `ValueError` where no map can be made, before there is anything to draw.
+
+    Args:
+        method: of `project`.
+        z_size: dimensions of the latent space.
+    """
+    if z_size < 2:
+        raise ValueError(f"A map is of a z of at least 2 dimensions. This model has {z_size}.")
+    if method == UMAP and importlib.util.find_spec("umap") is None:
+        raise ValueError(
+            "--method=umap needs the package umap-learn: pip install 'magenta_vae[umap]'."
+        )
 
 
 def project(mu: np.ndarray, method: str = PCA, seed: int = 0) -> Points:

@@ -21,7 +21,7 @@ from magenta_vae.training.window_figures import Name, WindowFigures
 LEVEL = 0.95
 NUM_REPLICATES = 2_000
 # Of fewer, intervals are too narrow: those of a mean by 9 % with 20 songs, by 18 % with 10, beside
-# Student's.
+# Student's. Of songs of different lengths as many count as would be as uncertain if all were alike.
 FEW_SONGS = 20
 UNKNOWN = "the data set does not say which song a window is of: build it again for intervals"
 COLUMNS: dict[Name, str] = {  # Of the table.
@@ -51,6 +51,9 @@ class SongSums:
     def __init__(self, songs: np.ndarray):
         names, self._songs = np.unique(songs, return_inverse=True)
         self.num_songs = len(names)
+        sizes = np.bincount(self._songs).astype(np.float64)
+        # Kish (1965), "Survey Sampling": the sample of equal weights that has the same variance.
+        self.num_even = float(sizes.sum() ** 2 / np.square(sizes).sum())
         self.sums: dict[Name, np.ndarray] = {}  # float64 [2, songs], over and under the line
 
     def __call__(self, figures: WindowFigures) -> None:
@@ -116,6 +119,7 @@ def describe(songs: SongSums, seed: int = 0) -> dict:
         "replicates": NUM_REPLICATES,
         "seed": seed,
         "songs": songs.num_songs,
+        "even_songs": round(songs.num_even, 1),
         "figures": figures,
     }
 
@@ -132,7 +136,9 @@ def format_table(metrics: Mapping) -> str:
     described = metrics["intervals"]
     if described["songs"] < 2:
         return "no intervals: all windows are of one song"
-    few = ": so few that they are too narrow" if described["songs"] < FEW_SONGS else ""
+    few = ""
+    if described["even_songs"] < FEW_SONGS:
+        few = ": so few, or so uneven, that they are too narrow"
     figures, level = described["figures"], described["level"]
     lines = [
         f"{level:.0%} intervals, by a bootstrap over {described['songs']:,} songs{few}",

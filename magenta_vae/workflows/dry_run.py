@@ -90,7 +90,8 @@ def _describe_data(experiment: Experiment, data_dir: str, songs: str | None) -> 
     held_out = 0
     if input_pipeline.has_windows(data_dir, "eval"):
         held_out = input_pipeline.count_windows(data_dir, "eval", experiment.settings)
-    return f"{number:,} windows to train, {held_out:,} held out, in {data_dir}"
+    without = "" if held_out else ": trained without evaluations"
+    return f"{number:,} windows to train, {held_out:,} held out, in {data_dir}{without}"
 
 
 def _choose_tried(experiment: Experiment, plan: Plan) -> Experiment:
@@ -125,8 +126,8 @@ def _describe_time(seconds: float, run_dir: str, max_steps: int) -> str:
     left = max(0, max_steps - max(steps, default=0))
     what = f"the {left:,} steps{' that are left' if steps else ''}"
     return (
-        f"about {_format_time(seconds)} a step, {_format_time(seconds * left)} for {what}, without "
-        "evaluations"
+        f"about {_format_time(seconds)} a step, {_format_time(seconds * left)} for {what}, "
+        "by these, without evaluations"
     )
 
 
@@ -143,11 +144,13 @@ def _list_files(
     """Returns what a run writes, in lines."""
     # Adam's two averages are in those from which a run goes on, not in the best.
     size = FLOAT32 * num_parameters * (3 * KEPT_CHECKPOINTS + 1)
-    names = [CONFIG_FILE, RUN_FILE, model_files.FIGURES_FILE] + [data_prior.FILE] * has_z
+    has_eval = bool(songs) or input_pipeline.has_windows(data_dir, "eval")
+    names = [CONFIG_FILE, RUN_FILE] + [model_files.FIGURES_FILE] * has_eval
+    names += [data_prior.FILE] * has_z
     room = f"{size / GB:.1f} GB" if size >= GB / 10 else f"{size / 2**20:.1f} MB"
     lines = [
         f"{os.path.join(run_dir, '')}: {', '.join(names)}, curves in train/ and eval/,",
-        f"checkpoints/ of up to {room}, the newest {KEPT_CHECKPOINTS} and the best",
+        f"checkpoints/ of up to {room}, the newest {KEPT_CHECKPOINTS}{' and the best' * has_eval}",
     ]
     if songs:
         lines.append(f"{os.path.join(data_dir, '')}: the data set")

@@ -60,6 +60,8 @@ def encode(
         ValueError: for a model without a latent space, and as `latent_maps.project` does.
     """
     model = run.model(data_dir)
+    if map_path:
+        latent_maps.check(method, model.z_size)
     color = _choose_color(model, color, track)
     if music:
         batches = _encode_music(model, run.settings, music, report)

@@ -75,7 +75,7 @@ class Plan(NamedTuple):
         if self.size in (None, self.num_rows):
             return line
         taken = f"{self.bytes_of(self.size, True) / GB:.1f} GB"
-        return f"{line}: {self.size:,} at a time, {taken}"
+        return f"{line}; so the batch is cut: {self.size:,} windows at a time take {taken}"
 
 
 def plan(

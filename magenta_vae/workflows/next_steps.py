@@ -72,7 +72,7 @@ def after_build_dataset(
     """
     look = _line("inspect_dataset", data_dir=data_dir, output_dir=f"{_plain(data_dir)}-look")
     if not counts["windows_kept_train"]:
-        return _format({"look at it": look})
+        return _format({"look at it": look}, "It has no windows to train on.")
     steps, note = {"look at it": look}, ""
     if not counts["windows_kept_eval"]:
         note = "No window is held out: a training on it has no evaluations."
@@ -120,17 +120,18 @@ def after_dry_run() -> str:
     return _format({"train it": _line(os.path.basename(name), *flags)})
 
 
-def after_train(run: Sequence[str], run_dir: str, is_demo: bool) -> str:
+def after_train(run: Sequence[str], run_dir: str, is_demo: bool, has_held_out: bool = True) -> str:
     """After a training.
 
     Args:
         run: the flags that name it.
         run_dir: its folder.
         is_demo: whether its data are the bundled songs, which come without a data set of one's own.
+        has_held_out: whether its data have held-out windows.
     """
     steps = {
         "hear 16 samples": _line("sample", *run, output_dir=os.path.join(run_dir, "samples")),
-        "the paper's figures": _line("evaluate", *run),
+        **({"the paper's figures": _line("evaluate", *run)} if has_held_out else {}),
         "the curves": shlex.join(["tensorboard", f"--logdir={run_dir}"]),
     }
     if is_demo:
@@ -142,7 +143,7 @@ def after_train(run: Sequence[str], run_dir: str, is_demo: bool) -> str:
             data_dir=data["output_dir"],
             run_dir=_new_folder("runs/mine"),
         )
-    else:
+    elif has_held_out:
         steps["how samples differ"] = _line("evaluate", "--samples", *run)
     return _format(steps, f"The run is in {run_dir}.")
 

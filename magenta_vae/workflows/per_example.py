@@ -33,7 +33,7 @@ def writing(path: str | None, known: Provenance | None) -> Iterator[list[Listene
         # The name of a file may hold bytes that are no text.
         open(beside, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
 
         def write(figures: WindowFigures) -> None:
             columns = _columns(figures)

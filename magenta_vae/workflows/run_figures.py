@@ -152,17 +152,22 @@ def format_notes(measured: Sequence[Measured], labels: Sequence[str], split: str
                 f"{label} was trained on {each.num_learnt:,} of these windows: they are not held "
                 "out of it"
             )
+        elif each.num_learnt is None:
+            lines.append(
+                f"whether {label} was trained on some of these windows is not known: those it was "
+                "trained on are not at hand"
+            )
     if not all(each.is_known for each in measured):
         lines.append(f"no intervals: {song_intervals.UNKNOWN}")
     elif not all(each.has_intervals for each in measured):
-        lines.append("no intervals: all windows are of one song")
+        lines.append("no intervals: all windows of a run are of one song")
     else:
         how = "the same draws of songs for all runs" if of_all else "draws of each run's own songs"
         lines.append(
             f"in brackets {song_intervals.LEVEL:.0%} intervals by a bootstrap over songs, {how}; "
             f"{OUTSIDE} where that of a difference does not hold 0"
         )
-        if min(each.sums.num_songs for each in measured) < song_intervals.FEW_SONGS:
+        if min(each.sums.num_even for each in measured) < song_intervals.FEW_SONGS:
             lines.append("the songs are so few that intervals are too narrow")
     return "\n".join(lines)
 
@@ -177,9 +182,9 @@ def _choose_data(runs: Sequence[Run], data_dir: str | None) -> list[str]:
     ]
     if data_dir and different:
         raise ValueError(
-            f"--data_dir={data_dir} cannot be for all: the runs differ in {', '.join(different)}, "
-            f"received {'; '.join(str(each[different[0]]) for each in formats)}. Without it each "
-            "is measured on its own data set."
+            f"--data_dir={data_dir} cannot be for all: the windows of the runs differ in "
+            f"{', '.join(different)}, which the table above has. Without it each is measured on "
+            "its own data set."
         )
     places = [data_dir or _find_data(run) for run in runs]
     if different:

@@ -10,6 +10,7 @@ import pytest
 from corpora import SETTINGS, SONGS
 
 from magenta_vae.data import assembly, beam, builder, dask, distributed, records, splits, workers
+from magenta_vae.data.journal import Journal
 
 
 def contents(folder):
@@ -108,6 +109,28 @@ def test_another_number_of_files_to_a_part_is_refused(files, tmp_path):
         builder.build(files, str(tmp_path / "out"), SETTINGS["melody"])
 
 
+def test_a_process_that_does_not_see_the_disk_is_noticed(files, tmp_path):
+    def lose(function, tasks, what):
+        inline(function, tasks[:1] + tasks[2:], what)  # The others wrote on a disk of their own.
+
+    with pytest.raises(FileNotFoundError, match=r"part-00001.done: all processes must see"):
+        build(files, tmp_path / "out", lose)
+    elsewhere = str(tmp_path / "elsewhere")
+    with pytest.raises(FileNotFoundError, match="elsewhere.incomplete is not seen by a process"):
+        distributed.examine_part(elsewhere, 0, files, SETTINGS["melody"], False)
+    assert not os.path.exists(elsewhere + ".incomplete")
+
+
+def test_killed_after_its_last_step_it_is_done(files, local, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "remove", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            build(files, tmp_path / "out", inline)
+    build(files, tmp_path / "out", inline)
+    assert contents(tmp_path / "out") == local[0]
+    assert not (tmp_path / "out.incomplete").exists()
+
+
 def kill_once(flag, function, *task):
     """Kills the worker that is given this first, in the middle of a part."""
     if not os.path.exists(flag):
@@ -151,9 +174,10 @@ def test_no_scheduler(monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.setattr(dask, "SECONDS_TO_CONNECT", 0.5)
     begun = time.monotonic()
-    for address in ("tcp://127.0.0.1:9", "nowhere"):
-        with pytest.raises(OSError, match=f"--scheduler={address}: no scheduler of Dask answers"):
-            dask.connected(address).__enter__()
+    with pytest.raises(OSError, match="--scheduler=tcp://127.0.0.1:9: no scheduler of Dask"):
+        dask.connected("tcp://127.0.0.1:9").__enter__()
+    with pytest.raises(ValueError, match="--scheduler is an address as in .* Received: nowhere"):
+        dask.connected("nowhere").__enter__()
     assert time.monotonic() - begun < 60
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from corpora import SETTINGS, SONGS
 
-from magenta_vae.data import builder, input_pipeline, provenance
+from magenta_vae.data import builder, input_pipeline, provenance, splits
+from magenta_vae.data.builder import Settings
 from magenta_vae.data.splits import split_of
 from magenta_vae.music import songs, windows
 
@@ -68,6 +69,21 @@ def test_a_song_that_is_dropped_has_its_reason_and_its_bytes(tmp_path, in_proces
     assert missing["verdict"] == "cannot be opened" and missing["sha256"] == ""
 
 
+def test_names_may_hold_anything(tmp_path, in_process):
+    """A carriage return in a name once ended a line: every later song was another."""
+    (tmp_path / "in").mkdir()
+    names = ["a\rb.mid", "c\nd.mid", 'e,"f".mid', "g\udcff.mid", "h.mid"]
+    for name, path in zip(names, SONGS, strict=False):
+        (tmp_path / "in" / name).write_bytes(Path(path).read_bytes())
+    files = builder.find_files([str(tmp_path / "in")])
+    settings = Settings(SETTINGS["melody"].tracks, 2, eval_fraction=0)
+    number = builder.build(files, str(tmp_path / "out"), settings)["counts"]["windows_kept_train"]
+    known = provenance.read(tmp_path / "out", "train", number)
+    assert known.paths == names
+    own = splits.read_file(str(tmp_path / "out" / "songs.csv"), [str(tmp_path / "in")])
+    assert [own.find(path) for path in files] == names  # Also as a split file.
+
+
 def test_a_data_set_of_an_earlier_version_does_not_say(tmp_path):
     assert provenance.read(tmp_path, "train", 3) is None
 
@@ -81,6 +97,7 @@ def test_what_is_damaged_is_named(tmp_path, in_process):
     with pytest.raises(ValueError, match="train.npy is not of the 1 windows of train"):
         provenance.read(out, "train", 1)
     whole = path.read_bytes()
+    lines = (out / "songs.csv").read_text().splitlines()
     path.write_bytes(whole[:-8])
     with pytest.raises(ValueError, match="train.npy is damaged"):
         provenance.read(out, "train", number)
@@ -90,4 +107,7 @@ def test_what_is_damaged_is_named(tmp_path, in_process):
     path.write_bytes(whole)
     (out / "songs.csv").write_text("path\na.mid\n")
     with pytest.raises(ValueError, match="songs.csv is damaged: its columns must be path, sha256"):
+        provenance.read(out, "train", number)
+    (out / "songs.csv").write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(ValueError, match="data set is of 3 songs, and the file has 2"):
         provenance.read(out, "train", number)

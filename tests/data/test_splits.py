@@ -111,7 +111,7 @@ def test_a_file_beside_the_songs_with_the_columns_of_groove(corpus, in_process, 
 
 
 def test_a_file_without_a_heading(tmp_path):
-    own = read_file(write(tmp_path / "s.csv", "a.mid,train", "b.mid , dev"), [])
+    own = read_file(write(tmp_path / "s.csv", "a.mid,train", "b.mid, Dev "), [])
     assert own.paths == {"a.mid": "train", "b.mid": "eval"}
 
 
@@ -122,7 +122,9 @@ def test_a_file_without_a_heading(tmp_path):
         (["name,fold", "a.mid,1"], "expected a heading with the columns split and one of path"),
         (["path,split", "a.mid,dev", "b.mid,both"], "line 3: a split is train, .*'both'"),
         (["path,split", "a.mid"], "line 2: expected a path and a split. Received: a.mid"),
-        (["path,split", " ,train"], "line 2: expected a path and a split"),
+        (["path,split", ",train"], "line 2: expected a path and a split"),
+        (["path,split", ",", "a.mid,"], "has no row that names a split"),
+        (["path;split", "a;train"], "with commas between. Received: path;split"),
         (["a.mid,train", "./a.mid,test"], "line 2: a.mid is in test here and in train above"),
     ],
 )
@@ -136,10 +138,33 @@ def empty(folder):
     return str(folder / "s.csv")
 
 
-def test_bytes_that_are_no_text(tmp_path):
-    (tmp_path / "s.csv").write_bytes(b"\xff\xfe\x00a")
-    with pytest.raises(ValueError, match="--split_file=.*s.csv is no CSV file"):
+def test_what_cannot_be_read(tmp_path):
+    (tmp_path / "s.csv").write_bytes("path,split\na.mid,train\n".encode("utf-16"))
+    with pytest.raises(ValueError, match="--split_file=.*s.csv is UTF-16: save it as UTF-8"):
         read_file(str(tmp_path / "s.csv"), [])
+    with pytest.raises(OSError, match="--split_file=.*none.csv cannot be read: No such file"):
+        read_file(str(tmp_path / "none.csv"), [])
+
+
+def test_lines_are_counted_as_editors_do(tmp_path):
+    path = write(tmp_path / "s.csv", "path,split", '"a', 'b.mid",train', "", "c.mid,dev", "d,no")
+    with pytest.raises(ValueError, match="line 6: a split is"):
+        read_file(path, [])
+
+
+def test_rows_that_name_nothing_are_told_also_where_nothing_is_left(tmp_path, in_process):
+    own = read_file(write(tmp_path / "s.csv", "X,train"), [])
+    with (
+        pytest.warns(UserWarning, match="1 of 1 rows of --split_file=s.csv name no song"),
+        pytest.raises(ValueError, match="(?s)No window is left.*in no split"),
+    ):
+        build(SONGS[:2], str(tmp_path / "out"), SETTINGS["melody"], own_splits=own)
+
+
+def test_a_point_names_all_songs(corpus):
+    own = read_file(write(corpus / "s.csv", "path,split", ".,train", "a,test"), [])
+    assert own.find(str(corpus / "b/1.mid")) == "." and own.find(str(corpus / "a/1.mid")) == "a"
+    assert own.find("/elsewhere/1.mid") is None
 
 
 def test_inputs_of_each_split(corpus, tmp_path, in_process):

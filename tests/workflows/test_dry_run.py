@@ -58,7 +58,7 @@ def test_a_new_run_is_described_and_nothing_is_written(data_dir, tmp_path):
     assert rows["a step"].startswith("8 windows take ")
     assert rows["tried"].startswith("a step of 8 windows: ")
     assert rows["tried"].endswith(" by formula")
-    assert "for the 4 steps, without evaluations" in rows["time"]
+    assert "for the 4 steps, by these, without evaluations" in rows["time"]
     assert os.path.join(run_dir, "") in rows["it writes"] and "config.gin" in rows["it writes"]
     assert rows["it writes"].endswith(f"{data_dir}/tokens/: the tokens of its records")
 
@@ -83,7 +83,7 @@ def test_of_a_run_that_goes_on_the_steps_that_are_left_are_told(data_dir, tmp_pa
     rows = describe(run_dir, data_dir, max_steps=10)
     assert everything_below(tmp_path) == before
     assert "for the 8 steps that are left" in rows["time"]
-    assert ": 2 at a time, " in rows["a step"]
+    assert "so the batch is cut: 2 windows at a time take " in rows["a step"]
     assert rows["tried"].startswith("a step of 4 windows, 2 at a time: ")
     with pytest.raises(ValueError, match="holds a run of another configuration"):
         describe(run_dir, data_dir, ["z_size=9"])

@@ -62,7 +62,7 @@ def test_the_papers_batches_fit_into_24_gb(name, size, monkeypatch):
 
 def test_a_line_says_how_a_batch_is_cut_and_why(monkeypatch):
     line = plan_of(["hierdec_mel_32bar.gin"], monkeypatch, 24 * GB).describe()
-    assert line.startswith("512 windows take 66.") and "24.0 GB are free: 128 at a time, " in line
+    assert line.startswith("512 windows take 66.") and "128 windows at a time take 18." in line
     assert "at a time" not in plan_of(FILES, monkeypatch, 0).describe()
 
 

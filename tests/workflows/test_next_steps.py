@@ -66,6 +66,14 @@ def test_without_held_out_windows_more_are_held_out():
     ]  # fmt: skip
 
 
+def test_without_held_out_windows_nothing_is_evaluated():
+    text = next_steps.after_train(["--run_dir=run"], "run", is_demo=False, has_held_out=False)
+    assert list(lines_of(text)) == ["hear 16 samples", "the curves"]
+    counts = {"windows_kept_train": 0, "windows_kept_eval": 0}
+    text = next_steps.after_build_dataset(Given(["mel_2bar.gin"]), [], "data", counts)
+    assert text.startswith("It has no windows to train on.") and len(lines_of(text)) == 1
+
+
 def test_a_configuration_of_ones_own_is_trained_as_it_is():
     lines = lines_of(next_steps.after_build_dataset(Given(["demo.gin"]), ["a"], "data/d", COUNTS))
     assert list(lines) == ["look at it", "a model"]
