@@ -209,7 +209,9 @@ def test_figures_of_each_window_latents_and_runs_beside_each_other(run_dir, tmp_
     assert done.returncode == 0, done.stdout + done.stderr
     rows = (tmp_path / "results.csv").read_text().splitlines()
     latents = np.load(tmp_path / "z.npz")
-    assert rows[0].startswith('"window","song","bar","loss",') and len(rows) == 1 + len(latents["mu"])
+    assert rows[0].startswith('"window","song","bar","loss",') and len(rows) == 1 + len(
+        latents["mu"]
+    )
     assert (tmp_path / "m.png").stat().st_size > 10_000
     found = json.loads((tmp_path / "compared.json").read_text())
     assert found["differences"]["configuration"] == {}

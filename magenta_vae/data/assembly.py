@@ -112,8 +112,8 @@ def merge(
         for split, (framed, found) in windows.items():
             writers[split].write(framed)
             places[split].write(found)
-            kept += np.bincount(found[:, 0], minlength=num_songs)
-        elsewhere += np.bincount(songs_elsewhere, minlength=num_songs)
+            np.add.at(kept, found[:, 0], 1)
+        np.add.at(elsewhere, songs_elsewhere, 1)
     for writer in places.values():
         writer.close()
     return Merged({split: writer.close() for split, writer in writers.items()}, kept, elsewhere)

@@ -137,13 +137,14 @@ class Journal:
 
     def _collect(self, outcomes: Sequence[Outcome], split: str) -> tuple[np.ndarray, np.ndarray]:
         """Returns the rows of one split, int [rows, row_size], and their songs and bars."""
-        rows, places = [np.empty((0, self._row_size), self._dtype)], [np.empty((0, 2), PLACE)]
+        songs, rows, bars = [], [np.empty((0, self._row_size), self._dtype)], [np.empty(0, PLACE)]
         for song, outcome in enumerate(outcomes):
-            bars = outcome.bars
-            if outcome.rows is not None and bars is not None and outcome.split == split:
+            if outcome.rows is not None and outcome.bars is not None and outcome.split == split:
+                songs.append(song)
                 rows.append(outcome.rows)
-                places.append(np.stack([np.full_like(bars, song), bars], axis=1).astype(PLACE))
-        return np.concatenate(rows), np.concatenate(places)
+                bars.append(outcome.bars)
+        of_song = np.repeat(np.array(songs, PLACE), [len(each) for each in rows[1:]])
+        return np.concatenate(rows), np.stack([of_song, np.concatenate(bars)], axis=1)
 
     def bucket_sizes(self) -> np.ndarray:
         """Returns the rows in each range of hashes, those of each entry counted apart."""

@@ -161,8 +161,10 @@ def read_paths(path: str | os.PathLike) -> list[str]:
 def _line(outcome: Outcome, root: str, kept: int, elsewhere: int) -> list:
     unique = 0 if outcome.reason else kept + elsewhere
     used = outcome.num_cut - outcome.num_dropped_rests
+    inside = os.path.join(root, "")
+    is_inside = outcome.name.startswith(inside)  # So are most, for which `relpath` is slow.
     return [
-        os.path.relpath(outcome.name, root),
+        outcome.name[len(inside) :] if is_inside else os.path.relpath(outcome.name, root),
         outcome.sha256,
         outcome.reason or USED,
         outcome.detail,

@@ -165,7 +165,7 @@ def test_dask_names_what_kills_every_worker(tmp_path):
     with (
         cluster_of(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
         dask.connected(cluster.scheduler_address) as run_tasks,
-        pytest.raises(workers.WorkerError, match="reading parts: .*die"),
+        pytest.raises(workers.WorkerError, match="reading parts at .*die"),
     ):
         run_tasks(die, [(1,)], "reading parts")
 

@@ -123,7 +123,9 @@ def test_runs_of_other_windows_are_each_measured_on_their_own(run_dirs, data_dir
     assert found["figures"][NEXT]["differences"] == [None]
     assert found["figures"]["loss"]["intervals_of_differences"] != [None]
     assert "draws of each run's own songs" in lines[-1]
-    with pytest.raises(ValueError, match="--data_dir=.* cannot be for all: the windows of the runs differ in tr"):
+    with pytest.raises(
+        ValueError, match="--data_dir=.* cannot be for all: the windows of the runs differ in tr"
+    ):
         compared.compare([run_dirs[0], run_dirs[2]], data_dir=places[0])
 
 
