@@ -78,16 +78,19 @@ def main(_):
                f"{before / 2**20:.0f}", f"{on_disk / number:.1f}")  # fmt: skip
         commands.report("".join(f"{value:>21}" for value in row))
     from magenta_vae.data import assembly, shards
+    from magenta_vae.data.splits import SPLITS
 
-    table = 2 * (shards.NUM_BUCKETS + 1) * 8
+    table = len(SPLITS) * (shards.NUM_BUCKETS + 1) * 8
     in_range = max(assembly.MERGE_BYTES, PAPER // shards.NUM_BUCKETS * 32)
-    num_entries = 1_500_000 // assembly.SONGS_PER_ENTRY
+    num_songs = 1_500_000
+    num_entries = num_songs // assembly.SONGS_PER_ENTRY
     commands.report(
-        f"At {PAPER:,} windows: {PAPER * 32 / 2**20:,.0f} MB of rows on the disk. In memory one "
+        f"At {PAPER:,} windows: {PAPER * 40 / 2**20:,.0f} MB on the disk. In memory one "
         f"range of hashes, {in_range / 2**20:.1f} MB of tokens a process, twice that if every "
         f"window came twice; one entry while it is written, {assembly.ENTRY_BYTES / 2**20:.0f} MB "
         f"of tokens; and the tables of {num_entries:,} entries, "
-        f"{num_entries * table / 2**20:.0f} MB: {num_entries * table / PAPER:.1f} bytes a window."
+        f"{num_entries * table / 2**20:.0f} MB: {num_entries * table / PAPER:.1f} bytes a window; "
+        f"and what became of {num_songs:,} songs, {num_songs * 16 / 2**20:.0f} MB."
     )
 
 
