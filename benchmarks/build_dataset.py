@@ -47,7 +47,8 @@ for path in paths:
         rows[outcome.split].append(outcome.rows)
 empty = np.empty((0, settings.row_size), settings.token_dtype)
 both = [np.concatenate([empty, *rows[split]]) for split in SPLITS]
-unique, _ = shards.unique_rows(np.concatenate(both))
+rows = np.concatenate(both)
+unique = rows[shards.first_of_equals(rows)[0]]
 seconds = time.process_time() - begun
 serialize = records.WindowSerializer(settings.tracks, settings.num_steps)
 windows = unique.reshape(-1, settings.num_steps, len(settings.tracks))

@@ -56,7 +56,7 @@ def measure(num_windows, pipe):
         for first, last in assembly._ranges(work.bucket_sizes(), settings.row_size):
             described = work.describe_range(first, last)
             rows = journal.read_range(described, settings.token_dtype, settings.row_size)["train"]
-            unique += len(shards.unique_rows(rows[0])[0])
+            unique += len(shards.first_of_equals(rows[0])[0])
         pipe.send((before, peak_bytes(), on_disk, unique, len(work._entries)))
 
 

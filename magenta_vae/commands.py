@@ -256,6 +256,11 @@ def define_prior_flag() -> flags.FlagHolder:
     )
 
 
+def define_split_flag(what: str) -> flags.FlagHolder:
+    """Defines --split, which says what is done to a split, and returns it."""
+    return flags.DEFINE_enum("split", "eval", ["train", "eval", "test"], what)
+
+
 def define_seed_flag(help_text: str) -> flags.FlagHolder:
     """Defines --seed and returns it."""
     return flags.DEFINE_integer("seed", 0, help_text, lower_bound=0, upper_bound=2**63 - 1)

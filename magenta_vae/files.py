@@ -89,6 +89,20 @@ def sha256_of(path: str | os.PathLike) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def write_array_header(file: IO[bytes], dtype: Any, shape: tuple[int, ...]) -> None:
+    """Writes what stands before the rows of an array in a file that `numpy.load` reads.
+
+    Args:
+        file: to write to; the rows follow, in C order.
+        dtype, shape: of the array.
+    """
+    import numpy as np  # Late: what only prints its help needs none of it.
+
+    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
+    header = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
 def sync(file: IO) -> None:
     """Puts what was written on the disk: else a power cut may leave a name with nothing in it."""
     file.flush()

@@ -21,6 +21,7 @@ from magenta_vae.data.settings import Settings
 from magenta_vae.data.shards import NUM_BUCKETS
 from magenta_vae.data.sources import Source
 from magenta_vae.data.splits import SPLITS, OwnSplits
+from magenta_vae.files import require_new_folder
 
 SONGS_PER_ENTRY = 512
 ENTRY_BYTES = 2**25
@@ -70,9 +71,39 @@ def outcomes_of(journal: Journal) -> Iterator[Outcome]:
     return (Outcome(*verdict) for verdict in journal.read_outcomes())
 
 
-def is_done(journal: Journal, job: dict) -> bool:
-    """Says whether a build has ended but for its journal, which is that of this job."""
-    return descriptions.is_data_set(journal.output_dir) and journal.is_of(job)
+def describe_job(
+    settings: Settings,
+    files: Sequence[str],
+    compression: str | None,
+    own_splits: OwnSplits | None,
+    **own: int | float,
+) -> dict:
+    """Returns what the entries of a build depend on, beside the files themselves.
+
+    Args:
+        settings, files, compression, own_splits: see `builder.build`.
+        own: what else, of one way to build.
+    """
+    return {
+        "settings": settings.describe(),
+        "files": len(files),
+        **own,
+        **({"compression": compression} if compression else {}),
+        **({"splits": own_splits.digest} if own_splits else {}),
+    }
+
+
+def open_journal(output_dir: str, settings: Settings, job: dict) -> tuple[Journal, dict | None]:
+    """Returns the journal of a build, and its data set's description where that is done already.
+
+    Raises `FileExistsError` where `output_dir` holds something else.
+    """
+    journal = Journal(os.path.realpath(output_dir), settings.token_dtype, settings.row_size)
+    if descriptions.is_data_set(journal.output_dir) and journal.is_of(job):
+        journal.remove()  # It was all done but for this.
+        return journal, descriptions.read(journal.output_dir)
+    require_new_folder("--output_dir", journal.output_dir)
+    return journal, None
 
 
 def explained(

@@ -4,8 +4,6 @@ from collections.abc import Callable, Sequence
 
 from magenta_vae.data.distributed import RunTasks
 
-DASK = "DaskRunner"
-
 
 def make_run_tasks(runner: str, flags: Sequence[str] = ()) -> RunTasks:
     """Returns what runs tasks as elements of a pipeline.

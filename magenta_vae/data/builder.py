@@ -13,13 +13,11 @@ import os
 from collections.abc import Callable, Sequence
 
 from magenta_vae import display
-from magenta_vae.data import assembly, descriptions, sources, workers
+from magenta_vae.data import assembly, sources, workers
 from magenta_vae.data.examination import count_outcomes, examine, failed
-from magenta_vae.data.journal import Journal
 from magenta_vae.data.settings import Settings, num_steps, settings_of
 from magenta_vae.data.sources import SECONDS_PER_FILE, find_files
 from magenta_vae.data.splits import OwnSplits
-from magenta_vae.files import require_new_folder
 
 __all__ = [
     "Settings", "build", "examine", "find_files", "num_steps", "settings_of",
@@ -62,20 +60,17 @@ def build(
         ValueError: where no window is left, or the files, settings or limits are not those of the
             call it goes on from.
     """
-    job = {
-        "settings": settings.describe(),
-        "files": len(files),
-        "seconds_per_file": seconds_per_file,
-        "memory_mb_per_file": memory_mb_per_file,
-        **({"compression": compression} if compression else {}),
-        **({"splits": own_splits.digest} if own_splits else {}),
-    }
-    output_dir = os.path.realpath(output_dir)
-    journal = Journal(output_dir, settings.token_dtype, settings.row_size)
-    if assembly.is_done(journal, job):
-        journal.remove()  # It was all done but for this.
-        return descriptions.read(output_dir)
-    require_new_folder("--output_dir", output_dir)
+    job = assembly.describe_job(
+        settings,
+        files,
+        compression,
+        own_splits,
+        seconds_per_file=seconds_per_file,
+        memory_mb_per_file=memory_mb_per_file,
+    )
+    journal, done = assembly.open_journal(output_dir, settings, job)
+    if done is not None:
+        return done
     options = seconds_per_file, memory_mb_per_file * 2**20, prepare
     fewer = "with a lower --num_workers where memory is short"
     with journal.locked(), assembly.explaining_how_to_go_on(journal.directory, fewer):

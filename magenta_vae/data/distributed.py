@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from magenta_vae.data import assembly, descriptions, splits
+from magenta_vae.data import assembly, splits
 from magenta_vae.data.examination import count_outcomes, examine
 from magenta_vae.data.journal import Journal
 from magenta_vae.data.settings import Settings
 from magenta_vae.data.sources import SECONDS_PER_FILE
 from magenta_vae.data.splits import SPLITS, OwnSplits
-from magenta_vae.files import replacing, require_new_folder, write_text
+from magenta_vae.files import replacing, write_text
 
 FILES_PER_PART = 128
 SPLITS_FILE = "splits.json"
@@ -53,19 +53,13 @@ def build(
     Raises:
         As `builder.build`, and what `run_tasks` raises.
     """
-    job = {
-        "settings": settings.describe(),
-        "files": len(files),
-        "files_per_part": files_per_part,
-        **({"compression": compression} if compression else {}),
-        **({"splits": own_splits.digest} if own_splits else {}),
-    }
-    output_dir = os.path.realpath(output_dir)
-    journal = Journal(output_dir, settings.token_dtype, settings.row_size)
-    if assembly.is_done(journal, job):
-        journal.remove()  # It was all done but for this.
-        return descriptions.read(output_dir)
-    require_new_folder("--output_dir", output_dir)
+    job = assembly.describe_job(
+        settings, files, compression, own_splits, files_per_part=files_per_part
+    )
+    journal, done = assembly.open_journal(output_dir, settings, job)
+    if done is not None:
+        return done
+    output_dir = journal.output_dir  # Its real path.
     with journal.locked(), assembly.explaining_how_to_go_on(journal.directory):
         journal.begin(job, files)
         if own_splits:

@@ -19,6 +19,7 @@ import numpy as np
 from magenta_vae import files
 from magenta_vae.data import descriptions
 from magenta_vae.data.examination import Outcome
+from magenta_vae.data.journal import PLACE
 
 SONGS_FILE, FOLDER = "songs.csv", "windows"
 COLUMNS = (
@@ -34,7 +35,6 @@ COLUMNS = (
     "windows_kept",
 )
 USED = "used"
-_PLACE = np.dtype("<i4")
 
 
 class Provenance(NamedTuple):
@@ -71,7 +71,7 @@ class PlacesWriter:
         if self._file is None:
             files.make_folder_of(self._path)
             self._file = open(self._partial, "wb")  # noqa: SIM115
-        self._file.write(np.ascontiguousarray(places, _PLACE).data)
+        self._file.write(np.ascontiguousarray(places, PLACE).data)
         self._size += len(places)
 
     def close(self) -> None:
@@ -79,9 +79,8 @@ class PlacesWriter:
         if self._file is None:
             return
         self._file.close()
-        header = {"descr": _PLACE.str, "fortran_order": False, "shape": (self._size, 2)}
         with open(self._path, "wb") as file, open(self._partial, "rb") as written:
-            np.lib.format.write_array_header_1_0(file, header)
+            files.write_array_header(file, PLACE, (self._size, 2))
             shutil.copyfileobj(written, file)
             files.sync(file)
         os.unlink(self._partial)
@@ -132,7 +131,7 @@ def read(data_dir: str | os.PathLike, split: str, num_windows: int) -> Provenanc
         places = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path} is damaged: it is no array of NumPy's.") from error
-    if places.dtype != _PLACE or places.shape != (num_windows, 2):
+    if places.dtype != PLACE or places.shape != (num_windows, 2):
         raise ValueError(
             f"{path} is not of the {num_windows:,} windows of {split}: expected int32 "
             f"[{num_windows}, 2]. Received: {places.dtype} {list(places.shape)}."

@@ -39,14 +39,8 @@ def buckets_of(hashes: np.ndarray) -> np.ndarray:
     return (hashes // np.uint64(2**64 // NUM_BUCKETS)).astype(np.int64)
 
 
-def unique_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the unique rows and their hashes, ordered by hash, then by content."""
-    first, hashes = first_of_equals(rows)
-    return rows[first], hashes[first]
-
-
 def first_of_equals(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the places of the unique rows, in the order of `unique_rows`; the hashes of all."""
+    """Returns the first places of equal rows, by hash, then by content, and the hashes of all."""
     hashes = hash_rows(rows)
     order, begins = _sort(rows, hashes)
     return order[begins], hashes
@@ -60,7 +54,7 @@ def first_of_splits(rows: np.ndarray, splits: np.ndarray) -> tuple[np.ndarray, n
         splits: the number of each row's split, int [rows], ascending.
 
     Returns:
-        The first of each set of equal rows, in the order of `unique_rows`; the first in each other
+        The first of each set of equal rows, by hash, then by content; the first in each other
         split that holds such a row too.
     """
     order, begins = _sort(rows, hash_rows(rows))

@@ -160,10 +160,7 @@ class TokenFiles:
         digest = _begin_digest(self._shape, self.settings.token_dtype)
         with files.replacing(self.path) as beside:
             with open(beside, "wb") as file:
-                descr = np.lib.format.dtype_to_descr(self.settings.token_dtype)
-                np.lib.format.write_array_header_1_0(
-                    file, {"descr": descr, "fortran_order": False, "shape": self._shape}
-                )
+                files.write_array_header(file, self.settings.token_dtype, self._shape)
                 for batch in batches:
                     rows = np.ascontiguousarray(batch, self.settings.token_dtype).data
                     digest.update(rows)

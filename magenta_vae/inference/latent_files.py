@@ -88,13 +88,13 @@ class LatentFile:
             for name, (dtype, shape) in self._kinds.items():
                 rows = os.path.join(self._folder, name)
                 with _member(archive, name) as member, open(rows, "rb") as source:
-                    _write_header(member, dtype, (self.num_windows, *shape))
+                    files.write_array_header(member, dtype, (self.num_windows, *shape))
                     shutil.copyfileobj(source, member, BYTES_AT_ONCE)
                 os.unlink(rows)  # No longer needed: there may be little room.
             if self._places:
                 paths = np.array([*self._places])
                 with _member(archive, "songs") as member:
-                    _write_header(member, paths.dtype, paths.shape)
+                    files.write_array_header(member, paths.dtype, paths.shape)
                     member.write(paths.tobytes())
             archive.close()
             files.sync(file)
@@ -103,9 +103,3 @@ class LatentFile:
 def _member(archive: zipfile.ZipFile, name: str):
     """Opens a member of any size to write."""
     return archive.open(zipfile.ZipInfo(f"{name}.npy", EPOCH), "w", force_zip64=True)
-
-
-def _write_header(file, dtype: np.dtype, shape: tuple[int, ...]) -> None:
-    descr = np.lib.format.dtype_to_descr(dtype)
-    header = {"descr": descr, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)

@@ -18,7 +18,7 @@ from typing import IO
 
 from magenta_vae import display, files
 from magenta_vae.configuration import CONFIG_FILE, bundled
-from magenta_vae.workflows import model_files
+from magenta_vae.workflows import columns, model_files
 
 FOLDER = "models"  # within the package
 HUB = "hf://"
@@ -76,12 +76,7 @@ def format_shipped() -> str:
         size = f"{model_files.size_of(folder) / 1e6:.1f}"
         cells = [name, size, card["license"], "/".join(recon), "/".join(notes)]
         rows.append([*cells, card["description"]])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    return "\n".join(lines)
+    return columns.align(rows)
 
 
 def is_name(model: str) -> bool:

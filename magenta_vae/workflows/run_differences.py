@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from magenta_vae.workflows import columns
 from magenta_vae.workflows.runs import Run
 
 DIGEST_DIGITS = 12  # Of a SHA-256, in tables.
@@ -36,11 +37,7 @@ def format_table(differences: Mapping[str, Differences], labels: Sequence[str]) 
             continue
         rows = [[kind, *labels]]
         rows += [[name, *map(_show, values)] for name, values in found.items()]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        blocks += [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
+        blocks.append(columns.align(rows))
     return "\n".join(blocks)
 
 

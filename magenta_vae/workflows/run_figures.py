@@ -9,6 +9,7 @@ from magenta_vae.data import input_pipeline, shards
 from magenta_vae.training import song_intervals
 from magenta_vae.training.song_intervals import COLUMNS, NATS, Interval, SongSums, format_interval
 from magenta_vae.training.window_figures import Name
+from magenta_vae.workflows import columns
 from magenta_vae.workflows.runs import Run
 
 OUTSIDE = "*"  # Beside a difference whose interval does not hold 0.
@@ -130,11 +131,7 @@ def format_table(figures: Sequence[Figure], labels: Sequence[str]) -> str:
     headings = [*labels, *(f"{label} - {labels[0]}" for label in labels[1:])]
     rows = [["", *headings]]
     rows += [_row(label, figure, digits) for figure in figures for label, digits in _label(figure)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+    return columns.align(rows)
 
 
 def format_notes(measured: Sequence[Measured], labels: Sequence[str], split: str) -> str:
