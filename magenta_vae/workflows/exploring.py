@@ -34,12 +34,14 @@ class Explored(NamedTuple):
     Attributes:
         model: the model.
         facts: what the page is told of it, as JSON values.
+        prior: where its training windows lie; None where that is not known.
         windows: what its map shows; None for samples.
         what: a line about these.
     """
 
     model: TrainedModel
     facts: dict[str, Any]
+    prior: data_prior.DataPrior | None
     windows: Windows | None
     what: str
 
@@ -120,7 +122,7 @@ def explore(
         "can": {"encode": True, "map": not why_not},
         "why_not": why_not,
     }
-    return Explored(model, facts, windows, what)
+    return Explored(model, facts, prior, windows, what)
 
 
 def page_folder() -> str:
