@@ -12,8 +12,8 @@ function option(value, text) {
 
 export class Corner {
   /**
-   * element: the card's; handlers: set(index, corner), undo(index), go(index), roll(index),
-   * encode(file, choice), fail(error), tempo(qpm).
+   * element: the card's; handlers: set(corner), undo(), go(), roll(), encode(file, choice),
+   * tempo(qpm), fail(error), changed() of the lock.
    */
   constructor(element, index, model, handlers) {
     Object.assign(this, { element, index, handlers });
@@ -24,9 +24,9 @@ export class Corner {
     const name = CORNER_NAMES[index];
     element.setAttribute('aria-label', `Corner ${index + 1}, ${name}`);
     parts.number.textContent = index + 1;
-    parts.go.addEventListener('click', () => handlers.go(index));
-    parts.roll.addEventListener('click', () => handlers.roll(index));
-    parts.undo.addEventListener('click', () => handlers.undo(index));
+    parts.go.addEventListener('click', () => handlers.go());
+    parts.roll.addEventListener('click', () => handlers.roll());
+    parts.undo.addEventListener('click', () => handlers.undo());
     parts.lock.addEventListener('click', () => this.#setLocked(!this.isLocked));
     parts.example.replaceChildren(option('', 'Example…'), ...model.examples.map((each, i) => option(i, each.title)));
     parts.example.hidden = !model.examples.length;
@@ -43,15 +43,15 @@ export class Corner {
   }
 
   show(corner, canUndo) {
-    this.parts.title.textContent = corner.kind === 'dice' ? `Dice ${corner.seed}` : corner.title;
-    this.parts.title.title = this.parts.title.textContent;
+    this.title = corner.kind === 'dice' ? `Dice ${corner.seed}` : corner.title;
+    Object.assign(this.parts.title, { textContent: this.title, title: this.title });
     this.parts.undo.disabled = !canUndo || this.isLocked;
     this.parts.choice.hidden = !(this.encoded && corner.point && this.encoded.windows.some((each) => each.point === corner.point));
   }
 
   /** Reads a file of music into the corner. */
   async read(file, choice = {}) {
-    if (this.#refuseLocked()) return;
+    if (this.refuseLocked()) return;
     if (file.size > MAX_FILE_BYTES) {
       this.handlers.fail(new Error(`A file may have at most 5 MB. Received: ${file.name} of ${(file.size / 1e6).toFixed(1)} MB.`));
       return;
@@ -75,16 +75,16 @@ export class Corner {
   }
 
   #takeWindow(index) {
-    if (this.#refuseLocked()) return;
+    if (this.refuseLocked()) return;
     const window = this.encoded.windows[index];
-    this.handlers.set(this.index, { kind: 'point', point: window.point, title: window.text });
+    this.handlers.set({ kind: 'point', point: window.point, title: window.text });
     this.parts.bars.value = index;
   }
 
   #takeExample(example) {
     this.parts.example.value = '';
-    if (!example || this.#refuseLocked()) return;
-    this.handlers.set(this.index, { kind: 'point', point: example.point, title: example.title });
+    if (!example || this.refuseLocked()) return;
+    this.handlers.set({ kind: 'point', point: example.point, title: example.title });
   }
 
   #setLocked(isLocked) {
@@ -94,7 +94,8 @@ export class Corner {
     this.handlers.changed();
   }
 
-  #refuseLocked() {
+  /** Says whether the corner is locked, and tells the person so. */
+  refuseLocked() {
     if (this.isLocked) this.handlers.fail(new Error(`The corner ${CORNER_NAMES[this.index]} is locked. Unlock the corner to change it.`));
     return this.isLocked;
   }
