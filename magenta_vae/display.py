@@ -73,6 +73,17 @@ def opened(stream: IO[str] | None = None) -> Iterator["Display"]:
         _display = before
 
 
+@contextlib.contextmanager
+def hidden() -> Iterator[None]:
+    """Shows nothing within: what works in several threads at once has no one line to show."""
+    global _display
+    before, _display = _display, None
+    try:
+        yield
+    finally:
+        _display = before
+
+
 class Display:
     """Shows progress on a stream.
 

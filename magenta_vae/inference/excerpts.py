@@ -107,17 +107,17 @@ class ReadWindow(NamedTuple):
         }
 
 
-def describe(read: Sequence[ReadWindow]) -> str:
+def describe(read: Sequence[ReadWindow], with_tempo: bool = True) -> str:
     """Returns where neighbouring windows of a piece are from, as a line."""
     first, last = read[0], read[-1]
     bars = f"bars {first.first_bar}-{last.last_bar}"
     if first.first_bar == last.last_bar:
         bars = f"bar {first.first_bar}"
     whole = f" of {first.source}" if first.source else ""
-    tempo = f"at {first.playback.qpm:.4g} quarters a minute"
+    tempo = f", at {first.playback.qpm:.4g} quarters a minute" if with_tempo else ""
     if len(first.tracks) == 1:
-        return f"{bars} of {first.tracks[0]}{whole}, {tempo}"
-    return f"{bars}{whole}, {tempo}: " + "; ".join(
+        return f"{bars} of {first.tracks[0]}{whole}{tempo}"
+    return f"{bars}{whole}{tempo}: " + "; ".join(
         f"{each.track} from {each}" if each.number else f"{each.track} of rests"
         for each in first.tracks
     )

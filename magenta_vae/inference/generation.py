@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from magenta_vae import display
 from magenta_vae.contracts import LatentModel
-from magenta_vae.inference import forked_processes, graphs, latents, validation
-from magenta_vae.inference.data_prior import DataPrior
+from magenta_vae.inference import data_prior, forked_processes, graphs, latents, validation
+from magenta_vae.inference.data_prior import DATA, STANDARD, DataPrior
 from magenta_vae.inference.music_model import MusicModel
 from magenta_vae.inference.reading import REFUSE, WindowReader
 from magenta_vae.music.window_format import WindowFormat
@@ -96,6 +96,35 @@ class TrainedModel(MusicModel):
             raise ValueError("This model knows no data sets. Use one that `magenta_vae.load` gave.")
         return latents.encode(self, self._find_windows(data_dir, split))
 
+    def decode_rows(self, z: np.ndarray, temperature: float, seeds: np.ndarray) -> np.ndarray:
+        """Returns int32 [points, steps, tracks] tokens of points, each drawn with its own seed.
+
+        Args:
+            z: float32 [points, z_size], finite.
+            temperature: of the softmax.
+            seeds: int64 [points, 2]; `decode_tokens` draws row i with (seed, i).
+        """
+        return self._batched(
+            lambda points, pairs: self._decode_graph(points, temperature, pairs),
+            "decoding",
+            z,
+            seeds,
+        )
+
+    def prior_rows(self, seeds: np.ndarray, prior: str = STANDARD) -> np.ndarray:
+        """Returns a point of a prior for each seed, float32 [points, z_size]; see `sample_z`.
+
+        Args:
+            seeds: int64 [points, 2]; `sample_z` draws row i with (seed, i).
+            prior: `standard` or `data`.
+        """
+        data_prior.check(prior)
+        standard = self._batched(self._prior_graph, "sampling", seeds)
+        if prior == STANDARD:
+            return standard
+        mixture = self._fitted_prior.mixture
+        return mixture.points(standard, self._batched(self._component_graph, "sampling", seeds))
+
     @property
     def _reader(self) -> WindowReader:
         return self._window_reader
@@ -107,23 +136,15 @@ class TrainedModel(MusicModel):
         return both[:, 0], both[:, 1]
 
     def _decode(self, z: np.ndarray, temperature: float, seed: int) -> np.ndarray:
-        return self._batched(
-            lambda points, seeds: self._decode_graph(points, temperature, seeds),
-            "decoding",
-            z,
-            _row_seeds(seed, len(z)),
-        )
+        return self.decode_rows(z, temperature, _row_seeds(seed, len(z)))
 
     def _prior(self, num_samples: int, seed: int) -> np.ndarray:
-        return self._batched(self._prior_graph, "sampling", _row_seeds(seed, num_samples))
+        return self.prior_rows(_row_seeds(seed, num_samples))
 
     def _data_prior(self, num_samples: int, seed: int) -> np.ndarray:
         if self._find_data_prior is None or not self.z_size:
             return super()._data_prior(num_samples, seed)
-        mixture = self._fitted_prior.mixture
-        seeds = _row_seeds(seed, num_samples)
-        uniform = self._batched(self._component_graph, "sampling", seeds)
-        return mixture.points(self._prior(num_samples, seed), uniform)
+        return self.prior_rows(_row_seeds(seed, num_samples), DATA)
 
     @functools.cached_property
     def _fitted_prior(self) -> DataPrior:

@@ -34,6 +34,24 @@ class Points(NamedTuple):
     labels: tuple[str, str]
 
 
+class Axes(NamedTuple):
+    """The two directions in which some points differ most.
+
+    Attributes:
+        mean: of the points, float64 [z_size].
+        directions: of length 1, float64 [2, z_size].
+        shares: of the variance of the points along each.
+    """
+
+    mean: np.ndarray
+    directions: np.ndarray
+    shares: tuple[float, float]
+
+    def places(self, z: np.ndarray) -> np.ndarray:
+        """Returns where points lie along both, float64 [points, 2] of [points, z_size]."""
+        return (z.astype(np.float64) - self.mean) @ self.directions.T
+
+
 class Drawn:
     """Draws windows evenly from any number of them, without knowing how many there will be.
 
@@ -105,6 +123,17 @@ def project(mu: np.ndarray, method: str = PCA, seed: int = 0) -> Points:
     return _by_umap(mu, seed) if method == UMAP else _by_pca(mu)
 
 
+def principal_axes(mu: np.ndarray) -> Axes:
+    """Returns the axes of a map by PCA, of float [windows, z_size]."""
+    mean = mu.mean(axis=0, dtype=np.float64)
+    _, scales, directions = np.linalg.svd(mu.astype(np.float64) - mean, full_matrices=False)
+    # Each direction may be turned round: the one whose largest part is positive.
+    largest = np.abs(directions[:2]).argmax(axis=1)
+    signs = np.sign(directions[[0, 1], largest])
+    shares = np.square(scales) / max(np.square(scales).sum(), np.finfo(float).tiny)
+    return Axes(mean, directions[:2] * signs[:, None], (float(shares[0]), float(shares[1])))
+
+
 def draw(points: Points, values: np.ndarray, name: str, title: str) -> Figure:
     """Draws a map.
 
@@ -139,17 +168,12 @@ def draw(points: Points, values: np.ndarray, name: str, title: str) -> Figure:
 
 
 def _by_pca(mu: np.ndarray) -> Points:
-    centred = mu.astype(np.float64) - mu.mean(axis=0, dtype=np.float64)
-    _, scales, directions = np.linalg.svd(centred, full_matrices=False)
-    # Each direction may be turned round: the one whose largest part is positive.
-    largest = np.abs(directions[:2]).argmax(axis=1)
-    signs = np.sign(directions[[0, 1], largest])
-    shares = np.square(scales) / max(np.square(scales).sum(), np.finfo(float).tiny)
+    axes = principal_axes(mu)
     first, second = (
-        f"principal component {number + 1}: {shares[number]:.1%} of the variance"
-        for number in range(2)
+        f"principal component {number}: {share:.1%} of the variance"
+        for number, share in enumerate(axes.shares, 1)
     )
-    return Points(centred @ (directions[:2] * signs[:, None]).T, (first, second))
+    return Points(axes.places(mu), (first, second))
 
 
 def _by_umap(mu: np.ndarray, seed: int) -> Points:

@@ -29,6 +29,7 @@ from magenta_vae.music.songs import (
 )
 
 _COMMON_TIME = music_pb2.NoteSequence.TimeSignature(numerator=4, denominator=4)
+VELOCITY = 80  # Of every note that is made.
 TICKS_PER_QUARTER = 960_000  # Finer than any file: seconds of a tick stay on their side of a tie.
 # note_seq's reader makes an array of every tick up to the last event's. pretty_midi, within it, has
 # this bound; note_seq raises it to 10 billion ticks, which are 80 GB.
@@ -165,7 +166,7 @@ def add_notes(
         sequence: a quantized NoteSequence.
         starts, ends: steps, [notes].
         pitches: MIDI pitches, [notes].
-        velocities: [notes], 80 for every note if not given.
+        velocities: [notes], `VELOCITY` for every note if not given.
         seconds: (start, end) seconds, each [notes]; by the sequence's first tempo if not given.
         instrument, program, is_drum: the same for every note.
     """
@@ -173,7 +174,7 @@ def add_notes(
         scale = seconds_per_step(sequence.tempos[0].qpm)
         seconds = np.asarray(starts) * scale, np.asarray(ends) * scale
     if velocities is None:
-        velocities = np.full(len(starts), 80)
+        velocities = np.full(len(starts), VELOCITY)
     columns = (starts, ends, pitches, velocities, *seconds)
     for start, end, pitch, velocity, start_time, end_time in zip(
         *(np.asarray(column).tolist() for column in columns), strict=True

@@ -16,12 +16,12 @@ from magenta_vae.inference.fields import Field
 from magenta_vae.music import songs
 from magenta_vae.music.note_sequences import DEFAULT_QPM
 from magenta_vae.music.window_format import WindowFormat
-from magenta_vae.serving import runtimes
+from magenta_vae.serving import runtimes, web
 from magenta_vae.serving.seeds import ROWS_PER_REQUEST, SEED_BITS
 from magenta_vae.serving.signatures import MAX_ROWS, Signatures
 
 # What else a model can be written as, beside its SavedModel.
-FORMATS = ("onnx", "litert")
+FORMATS = ("onnx", "litert", "web")
 DESCRIPTION_FILE = "model.json"
 CARD_FILE = "model_card.md"
 
@@ -36,6 +36,7 @@ def write(
     litert_batch_size: int = 1,
     max_rows: int = MAX_ROWS,
     prior: DataPrior | None = None,
+    site: web.Site | None = None,
 ) -> str:
     """Writes a model as the next version under a folder and returns the version's path.
 
@@ -51,11 +52,15 @@ def write(
         litert_batch_size: rows of a batch in LiteRT, which takes batches of one size only.
         max_rows: the most rows of a request to a server.
         prior: where its training windows lie, which adds the signature `sample_from_data`.
+        site: what the page of the format web is made of.
 
     Raises:
-        ValueError: for a model without latent space, and for formats that are not known.
+        ValueError: for a model without latent space, for formats that are not known, and for the
+            format web without a site.
     """
     check(model, formats)
+    if "web" in formats and site is None:
+        raise ValueError("The format web takes a site. Received: None.")
     if max_rows < ROWS_PER_REQUEST:
         raise ValueError(
             f"max_rows must be at least {ROWS_PER_REQUEST}, what a client asks for at a time. "
@@ -75,6 +80,9 @@ def write(
         if "litert" in formats:
             display.show("writing LiteRT")
             runtimes.write_litert(signatures, os.path.join(beside, "litert"), litert_batch_size)
+        if "web" in formats and site is not None:
+            display.show("writing the page")
+            web.write(signatures, site, os.path.join(beside, "web"), text)
         assets = Path(beside, "assets")
         assets.mkdir(exist_ok=True)
         (assets / DESCRIPTION_FILE).write_text(text + "\n")
@@ -87,6 +95,8 @@ def check(model: LatentModel, formats: Sequence[str] = ()) -> None:
     unknown = sorted(set(formats) - set(FORMATS))
     if unknown:
         raise ValueError(f"formats must be of {', '.join(FORMATS)}. Received: {unknown}.")
+    if {"onnx", "web"}.intersection(formats):
+        runtimes.require_onnx()
     if not model.z_size:
         raise ValueError(
             "Only a model with a latent space can be exported. Received: a baseline, a decoder "

@@ -1,6 +1,7 @@
 """Models for runtimes without TensorFlow: ONNX, and LiteRT on phones and small devices.
 
-Both get the signatures that draw nothing at random: `encode` and `decode_with_noise`.
+Both get the signatures that draw nothing at random: `encode` and `decode_with_noise`. A page in the
+browser gets `decode_with_draws`.
 """
 
 import logging
@@ -19,30 +20,43 @@ LITERT_FILE = "model.tflite"
 
 
 def write_onnx(signatures: Signatures, folder: str, description: str) -> None:
-    """Writes `<signature>.onnx` for batches of any size, the description among its metadata.
+    """Writes `<signature>.onnx` of those that draw nothing; see `convert_to_onnx`.
 
     Raises:
         ValueError: where the packages that this takes are not installed.
     """
-    try:
-        import onnx
-        import tf2onnx
-    except ImportError as error:
-        raise ValueError(
-            f"The format onnx takes packages that are missing ({error}): "
-            "pip install 'magenta_vae[onnx]'."
-        ) from error
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    require_onnx()
     os.makedirs(folder)
     for name in PORTABLE:
-        specs = signatures.specs(name)
-        graph = signatures.portable(name)
-        function = tf.function(lambda *values, graph=graph: graph(*values), specs, autograph=False)
-        model, _ = tf2onnx.convert.from_function(function, specs, opset=ONNX_OPSET)
-        _name_the_batch(model.graph)
-        onnx.checker.check_model(model)  # tf2onnx goes on after what it cannot convert.
-        onnx.helper.set_model_props(model, {"description": description})
-        onnx.save(model, os.path.join(folder, f"{name}.onnx"))
+        convert_to_onnx(signatures, name, os.path.join(folder, f"{name}.onnx"), description)
+
+
+def require_onnx() -> None:
+    """Raises `ValueError` where the packages that ONNX takes are not installed."""
+    try:
+        import onnx  # noqa: F401
+        import tf2onnx  # noqa: F401
+    except ImportError as error:
+        raise ValueError(
+            f"The formats onnx and web take packages that are missing ({error}): "
+            "pip install 'magenta_vae[onnx]'."
+        ) from error
+
+
+def convert_to_onnx(signatures: Signatures, name: str, path: str, description: str) -> None:
+    """Writes a signature for batches of any size, the description among its metadata."""
+    import onnx
+    import tf2onnx
+
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    specs = signatures.specs(name)
+    graph = signatures.portable(name)
+    function = tf.function(lambda *values: graph(*values), specs, autograph=False)
+    model, _ = tf2onnx.convert.from_function(function, specs, opset=ONNX_OPSET)
+    _name_the_batch(model.graph)
+    onnx.checker.check_model(model)  # tf2onnx goes on after what it cannot convert.
+    onnx.helper.set_model_props(model, {"description": description})
+    onnx.save(model, path)
 
 
 def write_litert(signatures: Signatures, folder: str, batch_size: int) -> None:

@@ -26,6 +26,8 @@ INPUTS = {
 }
 # What is added where it is known where the training windows lie.
 FROM_DATA = {SAMPLE_FROM_DATA: ("seed", "temperature")}
+# What no server answers: a part of exports that draw by themselves.
+UNSERVED = {"decode_with_draws": ("z", "temperature", "draws")}
 # Those without random operations and without assertions: other runtimes have neither.
 PORTABLE = ("encode", "decode_with_noise")
 # Some seconds of a server's work with the largest models; 16 batches of a client.
@@ -70,6 +72,7 @@ class Signatures:
             "temperature": fields.positive(),
             "seed": fields.natural(),
             "position": fields.share(),
+            "draws": fields.finite((window_format.num_steps, len(window_format.tracks))),
             "gumbel": fields.finite((window_format.num_steps, sum(window_format.num_classes))),
             "row": fields.natural(),
         }
@@ -78,7 +81,7 @@ class Signatures:
         """Returns the inputs of a signature, for batches of one size or of any."""
         return [
             request_checks.spec(field, self.fields[field], batch_size)
-            for field in self.inputs[name]
+            for field in self._inputs_of(name)
         ]
 
     def served(self, name: str) -> tf.types.experimental.ConcreteFunction:
@@ -152,12 +155,26 @@ class Signatures:
 
         return {"tokens": self._model.sample(z, choose)}
 
+    def decode_with_draws(self, z, temperature, draws):
+        """Returns the `tokens` that `decode` returns of the seeds that made these draws.
+
+        Args:
+            draws: float32 [rows, steps, tracks] in (0, 1): those of `model.draw_choices`, whose
+                steps come first.
+        """
+        uniform = tf.transpose(draws, [1, 0, 2])
+        choose = autoregressor.sampler(temperature[:, None], uniform)
+        return {"tokens": self._model.sample(z, choose)}
+
     def describe(self, row):
         """Returns the description of the model as `json`, string [rows]."""
         return {"json": tf.fill(tf.shape(row), self.description)}
 
     def _named(self, name: str, values) -> dict[str, tf.Tensor]:
-        return dict(zip(self.inputs[name], values, strict=True))
+        return dict(zip(self._inputs_of(name), values, strict=True))
+
+    def _inputs_of(self, name: str) -> tuple[str, ...]:
+        return UNSERVED[name] if name in UNSERVED else self.inputs[name]
 
 
 def seed_pairs(seed: tf.Tensor) -> tf.Tensor:

@@ -121,6 +121,17 @@ def song_windows(
         raise SongError(f"--input: none of {len(left_out):,} pieces fits", "see the reasons above")
 
 
+def together(several: Sequence[Windows]) -> Windows:
+    """Returns the windows of several songs, which are known, as one."""
+    counts = [len(each.tokens) for each in several]
+    return Windows(
+        np.concatenate([each.tokens for each in several]),
+        np.repeat(np.arange(len(several)), counts),
+        np.concatenate([each.bars for each in several if each.bars is not None]),
+        [each.paths[0] for each in several],
+    )
+
+
 def show_in_projector(
     run_dir: str, model: MusicModel, tokens: np.ndarray, data_dir: str | None = None
 ) -> None:
@@ -156,21 +167,10 @@ def _encode_music(
     for each in song_windows(music, settings, report):
         pending.append(each)
         if sum(len(windows.tokens) for windows in pending) >= latents.NUM_AT_ONCE:
-            yield from latents.encode(model, _together(pending))
+            yield from latents.encode(model, together(pending))
             pending = []
     if pending:
-        yield from latents.encode(model, _together(pending))
-
-
-def _together(several: Sequence[Windows]) -> Windows:
-    """Returns the windows of several songs, which are known, as one."""
-    counts = [len(each.tokens) for each in several]
-    return Windows(
-        np.concatenate([each.tokens for each in several]),
-        np.repeat(np.arange(len(several)), counts),
-        np.concatenate([each.bars for each in several if each.bars is not None]),
-        [each.paths[0] for each in several],
-    )
+        yield from latents.encode(model, together(pending))
 
 
 def _choose_color(model: MusicModel, color: str | None, track: str | None) -> str:

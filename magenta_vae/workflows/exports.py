@@ -3,15 +3,19 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from magenta_vae import files
+from magenta_vae import display, files
 from magenta_vae.configuration import Configuration
 from magenta_vae.inference.data_prior import DataPrior
 from magenta_vae.serving import export as exporting
+from magenta_vae.serving import web
 from magenta_vae.training import evaluation
-from magenta_vae.workflows import model_cards, text_tables
+from magenta_vae.workflows import exploring, model_cards, text_tables
 from magenta_vae.workflows.runs import Run
 
 NUM_COMPARED = 256  # Samples, for the card.
+NO_READER = (
+    "This page has no program that reads music. `magenta_vae explore` opens the same page with one."
+)
 LICENCE = (
     "The software that made this model is under the Apache License 2.0, which says nothing of the "
     "music it was trained on: what may be done with the model, and with music made by it, depends "
@@ -54,6 +58,7 @@ def export(
         "figures": metrics,
         "licence": LICENCE,
     }
+    explored = exploring.explore(run) if "web" in formats else None
     return exporting.write(
         run.network,
         run.settings.window_format,
@@ -62,7 +67,8 @@ def export(
         lambda described: model_card(facts, described, run.configured),
         formats,
         litert_batch_size,
-        prior=_find_data_prior(run),
+        prior=explored.prior if explored else _find_data_prior(run),
+        site=_make_site(explored) if explored else None,
         **({} if max_rows is None else {"max_rows": max_rows}),
     )
 
@@ -73,6 +79,16 @@ def _find_data_prior(run: Run) -> DataPrior | None:
         return run.find_data_prior()
     except (OSError, ValueError):
         return None
+
+
+def _make_site(explored: exploring.Explored) -> web.Site:
+    """Returns what a run's page without a server is made of."""
+    can = {**explored.facts["can"], "encode": False}
+    why_not = {**explored.facts["why_not"], "encode": NO_READER}
+    facts = {**explored.facts, "can": can, "why_not": why_not}
+    display.show("making the map")
+    made = explored.make_map() if explored.has_map else None
+    return web.Site(exploring.page_folder(), facts, made, explored.prior)
 
 
 def _measure(run: Run) -> dict:

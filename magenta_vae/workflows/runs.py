@@ -79,12 +79,12 @@ class Run:
         """
         if not options.get("jit_compile"):  # A program of XLA's is one operation.
             threads.share_cores()
+        found = {
+            "find_data_prior": functools.partial(self.find_data_prior, data_dir),
+            "find_windows": lambda place, split: self.windows_of_songs(split, place or data_dir),
+        }
         return generation.TrainedModel(
-            self.network,
-            self.settings.window_format,
-            find_data_prior=functools.partial(self.find_data_prior, data_dir),
-            find_windows=lambda place, split: self.windows_of_songs(split, place or data_dir),
-            **options,
+            self.network, self.settings.window_format, **{**found, **options}
         )
 
     def kept_data_prior(self) -> data_prior.DataPrior | None:
