@@ -58,17 +58,16 @@ export function distance(a, b) {
   return Math.sqrt(a.reduce((sum, value, i) => sum + (value - b[i]) ** 2, 0));
 }
 
-function bytesOfText(text) {
+export function bytesOfText(text) {
   return Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (c) => c.charCodeAt(0));
 }
 
-/** Returns the numbers of a base64 text of little-endian floats: 4 or 8 bytes each. */
-export function floatsOfText(text, numBytes = 4) {
+/** Returns the numbers of a base64 text of little-endian float32. */
+export function floatsOfText(text) {
   const bytes = bytesOfText(text);
-  if (bytes.length % numBytes) throw new Error('A text of numbers is cut off.');
+  if (bytes.length % 4) throw new Error('A text of numbers is cut off.');
   const view = new DataView(bytes.buffer);
-  const read = numBytes === 4 ? view.getFloat32 : view.getFloat64;
-  return Array.from({ length: bytes.length / numBytes }, (_, i) => read.call(view, i * numBytes, true));
+  return Array.from({ length: bytes.length / 4 }, (_, i) => view.getFloat32(4 * i, true));
 }
 
 /** Returns a point as base64 that a link can hold. */

@@ -1,6 +1,6 @@
 // The decoder in a thread of its own, where it holds up neither the sound nor the pointer.
 
-import { floatsOfText } from './latent.js';
+import { bytesOfText } from './latent.js';
 import { componentDraw, normalPoint, pairOf, tokenDraws } from './random.js';
 import * as ort from './vendor/onnxruntime-web/ort.wasm.min.mjs';
 
@@ -11,9 +11,17 @@ let model;
 let mixture;
 let session;
 
-function readMixture(prior) {
-  const [means, roots, bounds] = ['means', 'roots', 'bounds'].map((name) => floatsOfText(prior[name], 8));
-  return { means, roots, bounds };
+function readMixture({ weights, means, roots }) {
+  let sum = 0;
+  const bounds = weights.map((weight) => (sum += weight)).slice(0, -1);
+  return { bounds, means: means.map((mean) => mean.map(Math.fround)), roots: new DataView(bytesOfText(roots).buffer) };
+}
+
+/** Returns the number of a half, float16. */
+function half(bits) {
+  const [exponent, fraction] = [(bits >> 10) & 31, bits & 1023];
+  const size = exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * (fraction / 1024);
+  return bits >> 15 ? -size : size;
 }
 
 /** Returns the point of a dice roll. */
@@ -21,14 +29,14 @@ function pointOf({ prior, seed, index = 0 }) {
   const pair = [seed, index];
   const normal = normalPoint(pair, model.z_size);
   if (prior === 'standard') return normal;
-  const size = model.z_size;
   const drawn = componentDraw(pair);
   const chosen = mixture.bounds.filter((bound) => drawn >= bound).length;
-  const [mean, root] = [chosen * size, chosen * size * size];
+  // Of each Gaussian the lower triangle of a root of its covariance, row after row.
+  let at = chosen * ((model.z_size * (model.z_size + 1)) / 2);
   return normal.map((_, row) => {
-    let sum = mixture.means[mean + row];
-    for (let i = 0; i < size; i++) sum += mixture.roots[root + row * size + i] * normal[i];
-    return Math.fround(sum);
+    let sum = 0;
+    for (let i = 0; i <= row; i++) sum += half(mixture.roots.getUint16(2 * at++, true)) * normal[i];
+    return Math.fround(mixture.means[chosen][row] + sum);
   });
 }
 
@@ -57,9 +65,11 @@ async function open(folder) {
     if (!response.ok) throw new Error(`${name} is missing beside the page (${response.status}).`);
     return response;
   };
+  const opening = fetched('decode.onnx').then((response) => response.arrayBuffer())
+    .then((bytes) => ort.InferenceSession.create(bytes));
   model = await (await fetched('model.json')).json();
-  mixture = model.priors.includes('data') ? readMixture(await (await fetched('prior.json')).json()) : null;
-  session = await ort.InferenceSession.create(await (await fetched('decode.onnx')).arrayBuffer());
+  mixture = model.priors.includes('data') ? readMixture(await (await fetched('data_prior.json')).json()) : null;
+  session = await opening;
   return model;
 }
 

@@ -63,6 +63,12 @@ export class Pad {
       context.beginPath();
       context.roundRect(...box, 5);
       context.fill();
+      const corner = [0, GRID - 1, GRID * (GRID - 1), GRID * GRID - 1].indexOf(index);
+      if (corner >= 0) {
+        context.font = '600 12px system-ui, sans-serif';
+        context.fillStyle = colour('quiet');
+        context.fillText(corner + 1, corner % 2 ? x + size / 2 - 10 : x - size / 2 + 3, corner < 2 ? y - size / 2 + 12 : y + size / 2 - 4);
+      }
       if (this.cells[index]) drawSmall(context, this.cells[index], this.model, colour, [box[0] + 3, box[1] + 3, size - 6, size - 6]);
     });
     if (this.path) this.#drawPath(context, colour, width, height);
