@@ -5,11 +5,10 @@ It is the page of `explorer`, with the decoder as ONNX in the place of the serve
     index.html, ...        the page, told to ask the model in this folder
     model/model.json       what `/model` answers
     model/map.json         what `/map` answers, where there is a map
-    model/prior.json       where the training windows lie, where that is known
+    model/data_prior.json  where the training windows lie, where that is known
     model/decode.onnx      z, temperature, draws -> tokens; see `Signatures.decode_with_draws`
 """
 
-import base64
 import gzip
 import json
 import os
@@ -19,14 +18,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from magenta_vae.inference import data_prior
 from magenta_vae.inference.data_prior import DataPrior
 from magenta_vae.serving import runtimes
 from magenta_vae.serving.signatures import Signatures
 
 FOLDER, INDEX_FILE, PACKED = "model", "index.html", ".gz"
-MODEL_FILE, MAP_FILE, PRIOR_FILE = "model.json", "map.json", "prior.json"
+MODEL_FILE, MAP_FILE = "model.json", "map.json"
 DECODER = "decode_with_draws"
 DECODER_FILE = "decode.onnx"
 SETUP = re.compile(r'(<script type="application/json" id="setup">).*?(</script>)', re.DOTALL)
@@ -64,11 +62,13 @@ def write(signatures: Signatures, site: Site, folder: str, description: str) -> 
     copy_page(site.page, folder)
     model = Path(folder, FOLDER)
     model.mkdir()
-    contents = {MODEL_FILE: site.facts, MAP_FILE: site.map, PRIOR_FILE: describe_prior(site.prior)}
+    contents = {MODEL_FILE: site.facts, MAP_FILE: site.map}
     for name, content in contents.items():
         if content is not None:
             text = json.dumps(content, allow_nan=False, ensure_ascii=False)
             (model / name).write_bytes(text.encode("utf-8", "replace"))
+    if site.prior is not None:
+        data_prior.write(model / data_prior.FILE, site.prior)
     runtimes.convert_to_onnx(signatures, DECODER, str(model / DECODER_FILE), description)
 
 
@@ -86,16 +86,3 @@ def copy_page(page: str, folder: str) -> None:
     for packed in Path(folder).rglob(f"*{PACKED}"):
         packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
         packed.unlink()
-
-
-def describe_prior(prior: DataPrior | None) -> dict[str, Any] | None:
-    """Returns the Gaussians of a mixture: base64 of little-endian float64, and the shapes."""
-    if prior is None:
-        return None
-    mixture = prior.mixture
-    arrays = {"means": mixture.means, "roots": mixture.roots, "bounds": mixture.bounds}
-    texts: dict[str, Any] = {
-        name: base64.b64encode(np.asarray(array).astype("<f8").tobytes()).decode()
-        for name, array in arrays.items()
-    }
-    return {**texts, "shapes": {name: list(array.shape) for name, array in arrays.items()}}
