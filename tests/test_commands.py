@@ -507,6 +507,8 @@ def test_a_wheel_carries_its_gin_files_songs_and_models(tmp_path):
     assert done.returncode == 0, done.stderr
     assert str(target) in done.stdout  # the songs are the wheel's
     assert (tmp_path / "runs" / "demo" / "config.gin").is_file()
+    vendored = target / "magenta_vae" / "page" / "vendor" / "onnxruntime-web"
+    assert (vendored / "ort-wasm-simd-threaded.wasm.gz").is_file()
     for name in model_places.shipped():
         subprocess.run(
             [

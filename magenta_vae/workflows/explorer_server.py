@@ -5,6 +5,7 @@ import ipaddress
 import os
 import signal
 import socket
+import sys
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator
@@ -74,12 +75,14 @@ def serve(
     from magenta_vae.serving import explorer
 
     warm_up(explored.model)
+    address = _address(listening)
+    names = [str(address), *([socket.gethostname()] if address.is_unspecified else [])]
     app = explorer.make_app(
         explored.model,
         explored.facts,
         page or exploring.page_folder(),
         host,
-        [socket.gethostname()] if _is_everywhere(listening) else [],
+        names,
         explored.make_map if explored.has_map else None,
     )
     config = uvicorn.Config(
@@ -98,15 +101,22 @@ def serve(
 
 def address_of(listening: socket.socket) -> str:
     """Returns the address of the page, for a browser on this machine."""
-    host, port = listening.getsockname()[:2]
-    address = ipaddress.ip_address(host.partition("%")[0])
+    address, port = _address(listening), listening.getsockname()[1]
     if address.is_unspecified:
         return f"http://localhost:{port}/"
-    return f"http://[{host}]:{port}/" if address.version == 6 else f"http://{host}:{port}/"
+    return f"http://[{address}]:{port}/" if address.version == 6 else f"http://{address}:{port}/"
+
+
+def is_alone(listening: socket.socket) -> bool:
+    """Says whether nothing but this machine can ask what listens there."""
+    return _address(listening).is_loopback
 
 
 def open_browser(address: str) -> None:
     """Opens the page, where there is a browser; a slow one is not waited for."""
+    names = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    if sys.platform.startswith("linux") and not any(map(os.environ.get, names)):
+        return  # What is found then is a browser of text, which would take the terminal.
     threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
 
 
@@ -119,9 +129,9 @@ def warm_up(model: TrainedModel) -> None:
     model.encode_tokens(tokens[:1])
 
 
-def _is_everywhere(listening: socket.socket) -> bool:
-    """Says whether a socket listens at all addresses of the machine."""
-    return ipaddress.ip_address(listening.getsockname()[0].partition("%")[0]).is_unspecified
+def _address(listening: socket.socket) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Returns the address that a socket listens at."""
+    return ipaddress.ip_address(listening.getsockname()[0].partition("%")[0])
 
 
 @contextlib.contextmanager

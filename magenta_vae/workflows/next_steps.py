@@ -383,6 +383,9 @@ def after_models(names: Sequence[str]) -> str:
         )
         for name in names[:1]
     }
+    steps |= {
+        f"play with {name} in the browser": _line("explore", model=name) for name in names[:1]
+    }
     steps["what one of them is"] = _line("models", "--name=NAME")
     return _format(steps)
 
@@ -418,13 +421,16 @@ def after_export(version: str) -> str:
         f'client = Client("http://localhost:8501", "{name}"); '
         'write_midi(client.sample(1, seed=0)[0], "asked.mid")'
     )
-    return _format(
-        {
-            "serve it": shlex.join(serve),
-            "ask for tokens": shlex.join(ask),
-            "ask for music, as asked.mid": shlex.join(["python3", "-c", python]),
-        }
-    )
+    steps = {
+        "serve it": shlex.join(serve),
+        "ask for tokens": shlex.join(ask),
+        "ask for music, as asked.mid": shlex.join(["python3", "-c", python]),
+    }
+    page = os.path.join(version, "web")
+    if os.path.isdir(page):
+        host = ["python3", "-m", "http.server", "--bind", "127.0.0.1", "--directory", page]
+        steps["the page, at http://127.0.0.1:8000"] = shlex.join(host)
+    return _format(steps)
 
 
 def again(*extra: str) -> str:

@@ -129,6 +129,12 @@ def test_an_export_is_served_and_asked_by_its_name():
     compile(python[-1], "asked", "exec")
 
 
+def test_an_exported_page_is_hosted(tmp_path):
+    (tmp_path / "1" / "web").mkdir(parents=True)
+    *_, host = lines_of(next_steps.after_export(str(tmp_path / "1"))).values()
+    assert host[-2:] == ["--directory", str(tmp_path / "1" / "web")]
+
+
 def test_what_was_encoded_is_read_and_seen():
     lines = lines_of(next_steps.after_encode("z.npz", None, "runs/mine/"))
     assert lines["read it"] == ["python3", "-c", 'import numpy; print(dict(numpy.load("z.npz")))']
