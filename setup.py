@@ -26,7 +26,7 @@ setup(
     packages=find_packages(include=["magenta_vae*"]) + [f"magenta_vae.{name}" for name in BESIDE],
     package_dir={f"magenta_vae.{name}": name for name in BESIDE},
     package_data={
-        "magenta_vae": ["py.typed", "models/*/*"],
+        "magenta_vae": ["py.typed", "models/*/*", "page/*", "page/*/*", "page/*/*/*"],
         **{f"magenta_vae.{name}": ["*", "*/*"] for name in BESIDE},
     },
     entry_points={"console_scripts": ["magenta_vae = magenta_vae.__main__:main"]},
@@ -52,6 +52,7 @@ setup(
         "beam": ["apache-beam>=2.77"],  # data sets built on many machines
         "dask": ["distributed>=2026.8"],  # the same
         "audio": ["pyfluidsynth>=1.4"],  # SoundFonts, with the system's libfluidsynth
+        "explore": ["starlette>=1.0", "uvicorn>=0.34"],  # latent spaces in the browser
         "hub": ["huggingface_hub>=0.30"],  # models at hf:// addresses
         "litert": ["ai-edge-litert>=2.3"],
         "onnx": ["onnx>=1.23", "onnxruntime>=1.32", "tf2onnx>=1.17"],
@@ -59,6 +60,7 @@ setup(
         "umap": ["umap-learn>=0.5.7"],  # maps of latent spaces that keep neighbours together
         "test": [
             "distributed>=2026.8",
+            "httpx>=0.28",
             "huggingface_hub>=0.30",
             "ipykernel>=6.29",
             "mido>=1.3",  # finds the same notes
@@ -70,9 +72,11 @@ setup(
             "pytest>=8.0",
             "pytest-xdist>=3.6",
             "ruff>=0.17",
+            "starlette>=1.0",
             "tensorflow-serving-api>=2.21",
             "types-protobuf>=7.35",
             "types-tqdm>=4.70",
+            "uvicorn>=0.34",
         ],
     },
 )

@@ -16,7 +16,9 @@ from magenta_vae.configuration.places import bundled
 GROUPS = {
     "Data": ("build_dataset", "inspect_dataset", "synthesize"),
     "Training": ("train", "evaluate", "compare", "encode", "table1", "figures"),
-    "Music": ("models", "sample", "interpolate", "similar", "reconstruct", "attributes"),
+    "Music": (
+        *("models", "explore", "sample", "interpolate", "similar", "reconstruct", "attributes"),
+    ),
     "Other programs": ("publish", "export", "import_magenta"),
 }
 HELP = "-h", "-help", "--help", "help"

@@ -57,7 +57,17 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     RUNNING: (
         *("max_steps", "num_workers", "seconds_per_file", "memory_mb_per_file", "runner"),
-        *("scheduler", "skip_corrupt", "num_virtual_devices", "dry_run", "explain", "traceback"),
+        *(
+            "scheduler",
+            "skip_corrupt",
+            "num_virtual_devices",
+            "host",
+            "port",
+            "browser",
+            "dry_run",
+            "explain",
+            "traceback",
+        ),
     ),
 }
 # Where a flag means something else than in most commands.
@@ -68,6 +78,7 @@ EXCEPTIONS = {
 # What stands for a value, where its kind does not say it.
 VALUES = {
     "allow_module": "MODULE",
+    "host": "ADDRESS",
     "attribute": "NAME",
     "checkpoint": "latest|best|STEP",
     "init_checkpoint": "latest|best|STEP",

@@ -19,7 +19,7 @@ from magenta_vae.workflows import model_places
 ROOT = Path(__file__).parent.parent
 SONG = ROOT / "testdata" / "song-0000.mid"
 COMMANDS = [
-    "attributes", "build_dataset", "compare", "encode", "evaluate", "export", "figures",
+    "attributes", "build_dataset", "compare", "encode", "evaluate", "explore", "export", "figures",
     "import_magenta", "inspect_dataset", "interpolate", "models", "publish", "reconstruct",
     "sample", "similar", "synthesize", "table1", "train",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,16 +56,16 @@ class Explored(NamedTuple):
         Args:
             is_ending: says whether to give up; the map is empty then.
         """
-        places: Sequence[tuple[str | None, str]]
         if self.windows is None:
-            prior = self.facts["priors"][0]
-            z = self.model.sample_z(NUM_SAMPLES, prior=prior)
+            z = self.model.sample_z(NUM_SAMPLES, prior=self.facts["priors"][0])
             tokens = _in_parts(self._decode, [z, _first_seeds(len(z))], is_ending)
-            places = [(None, f"sample {row} of seed 0") for row in range(len(z))]
+            places: list[tuple[str | None, str]] = [
+                (None, f"sample {row} of seed 0") for row in range(len(z))
+            ]
         else:
-            tokens = np.array(self.windows.tokens)
+            tokens = self.windows.tokens
             z = _in_parts(self.model.encode_tokens, [tokens], is_ending)
-            places = list(_places(self.windows, self.model.num_bars))
+            places = _places(self.windows, self.model.num_bars)
         if is_ending():
             return {}
         return page_answers.describe_map(z, tokens, self.model.tracks, self.what, places)
@@ -110,8 +110,8 @@ def explore(
         why_not["map"] = f"A map takes a z of 2 dimensions. This model has {model.z_size}."
     elif windows is not None and len(windows.tokens) < MIN_ON_MAP:
         why_not["map"] = (
-            f"A map is of at least {MIN_ON_MAP} windows. There are {len(windows.tokens)} {what}: "
-            "start again with more music by --data_dir or --input."
+            f"A map is of at least {MIN_ON_MAP} windows. Received: {what}. Start again with more "
+            "music by --data_dir or --input."
         )
     facts = {
         **_describe_run(run),
@@ -157,7 +157,7 @@ def _find_windows(
             return None, ": --data_dir or --input shows songs in their place"
     rows = np.linspace(0, len(read.tokens) - 1, min(len(read.tokens), NUM_ON_MAP)).astype(int)
     chosen = Windows(
-        np.array(read.tokens[rows]),
+        np.array(read.tokens[rows]),  # No longer those of a file that is mapped into memory.
         None if read.songs is None else read.songs[rows],
         None if read.bars is None else read.bars[rows],
         read.paths,
@@ -237,13 +237,14 @@ def _is_full(window: np.ndarray, model: TrainedModel) -> bool:
     return not any(each[: songs.STEPS_PER_BAR].all() for each in silent)
 
 
-def _places(windows: Windows, num_bars: int) -> Iterator[tuple[str | None, str]]:
-    """Yields the song of each window, None where it is not known, and its bars."""
+def _places(windows: Windows, num_bars: int) -> list[tuple[str | None, str]]:
+    """Returns the song of each window, None where it is not known, and its bars."""
     if windows.songs is None or windows.bars is None:
-        yield from ((None, f"window {row + 1}") for row in range(len(windows.tokens)))
-        return
-    for song, bar in zip(windows.songs.tolist(), windows.bars.tolist(), strict=True):
-        yield windows.paths[song], _bars(bar, num_bars)
+        return [(None, f"window {row + 1}") for row in range(len(windows.tokens))]
+    return [
+        (windows.paths[song], _bars(bar, num_bars))
+        for song, bar in zip(windows.songs.tolist(), windows.bars.tolist(), strict=True)
+    ]
 
 
 def _bars(first: int, num_bars: int) -> str:
@@ -260,10 +261,10 @@ def _in_parts(
     arrays: Sequence[np.ndarray],
     is_ending: Callable[[], bool],
 ) -> np.ndarray:
-    """Applies a function to rows, some at a time, until it is to give up."""
-    parts = []
+    """Applies a function to rows, some at a time, those that are left when it is to end to none."""
+    parts: list[np.ndarray] = []
     for first in range(0, len(arrays[0]), NUM_AT_ONCE):
-        if is_ending():
+        if parts and is_ending():
             break
         parts.append(function(*(array[first : first + NUM_AT_ONCE] for array in arrays)))
     return np.concatenate(parts)

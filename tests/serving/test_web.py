@@ -28,8 +28,8 @@ VENDORED = {
     ),
     "ort.wasm.min.mjs": "219e6a1fc8a9938268d18efca3c91d310bd2f4a59bbd13744df5b2b7fc6cee3b",
 }
-SLOW = ["hierdec_mel_32bar", "hierdec_trio_16bar"]
-MODELS = ["mel_2bar", "drums_2bar", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+SLOW = ["drums_2bar", "hierdec_mel_32bar", "hierdec_trio_16bar"]
+MODELS = ["mel_2bar", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 
