@@ -69,11 +69,15 @@ setup(
             "music21>=9.3",  # reads the same scores and tunes
             "nbclient>=0.10",
             "nbformat>=5.10",
+            "onnx>=1.23",
+            "onnxruntime>=1.32",
+            "playwright>=1.65",  # drives a Chromium that is installed
             "pytest>=8.0",
             "pytest-xdist>=3.6",
             "ruff>=0.17",
             "starlette>=1.0",
             "tensorflow-serving-api>=2.21",
+            "tf2onnx>=1.17",
             "types-protobuf>=7.35",
             "types-tqdm>=4.70",
             "uvicorn>=0.34",

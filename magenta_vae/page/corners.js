@@ -16,7 +16,7 @@ export class Corner {
    * tempo(qpm), fail(error), changed() of the lock.
    */
   constructor(element, index, model, handlers) {
-    Object.assign(this, { element, index, handlers });
+    Object.assign(this, { element, index, model, handlers });
     this.isLocked = false;
     this.file = null;
     this.parts = Object.fromEntries([...element.querySelectorAll('[data-part]')].map((each) => [each.dataset.part, each]));
@@ -64,7 +64,7 @@ export class Corner {
       this.parts.track.replaceChildren(option('', 'First track that fits'), ...encoded.tracks.map((track) =>
         option(track.number, `${track.number}: ${track.name || (track.is_drum ? 'drums' : `program ${track.program}`)}`)));
       this.parts.track.value = choice.track ?? '';
-      this.parts.bars.replaceChildren(...encoded.windows.map((window, i) => option(i, window.text)));
+      this.parts.bars.replaceChildren(...encoded.windows.map((window, i) => option(i, this.#bars(window))));
       this.#takeWindow(0);
       this.handlers.tempo(encoded.windows[0].qpm);
     } catch (error) {
@@ -77,8 +77,12 @@ export class Corner {
   #takeWindow(index) {
     if (this.refuseLocked()) return;
     const window = this.encoded.windows[index];
-    this.handlers.set({ kind: 'point', point: window.point, title: window.text });
+    this.handlers.set({ kind: 'point', point: window.point, title: `${this.file.name}, ${this.#bars(window)}` });
     this.parts.bars.value = index;
+  }
+
+  #bars({ bar }) {
+    return `bars ${bar}-${bar + this.model.num_bars - 1}`;
   }
 
   #takeExample(example) {

@@ -85,6 +85,7 @@ export class Explorer {
     this.pad.place = where.kind === 'pad' ? where : null;
     this.pad.draw();
     this.#mark();
+    byId('what').textContent = this.#whatIsPlayed();
     this.decoding.moved(this.state);
     this.#saveLink();
     if (!this.player.isPlaying) this.play();

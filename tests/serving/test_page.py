@@ -1,0 +1,381 @@
+"""The page that plays a latent space, in headless Chromium: seen, heard, clicked, dragged."""
+
+import io
+import threading
+import wave
+from urllib.parse import urlsplit
+
+import browsers
+import numpy as np
+import pytest
+from browsers import until
+
+import magenta_vae
+from magenta_vae import configuration
+from magenta_vae.serving import web
+from magenta_vae.serving.signatures import Signatures
+from magenta_vae.workflows import explorer_server, exploring, runs
+from magenta_vae.workflows.model_places import find
+
+pytest.importorskip("starlette")
+pytest.importorskip("uvicorn")
+pytest.importorskip("tf2onnx")
+
+MODEL = "mel_2bar"
+SONG = configuration.bundled("testdata") / "song-0003.mid"
+# Tokens of what is played, and of what the square shows at places.
+TOKENS = """places => explorer.decoding.places(explorer.state, places)
+    .then(windows => windows.map(window => window.tokens))"""
+IS_SETTLED = "globalThis.explorer && explorer.pad.cells.every(Boolean) && explorer.player.isPlaying"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    yield from browsers.start()
+
+
+@pytest.fixture(scope="module")
+def model():
+    return magenta_vae.load(MODEL)
+
+
+@pytest.fixture(scope="module")
+def explored():
+    return exploring.explore(runs.open(find(MODEL)))
+
+
+@pytest.fixture(scope="module")
+def server(explored):
+    """The address of the page with its server."""
+    found, is_ready = [], threading.Event()
+    listening = explorer_server.listen("127.0.0.1", 0)
+    threading.Thread(
+        target=explorer_server.serve,
+        args=(
+            explored,
+            listening,
+            "127.0.0.1",
+            lambda address: (found.append(address), is_ready.set()),
+        ),
+        daemon=True,
+    ).start()
+    assert is_ready.wait(60)
+    return found[0]
+
+
+@pytest.fixture(scope="module")
+def exported(explored, tmp_path_factory):
+    """The address of the page that is exported, on a static host."""
+    folder = tmp_path_factory.mktemp("web") / "page"
+    run = runs.open(find(MODEL))
+    signatures = Signatures(run.network, run.settings.window_format)
+    facts = {**explored.facts, "can": {"encode": False, "map": False}}
+    facts["why_not"] = {"encode": "no reader of music is here", "map": "no map is here"}
+    web.write(
+        signatures, web.Site(exploring.page_folder(), facts, None, explored.prior), folder, ""
+    )
+    yield from browsers.host(folder)
+
+
+class Opened:
+    """A page, and all that it asked for and complained of."""
+
+    def __init__(self, browser, address, **options):
+        self.context = browser.new_context(accept_downloads=True, **options)
+        self.page = self.context.new_page()
+        self.asked, self.complaints = [], []
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", self._heard)
+        self.page.goto(address)
+        until(self.page, IS_SETTLED)
+
+    def _heard(self, message):
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def downloaded(self, selector):
+        """Returns the bytes and the name of a file that a click gives."""
+        with self.page.expect_download() as waiting:
+            self.page.click(selector)
+        download = waiting.value
+        with open(download.path(), "rb") as file:
+            return file.read(), download.suggested_filename
+
+
+@pytest.fixture
+def open_page(browser):
+    opened = []
+
+    def open_(address, **options):
+        opened.append(Opened(browser, address, **options))
+        return opened[-1]
+
+    yield open_
+    for each in opened:
+        each.context.close()
+        assert not each.complaints
+
+
+def shown(page):
+    """Returns the notes that are played, as (track, pitch, start, end)."""
+    return page.evaluate("explorer.shown.map(notes => notes.map(n => [n.pitch, n.start, n.end]))")
+
+
+def wait_for_map(page):
+    """Waits for what is asked for last."""
+    until(page, "explorer.mapPanel.map")
+
+
+def place(page, x, y):
+    """Returns the pixels of a place of the square."""
+    box = page.locator("#pad").bounding_box()
+    across, down = (0.07 + value * 0.86 for value in (x, y))
+    return box["x"] + across * box["width"], box["y"] + down * box["height"]
+
+
+def in_music(model, windows):
+    """Returns windows of tokens as their notes are read: a hold with nothing to hold is a rest."""
+    kind = model.window_format
+    return [kind.tokenize(kind.detokenize(np.array(tokens))).tolist() for tokens in windows]
+
+
+def read_back(model, content, tmp_path):
+    path = tmp_path / "downloaded.mid"
+    path.write_bytes(content)
+    return model.tokenize(str(path))
+
+
+def test_it_sounds_and_asks_nobody_else(open_page, server):
+    opened = open_page(server)
+    until(opened.page, "explorer.player.level() > -40")
+    wait_for_map(opened.page)
+    assert {urlsplit(url).netloc for url in opened.asked if not url.startswith("blob:")} == {
+        urlsplit(server).netloc
+    }
+    opened.page.keyboard.press("Escape")
+    opened.page.click("#play")
+    until(opened.page, "!(explorer.player.level() > -60)")
+
+
+def test_a_seed_gives_the_command_lines_music(open_page, server, model, tmp_path):
+    page = open_page(f"{server}#seed=7&corners=d.data.7,d.data.2,d.standard.7,d.data.4&at=0,0").page
+    [sampled] = model.decode_tokens(model.sample_z(1, seed=7, prior="data"), 0.5, seed=7)[:1]
+    assert page.evaluate(TOKENS, [{"x": 0, "y": 0}])[0] == sampled.tolist()
+    [standard] = model.decode_tokens(model.sample_z(1, seed=7), 0.5, seed=7)
+    assert page.evaluate(TOKENS, [{"x": 0, "y": 1}])[0] == standard.tolist()
+
+
+def test_downloads_are_what_is_heard(open_page, server, model, tmp_path):
+    opened = open_page(f"{server}#tempo=90&at=0.5,0.5")
+    content, name = opened.downloaded("#midi")
+    [heard] = opened.page.evaluate(TOKENS, [{"x": 0.5, "y": 0.5}])
+    assert read_back(model, content, tmp_path).tolist() == in_music(model, [heard])
+    assert name == f"{MODEL}-at-0.50-0.50-seed0.mid"
+    reading = model.read(str(tmp_path / "downloaded.mid"))
+    assert reading.playbacks[0].qpm == pytest.approx(90, abs=0.01)
+    sound, _ = opened.downloaded("#wav")
+    with wave.open(io.BytesIO(sound)) as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2") / 2**15
+        seconds = file.getnframes() / file.getframerate()
+    assert seconds == pytest.approx(8 * 60 / 90, abs=0.01)  # Whole bars, so that the file loops.
+    assert 0.01 < np.sqrt(np.mean(samples**2)) < 0.5 and np.abs(samples).max() < 1
+
+
+def test_dragging_plays_what_is_there_from_the_next_bar_without_a_gap(open_page, server):
+    page = open_page(server).page
+    page.evaluate("""() => {
+        const { player } = explorer;
+        player.changes = [];
+        player.times = [];
+        player.onBar = () => player.changes.push(player.step % 16);
+        setInterval(() => player.times.push(...player.scheduled.map(({ time }) => time)), 50);
+    }""")
+    before = shown(page)
+    page.mouse.move(*place(page, 0, 0))
+    page.mouse.down()
+    for step in range(1, 9):
+        page.mouse.move(*place(page, step / 8, step / 8 * 0.7))
+        page.wait_for_timeout(60)
+    page.mouse.up()
+    assert page.inner_text("#what") == "Between the corners, at 1.00, 0.70"
+    assert shown(page) != before
+    until(page, "!explorer.player.pending && explorer.player.changes.length")
+    assert page.evaluate("explorer.player.sequence === explorer.shown")
+    assert set(page.evaluate("explorer.player.changes")) == {0}
+    page.wait_for_timeout(300)
+    times = np.unique(np.array(page.evaluate("explorer.player.times")))
+    assert len(times) > 8
+    np.testing.assert_allclose(np.diff(times), 0.125, atol=0.002)
+
+
+def test_files_are_dropped_on_corners(open_page, server, model):
+    opened = open_page(server)
+    page, content = opened.page, SONG.read_bytes()
+    page.evaluate(
+        """([bytes, name]) => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], name));
+            document.querySelectorAll('.corner')[1].dispatchEvent(
+                new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
+        }""",
+        [list(content), SONG.name],
+    )
+    until(page, "explorer.state.corners[1].kind === 'point'")
+    reading = model.read(str(SONG))
+    point = page.evaluate("explorer.state.corners[1].point")
+    np.testing.assert_allclose(point, model.encode(reading[:1])[0], atol=1e-5)
+    title = page.locator(".corner").nth(1).locator("strong").inner_text()
+    assert title == f"{SONG.name}, bars 1-2"
+    assert page.input_value("#tempo") == str(round(reading.playbacks[0].qpm))
+    bars = page.locator(".corner").nth(1).locator("[data-part=bars]")
+    bars.select_option("1")
+    until(page, "explorer.state.corners[1].title.endsWith('bars 3-4')")
+    page.set_input_files(".corner:nth-of-type(1) input[type=file]", SONG)
+    until(page, "explorer.state.corners[0].kind === 'point'")
+    page.set_input_files(
+        ".corner:nth-of-type(1) input[type=file]",
+        {"name": "notes.mid", "mimeType": "audio/midi", "buffer": b"no music"},
+    )
+    until(page, "document.querySelector('#message').classList.contains('wrong')")
+    assert "notes.mid" in page.inner_text("#message")
+    assert page.evaluate("explorer.state.corners[0].kind") == "point"  # What was there stays.
+    [complaint] = opened.complaints
+    assert "400" in complaint
+    opened.complaints.clear()
+
+
+def test_corners_are_rolled_locked_and_undone(open_page, server):
+    page = open_page(server).page
+    card = page.locator(".corner").nth(2)
+    seeds = "explorer.state.corners.map(corner => corner.seed)"
+    before = page.evaluate(seeds)
+    card.get_by_role("button", name="Lock").click()
+    page.keyboard.press("r")
+    until(page, IS_SETTLED)
+    rolled = page.evaluate(seeds)
+    assert [a == b for a, b in zip(before, rolled, strict=True)] == [False, False, True, False]
+    assert card.get_by_role("button", name="Roll").is_disabled()
+    page.keyboard.press("3")
+    assert "locked" in page.inner_text("#message")
+    page.locator(".corner").nth(0).get_by_role("button", name="Undo").click()
+    assert page.evaluate(seeds)[0] == before[0]
+    until(page, IS_SETTLED)
+
+
+def test_attributes_do_what_they_say(open_page, server):
+    page = open_page(f"{server}#at=1,0.5").page
+    measured = page.locator(".slider").nth(0).locator(".measured")
+    values = []
+    for strength in (-1, 0, 1.5):
+        slider = page.locator("#attribute-note_density")
+        slider.fill(str(strength))
+        until(page, IS_SETTLED)
+        values.append(float(measured.inner_text().split()[0]))
+    assert values == sorted(values) and values[0] < values[-1]
+
+
+def test_temperature_and_seed_draw_other_music(open_page, server):
+    page = open_page(f"{server}#at=0.5,0.5").page
+    first = shown(page)
+    page.fill("#seed", "5")
+    page.press("#seed", "Enter")
+    until(page, IS_SETTLED)
+    second = shown(page)
+    page.fill("#temperature", "1.5")
+    until(page, IS_SETTLED)
+    assert first != second != shown(page) != first
+    page.fill("#seed", "-1")
+    page.press("#seed", "Enter")
+    assert "Received: -1" in page.inner_text("#message") and page.input_value("#seed") == "5"
+
+
+def test_a_link_gives_the_same_music_again(open_page, server):
+    page = open_page(server).page
+    page.set_input_files(".corner:nth-of-type(1) input[type=file]", SONG)
+    until(page, "explorer.state.corners[0].kind === 'point'")
+    page.locator("#attribute-pitch_range").fill("0.7")
+    page.mouse.click(*place(page, 0.3, 0.8))
+    until(page, IS_SETTLED)
+    page.wait_for_timeout(200)
+    until(page, "!explorer.decoding.isAsking")
+    again = open_page(page.url).page
+    assert shown(again) == shown(page)
+    assert again.inner_text("#what") == page.inner_text("#what")
+    other = open_page(f"{server}#model=other&seed=3").page
+    assert "The link is of the model other" in other.inner_text("#message")
+
+
+def test_a_path_is_played_as_a_journey(open_page, server, model, tmp_path):
+    opened = open_page(server)
+    page = opened.page
+    page.keyboard.press("j")
+    page.mouse.move(*place(page, 0, 0))
+    page.mouse.down()
+    for x, y in ((0.5, 0.2), (1, 0.5), (1, 1)):
+        page.mouse.move(*place(page, x, y), steps=5)
+    page.mouse.up()
+    until(page, "explorer.shown.length === 8")
+    windows = page.evaluate("explorer.decoding.places(explorer.state, explorer.state.journey)")
+    content, name = opened.downloaded("#midi")
+    tokens = read_back(model, content, tmp_path)
+    assert tokens.tolist() == in_music(model, [window["tokens"] for window in windows])
+    assert name == f"{MODEL}-journey-seed0.mid"
+    again = open_page(page.url).page
+    assert shown(again) == shown(page)
+    page.keyboard.press("Escape")
+    until(page, "explorer.shown.length === 1")
+
+
+def test_dots_of_the_map_are_played_and_pinned(open_page, server):
+    page = open_page(server).page
+    wait_for_map(page)
+    page.focus("#map")
+    page.keyboard.press("ArrowRight")
+    title = page.inner_text("#what")
+    assert "sample" in title
+    until(page, "!explorer.decoding.isAsking")
+    assert title in page.inner_text("#nearest") and "(0.0 away)" in page.inner_text("#nearest")
+    page.click("#map-corners button:nth-of-type(4)")
+    assert page.evaluate("explorer.state.corners[3].title") == title
+
+
+def test_keys_play_and_move(open_page, server):
+    page = open_page(server, viewport={"width": 390, "height": 844}).page
+    page.focus("#pad")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("[explorer.state.where.x, explorer.state.where.y]") == [
+        pytest.approx(1 / 12),
+        pytest.approx(1 / 12),
+    ]
+    page.keyboard.press(" ")
+    assert not page.evaluate("explorer.player.isPlaying")
+    # Nothing is wider than a phone.
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_both_backends_give_the_same_tokens(open_page, server, exported):
+    pages = open_page(server).page, open_page(exported).page
+    ask = """([points, temperature, seed]) =>
+        explorer.backend.decode(points, temperature, seed)
+            .then(({ windows, points }) => [windows.map(w => [w.tokens, w.notes]), points])"""
+    dice = [
+        {"prior": prior, "seed": 11, "index": i} for prior in ("data", "standard") for i in (0, 5)
+    ]
+    for points, temperature, seed in ((dice, 0.5, 3), (dice, 1.0, [3, 3 + 2**32, 9, 2**32 - 1])):
+        (ours, points_of_server), (theirs, points_of_page) = (
+            page.evaluate(ask, [points, temperature, seed]) for page in pages
+        )
+        assert ours == theirs
+        np.testing.assert_allclose(points_of_server, points_of_page, atol=2e-6)
+    way = (
+        "points => explorer.backend.path(points, 5, 0.5, 1).then(a => a.windows.map(w => w.tokens))"
+    )
+    for ends in (dice[:2], dice):
+        ours, theirs = (page.evaluate(way, ends) for page in pages)
+        assert ours == theirs and len(ours) == (5 if len(ends) == 2 else 25)
+    exported_page = pages[1]
+    assert shown(pages[0]) == shown(exported_page)
+    assert not exported_page.locator("[data-part=open]").nth(0).is_visible()
+    assert exported_page.inner_text("#map-what") == "no map is here"
