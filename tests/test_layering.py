@@ -126,6 +126,19 @@ def test_only_the_configuration_knows_gin():
     assert {room(name) for name in knowing} == {"configuration"}
 
 
+def test_only_the_server_of_the_page_knows_starlette():
+    """Exports of the page need neither it nor uvicorn, and a client of served models none."""
+    knowing = {
+        name
+        for name in MODULES
+        if {found.split(".")[0] for found in imported(name)} & {"starlette", "uvicorn"}
+    }
+    server = {f"{NAME}.serving.{name}" for name in ("browser_guard", "explorer", "page_requests")}
+    command = f"{NAME}.workflows.explorer_server"
+    assert knowing == {*server, command}
+    assert {name for name in MODULES if ours(name) & server} <= {*server, command}
+
+
 def test_the_scripts_do_not_know_gin():
     for path in (PACKAGE.parent / "scripts").iterdir():
         if path.is_file():

@@ -518,6 +518,14 @@ def test_nothing_outside_the_page_is_served(address_of, model):
         assert "\r\n\r\nsecret" not in answer
 
 
+def test_a_body_that_is_too_long_is_not_read(address_of, model):
+    address = address_of(model)
+    for content in (bytes(20_000_000), iter([bytes(1_000_000)] * 20)):  # Of a length told or not.
+        answer = httpx.post(f"{address}/encode?name=a.mid", content=content, timeout=30)
+        assert "at most 5,000,000 bytes. Received: " in error_of(answer, 413)
+    assert httpx.get(address).status_code == 200
+
+
 def test_two_hosts_are_one_too_many(address_of, model):
     answer = ask_raw(address_of(model), "/", "Host: evil.example")
     assert answer.split()[1] in ("400", "403")

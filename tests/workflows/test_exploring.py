@@ -23,10 +23,13 @@ from magenta_vae import configuration  # noqa: E402
 from magenta_vae.data import workers  # noqa: E402
 from magenta_vae.inference import attributes, latents  # noqa: E402
 from magenta_vae.music.songs import SongError  # noqa: E402
+from magenta_vae.serving import export as exporting  # noqa: E402
+from magenta_vae.serving import runtimes  # noqa: E402
 from magenta_vae.workflows import (  # noqa: E402
     datasets,
     explorer_server,
     exploring,
+    exports,
     model_files,
     model_places,
     runs,
@@ -186,6 +189,23 @@ def test_a_baseline_has_nothing_to_explore():
     baseline = SimpleNamespace(network=SimpleNamespace(z_size=0))
     with pytest.raises(ValueError, match="Only a model with a latent space can be explored"):
         exploring.explore(baseline)
+
+
+def test_a_page_without_a_server_is_told_the_same(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "write_saved_model", lambda *_: None)
+    monkeypatch.setattr(runtimes, "require_onnx", lambda: None)
+    monkeypatch.setattr(runtimes, "convert_to_onnx", lambda *_: None)
+    path = Path(exports.export(run, str(tmp_path), ["web"]))
+    told = json.loads((path / "web" / "model" / "model.json").read_text())
+    explored = exploring.explore(run)
+    assert told.pop("can") == {"encode": False, "map": True}
+    assert "`magenta_vae explore` opens the same page" in told.pop("why_not")["encode"]
+    facts = json.loads(json.dumps(explored.facts))
+    assert told == {name: facts[name] for name in told}
+    assert json.loads((path / "web" / "model" / "map.json").read_text()) == explored.make_map()
+    assert (path / "web" / "model" / "data_prior.json").is_file() == (explored.prior is not None)
+    with pytest.raises(ValueError, match="The format web takes a site. Received: None."):
+        exporting.write(run.network, run.settings.window_format, str(tmp_path), formats=["web"])
 
 
 def test_an_address_that_is_taken_is_refused():
