@@ -50,6 +50,7 @@ setup(
     ],
     extras_require={
         "beam": ["apache-beam>=2.77"],  # data sets built on many machines
+        "docs": ["mkdocs-material>=9.7", "mkdocstrings[python]>=1.0"],  # the site
         "dask": ["distributed>=2026.8"],  # the same
         "audio": ["pyfluidsynth>=1.4"],  # SoundFonts, with the system's libfluidsynth
         "explore": ["starlette>=1.0", "uvicorn>=0.34"],  # latent spaces in the browser

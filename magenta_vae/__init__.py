@@ -1,8 +1,47 @@
-"""Hierarchical Variational Autoencoders for Music (Roberts, Engel, Eck, 2017) on Keras 3."""
+"""Hierarchical Variational Autoencoders for Music (Roberts, Engel, Eck, 2017) on Keras 3.
 
+What programs use most lies here, and is imported when it is used: TensorFlow takes seconds.
+"""
+
+import importlib
 from collections.abc import Collection
+from typing import Any
 
 __version__ = "0.1.0"
+
+# Where each name of the public shelf comes from.
+_SHELF = {
+    "BidirectionalLSTM": "model.encoders",
+    "Client": "serving.client",
+    "Conductor": "model.decoders",
+    "Drums": "music.tokens",
+    "Excerpt": "inference.excerpts",
+    "FlatDecoder": "model.decoders",
+    "HierarchicalDecoder": "model.decoders",
+    "Melody": "music.tokens",
+    "MusicVAE": "model.music_vae",
+    "Playback": "music.window_format",
+    "TrainedModel": "inference.generation",
+    "WindowFormat": "music.window_format",
+    "WindowReader": "inference.reading",
+    "read_midi": "music.note_sequences",
+    "schedules": "model",
+    "write_midi": "music.note_sequences",
+}
+__all__ = ["load", *_SHELF]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _SHELF:
+        raise AttributeError(f"magenta_vae has no {name}. It has: {', '.join(__all__)}.")
+    module = importlib.import_module(f"{__name__}.{_SHELF[name]}")
+    found = getattr(module, name, None) or importlib.import_module(f"{module.__name__}.{name}")
+    globals()[name] = found  # Found at once the next time.
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def load(

@@ -1,0 +1,73 @@
+"""What the README and the pages say: short, complete, and true where they are programs."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import magenta_vae
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+README = ROOT / "README.md"
+MOST_LINES = 150
+BLOCK = re.compile(r"(<!-- not run: .*? -->\n)?```python\n(.*?)```", re.DOTALL)
+OF_ITS_OWN = {"extending.md"}  # tests/test_extending.py runs it whole.
+PAGES = [README, *(page for page in sorted(DOCS.glob("*.md")) if page.name not in OF_ITS_OWN)]
+# The files that examples name.
+SONGS = {"song.mid": 9, "a.mid": 3, "b.mid": 11, "fast-1.mid": 5, "fast-2.mid": 20, "slow-1.mid": 1}
+
+
+def test_the_readme_is_short():
+    assert len(README.read_text().splitlines()) <= MOST_LINES
+
+
+def test_the_architecture_names_every_module():
+    text = (DOCS / "architecture.md").read_text()
+    package = ROOT / "magenta_vae"
+    names = [path.relative_to(package).with_suffix("") for path in sorted(package.rglob("*.py"))]
+    # Of these two folders the page has one row each, with the names of their modules alone.
+    missing = [
+        str(name)
+        for name in names
+        if not name.name.startswith("__")
+        and f"`{name if name.parts[0] not in ('workflows', 'configuration') else name.name}`"
+        not in text
+    ]
+    assert not missing
+
+
+def test_every_public_name_is_there():
+    assert [name for name in magenta_vae.__all__ if not hasattr(magenta_vae, name)] == []
+    assert set(magenta_vae.__all__) <= set(dir(magenta_vae))
+    with pytest.raises(AttributeError, match="has no loads"):
+        magenta_vae.loads  # noqa: B018
+
+
+PROGRAMS = [
+    page for page in PAGES if any(not skipped for skipped, _ in BLOCK.findall(page.read_text()))
+]
+
+
+@pytest.mark.parametrize("page", PROGRAMS, ids=lambda path: path.name)
+def test_examples_run(page, tmp_path):
+    blocks = [block for skipped, block in BLOCK.findall(page.read_text()) if not skipped]
+    for name, number in SONGS.items():
+        shutil.copy(ROOT / "testdata" / f"song-{number:04d}.mid", tmp_path / name)
+    shutil.copytree(ROOT / "testdata", tmp_path / "testdata")
+    program = tmp_path / "example.py"
+    program.write_text("\n".join(blocks))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    ran = subprocess.run(
+        [sys.executable, program.name],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
