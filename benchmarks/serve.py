@@ -5,7 +5,7 @@ benchmarks/serve.py --run_dir=runs/mel_2bar --num_requests=10000
 
 Prints requests a second, the time until an answer, the server's memory, what malformed requests are
 told, and how long the exported decode takes beside `TrainedModel`'s. The server is the stand-in of
-`prediction_service.py`: TensorFlow Serving itself is faster. Ends by itself.
+`serving/stand_in`: TensorFlow Serving itself is faster. Ends by itself.
 """
 
 import json
@@ -31,10 +31,10 @@ NAME = "model"
 
 def serve(model_dir, addresses, stop):
     """Serves until told to stop."""
-    import prediction_service
+    from magenta_vae.serving import stand_in
 
-    with prediction_service.serving(model_dir, NAME) as both:
-        addresses.put(dict(zip(("grpc", "rest"), both, strict=True)))
+    with stand_in.serving(model_dir, NAME) as served:
+        addresses.put(served._asdict())
         stop.wait()
 
 
@@ -133,9 +133,10 @@ def measure_errors(address, description):
 def measure_decode(model_dir, trained):
     """Prints the seconds of a decode by the export and by `TrainedModel`, taken in turns."""
     import numpy as np
-    import prediction_service
 
-    served = prediction_service.Servable(model_dir)
+    from magenta_vae.serving import stand_in
+
+    served = stand_in.Servable(model_dir)
     commands.report(f"{'batch':>6}{'exported ms':>13}{'TrainedModel ms':>17}{'ratio':>7}")
     for size in map(int, BATCH_SIZES.value):
         z = np.random.default_rng(0).normal(size=[size, trained.z_size]).astype(np.float32)

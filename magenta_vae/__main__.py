@@ -19,7 +19,7 @@ GROUPS = {
     "Music": (
         *("models", "explore", "sample", "interpolate", "similar", "reconstruct", "attributes"),
     ),
-    "Other programs": ("publish", "export", "import_magenta"),
+    "Other programs": ("publish", "export", "serve", "import_magenta"),
 }
 HELP = "-h", "-help", "--help", "help"
 VERSION = "-V", "-version", "--version", "version"

@@ -63,6 +63,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
             "num_virtual_devices",
             "host",
             "port",
+            "rest_port",
+            "grpc_port",
             "browser",
             "dry_run",
             "explain",

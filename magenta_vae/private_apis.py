@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+from collections.abc import Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,15 @@ def read_object_graph(reader: tf.train.CheckpointReader):
         "TrackableObjectGraph",
     )
     return kind.FromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
+
+
+def session_callable(session: tf.compat.v1.Session, feed: Sequence[str], fetch: Sequence[str]):
+    """Returns what runs a session: values in the order of `feed` -> those of `fetch`.
+
+    Unlike `Session.run` it compares no shapes before the graph does, as a server of C++ does not.
+    """
+    options = _find("tensorflow", "tensorflow.core.protobuf.config_pb2", "CallableOptions")
+    return session._make_callable_from_options(options(feed=feed, fetch=fetch))
 
 
 @functools.cache

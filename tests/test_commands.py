@@ -21,7 +21,7 @@ SONG = ROOT / "testdata" / "song-0000.mid"
 COMMANDS = [
     "attributes", "build_dataset", "compare", "encode", "evaluate", "explore", "export", "figures",
     "import_magenta", "inspect_dataset", "interpolate", "models", "publish", "reconstruct",
-    "sample", "similar", "synthesize", "table1", "train",
+    "sample", "serve", "similar", "synthesize", "table1", "train",
 ]  # fmt: skip
 
 

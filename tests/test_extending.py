@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from prediction_service import serving
 
 from magenta_vae.data import descriptions, vocabularies
 from magenta_vae.data.settings import settings_of
 from magenta_vae.music import tokens
 from magenta_vae.music.described_vocabulary import DescribedVocabulary
 from magenta_vae.serving.client import Client
+from magenta_vae.serving.stand_in import serving
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text()
@@ -81,7 +81,7 @@ def own(folder):
 @pytest.fixture(scope="module")
 def client(folder):
     with (
-        serving(str(folder / "served" / "folded"), "folded") as (_, rest),
+        serving(str(folder / "served" / "folded"), "folded") as (rest, _),
         Client(rest, "folded", polyphony="highest") as client,
     ):
         yield client

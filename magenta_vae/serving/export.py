@@ -16,7 +16,7 @@ from magenta_vae.inference.fields import Field
 from magenta_vae.music import songs
 from magenta_vae.music.note_sequences import DEFAULT_QPM
 from magenta_vae.music.window_format import WindowFormat
-from magenta_vae.serving import runtimes, web
+from magenta_vae.serving import runtimes, warm_up, web
 from magenta_vae.serving.seeds import ROWS_PER_REQUEST, SEED_BITS
 from magenta_vae.serving.signatures import MAX_ROWS, Signatures
 
@@ -83,11 +83,17 @@ def write(
         if "web" in formats and site is not None:
             display.show("writing the page")
             web.write(signatures, site, os.path.join(beside, "web"), text)
+        display.show("writing requests to warm up with")
+        name = os.path.basename(os.path.abspath(output_dir))
+        warm_up.write_requests(signatures, name, beside)
         assets = Path(beside, "assets")
         assets.mkdir(exist_ok=True)
         (assets / DESCRIPTION_FILE).write_text(text + "\n")
         (assets / CARD_FILE).write_text(make_card(described))
-        return _place(beside, output_dir)
+        path = _place(beside, output_dir)
+    batching = warm_up.batching_parameters(max_rows)
+    files.write_text(os.path.join(output_dir, warm_up.BATCHING_FILE), batching)
+    return path
 
 
 def check(model: LatentModel, formats: Sequence[str] = ()) -> None:

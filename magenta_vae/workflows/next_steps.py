@@ -413,24 +413,31 @@ def after_export(version: str) -> str:
         *("docker", "run", "-p", "8500:8500", "-p", "8501:8501", "-v", f"{model}:/models/{name}"),
         *("-e", f"MODEL_NAME={name}", "tensorflow/serving"),
     ]
-    row = '{"signature_name": "sample", "instances": [{"seed": 0, "temperature": 0.5}]}'
-    ask = ["curl", f"http://localhost:8501/v1/models/{name}:predict", "-d", row]
-    python = (
-        "from magenta_vae.music.note_sequences import write_midi; "
-        "from magenta_vae.serving.client import Client; "
-        f'client = Client("http://localhost:8501", "{name}"); '
-        'write_midi(client.sample(1, seed=0)[0], "asked.mid")'
-    )
-    steps = {
-        "serve it": shlex.join(serve),
-        "ask for tokens": shlex.join(ask),
-        "ask for music, as asked.mid": shlex.join(["python3", "-c", python]),
-    }
+    steps = {"serve it": shlex.join(serve), **_ways_to_ask(name, "http://localhost:8501")}
     page = os.path.join(version, "web")
     if os.path.isdir(page):
         host = ["python3", "-m", "http.server", "--bind", "127.0.0.1", "--directory", page]
         steps["the page, at http://127.0.0.1:8000"] = shlex.join(host)
     return _format(steps)
+
+
+def to_ask(name: str, address: str) -> str:
+    """While a model is served: how it is asked, at an address as in `http://localhost:8501`."""
+    return _format(_ways_to_ask(name, address))
+
+
+def _ways_to_ask(name: str, address: str) -> dict[str, str]:
+    row = '{"signature_name": "sample", "instances": [{"seed": 0, "temperature": 0.5}]}'
+    ask = ["curl", f"{address}/v1/models/{name}:predict", "-d", row]
+    python = (
+        "import magenta_vae; "
+        f'client = magenta_vae.Client("{address}", "{name}"); '
+        'magenta_vae.write_midi(client.sample(1, seed=0)[0], "asked.mid")'
+    )
+    return {
+        "ask for tokens": shlex.join(ask),
+        "ask for music, as asked.mid": shlex.join(["python3", "-c", python]),
+    }
 
 
 def again(*extra: str) -> str:

@@ -7,13 +7,13 @@ import urllib.request
 
 import numpy as np
 import pytest
-from prediction_service import serving
 
 from magenta_vae.inference import attributes
 from magenta_vae.music import tokens
 from magenta_vae.music.songs import SongError
 from magenta_vae.serving.client import Client
 from magenta_vae.serving.seeds import ROWS_PER_REQUEST, row_seeds
+from magenta_vae.serving.stand_in import serving
 from magenta_vae.serving.transports import ServingError
 
 NAME = "mel_2bar"
@@ -26,7 +26,7 @@ def exported(export_of):
 
 @pytest.fixture(scope="module")
 def addresses(exported):
-    with serving(exported.model_dir, NAME) as (grpc_address, rest_address):
+    with serving(exported.model_dir, NAME) as (rest_address, grpc_address):
         yield {"grpc": grpc_address, "rest": rest_address}
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from inference_models import Exported, tiny_model
-from prediction_service import Servable
 
 from magenta_vae.data import vocabularies as track_values
 from magenta_vae.inference import generation, interpolation
@@ -22,6 +21,7 @@ from magenta_vae.music import tokens as music_tokens
 from magenta_vae.serving import export
 from magenta_vae.serving.seeds import row_seeds
 from magenta_vae.serving.signatures import INPUTS
+from magenta_vae.serving.stand_in import Servable
 
 MODELS = ["mel_2bar", "drums_2bar", "hierdec_mel_32bar", "hierdec_trio_16bar"]
 SEED = 7
@@ -407,3 +407,24 @@ def test_a_request_has_no_more_rows_than_the_model_says(melody, tmp_path):
     assert encode(tokens=tf.zeros([64, 32, 1], tf.int32))["mu"].shape == (64, 8)
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"at most 64 rows.*\[65\]"):
         encode(tokens=tf.zeros([65, 32, 1], tf.int32))
+
+
+def test_a_server_is_warmed_up_with_requests_that_are_answered(export_of):
+    """Each is what TensorFlow Serving reads it as, and each signature has one of a row."""
+    prediction_log_pb2 = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
+    exported = export_of("mel_2bar")
+    path = Path(exported.path, "assets.extra", "tf_serving_warmup_requests")
+    servable = Servable(exported.model_dir)
+    rows = {}
+    for record in tf.data.TFRecordDataset(str(path)):
+        log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        assert log.WhichOneof("log_type") == "predict_log"
+        request = log.predict_log.request
+        assert request.model_spec.name == "mel_2bar"
+        inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
+        name = request.model_spec.signature_name
+        servable.run(name, inputs)
+        rows.setdefault(name, []).append(len(next(iter(inputs.values()))))
+    assert set(rows) == set(servable.signatures)
+    assert all(numbers[0] == 1 for numbers in rows.values()) and rows["sample"] == [1, 64]
+    assert "max_batch_size" in Path(exported.model_dir, "batching.pbtxt").read_text()

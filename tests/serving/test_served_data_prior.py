@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from inference_models import tiny_model
-from prediction_service import serving
 
 from magenta_vae.inference import data_prior, generation
 from magenta_vae.serving import export
 from magenta_vae.serving.client import Client
 from magenta_vae.serving.signatures import FROM_DATA, INPUTS
+from magenta_vae.serving.stand_in import serving
 
 NAME = "mel_2bar"
 
@@ -28,7 +28,7 @@ def addresses(trained, tmp_path_factory):
     model_dir = str(tmp_path_factory.mktemp("served") / NAME)
     prior = trained._find_data_prior()
     export.write(trained._model, trained.window_format, model_dir, prior=prior)
-    with serving(model_dir, NAME) as (grpc_address, rest_address):
+    with serving(model_dir, NAME) as (rest_address, grpc_address):
         yield grpc_address, rest_address
 
 
@@ -47,7 +47,7 @@ def test_a_client_samples_as_the_model_does(kind, addresses, trained):
 
 def test_a_model_that_was_exported_without_it_says_so(export_of):
     exported = export_of(NAME)
-    with serving(exported.model_dir, NAME) as (_, address), Client(address, NAME) as client:
+    with serving(exported.model_dir, NAME) as (address, _), Client(address, NAME) as client:
         with pytest.raises(ValueError, match="needs the signature sample_from_data"):
             client.sample(1, prior="data")
         assert len(client.sample(1)) == 1
