@@ -319,7 +319,7 @@ export class Explorer {
     const { state, model } = this;
     byId('name').textContent = model.name;
     document.title = `${model.name} · magenta_vae`;
-    byId('description').textContent = model.description;
+    byId('description').textContent = model.description ?? '';
     byId('licence').replaceChildren(...[model.licence && `Licence of the model: ${model.licence}`, ...(model.attribution ?? []).map((each) => `Trained on ${each}`)]
       .filter(Boolean).map((text) => Object.assign(document.createElement('li'), { textContent: text })));
     showControls(state);

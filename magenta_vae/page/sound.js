@@ -12,13 +12,13 @@ const noise = (filter, frequency, decay, volume) => () => {
   const synth = new Tone.NoiseSynth({
     volume, noise: { type: 'white' }, envelope: { attack: 0.001, decay, sustain: 0, release: 0.02 },
   }).connect(shape);
-  return { output: shape, parts: [shape, synth], hit: (time, gain) => synth.triggerAttackRelease(decay, time, gain) };
+  return { output: shape, hit: (time, gain) => synth.triggerAttackRelease(decay, time, gain) };
 };
 const membrane = (pitch, octaves, decay, volume) => () => {
   const synth = new Tone.MembraneSynth({
     volume, octaves, pitchDecay: 0.03, envelope: { attack: 0.001, decay, sustain: 0, release: 0.05 },
   });
-  return { output: synth, parts: [synth], hit: (time, gain) => synth.triggerAttackRelease(pitch, decay, time, gain) };
+  return { output: synth, hit: (time, gain) => synth.triggerAttackRelease(pitch, decay, time, gain) };
 };
 
 const SNARE = noise('bandpass', 1800, 0.16, -2);
@@ -35,19 +35,12 @@ const DRUMS = {
 const OTHER_DRUM = noise('bandpass', 2500, 0.06, -6);
 
 /** A track's instrument: `play(note, time, seconds)` and `release(time)`. */
-function makeDrums(output) {
-  const kit = new Map();
+function makeDrums(track, output) {
+  const kit = new Map(Object.values(track.onsets).map(([pitch]) => [pitch, (DRUMS[pitch] ?? OTHER_DRUM)()]));
+  kit.forEach((drum) => drum.output.connect(output));
   return {
-    play(note, time) {
-      if (!kit.has(note.pitch)) {
-        const drum = (DRUMS[note.pitch] ?? OTHER_DRUM)();
-        drum.output.connect(output);
-        kit.set(note.pitch, drum);
-      }
-      kit.get(note.pitch).hit(time, note.velocity / 127);
-    },
+    play: (note, time) => kit.get(note.pitch).hit(time, note.velocity / 127),
     release() {},
-    dispose: () => kit.forEach((drum) => drum.parts.forEach((part) => part.dispose())),
   };
 }
 
@@ -55,7 +48,7 @@ function makeLine(program, output) {
   const isBass = program >= BASSES[0] && program <= BASSES[1];
   const synth = isBass
     ? new Tone.PolySynth(Tone.Synth, {
-      volume: -4, oscillator: { type: 'fatsawtooth', count: 2, spread: 8 },
+      volume: -4, oscillator: { type: 'sawtooth' },
       envelope: { attack: 0.008, decay: 0.25, sustain: 0.5, release: 0.08 },
     })
     : new Tone.PolySynth(Tone.FMSynth, {
@@ -69,13 +62,12 @@ function makeLine(program, output) {
     play: (note, time, seconds) => synth.triggerAttackRelease(
       Tone.Frequency(note.pitch, 'midi').toFrequency(), Math.max(0.03, seconds), time, note.velocity / 127),
     release: (time) => synth.releaseAll(time),
-    dispose: () => [synth, filter].forEach((part) => part.dispose()),
   };
 }
 
 function makeBand(tracks, programs, output) {
   return tracks.map((track, index) =>
-    (track.is_drum ? makeDrums(output) : makeLine(programs[index], output)));
+    (track.is_drum ? makeDrums(track, output) : makeLine(programs[index], output)));
 }
 
 /** Calls `play(track, note)` for each note that starts at a step. */

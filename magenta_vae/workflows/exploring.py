@@ -118,7 +118,7 @@ def explore(
         )
     facts = {
         **_describe_run(run),
-        **_describe_model(model),
+        **describe_model(model),
         "priors": prior_names,
         "attributes": _describe_attributes(run),
         "examples": _find_examples(model),
@@ -180,7 +180,8 @@ def _describe_run(run: Run) -> dict[str, Any]:
     return {**facts, **said, "licence": card["license"]}
 
 
-def _describe_model(model: TrainedModel) -> dict[str, Any]:
+def describe_model(model: TrainedModel) -> dict[str, Any]:
+    """Returns what every page is told of a model: its tracks, steps and points."""
     return {
         "tracks": [vocabularies.describe_fully(track) for track in model.tracks],
         "num_bars": model.num_bars,

@@ -9,9 +9,11 @@ import browsers
 import numpy as np
 import pytest
 from browsers import until
+from inference_models import tiny_model
 
 import magenta_vae
 from magenta_vae import configuration
+from magenta_vae.inference.generation import TrainedModel
 from magenta_vae.serving import web
 from magenta_vae.serving.signatures import Signatures
 from magenta_vae.workflows import explorer_server, exploring, runs
@@ -68,13 +70,27 @@ def exported(explored, tmp_path_factory):
     """The address of the page that is exported, on a static host."""
     folder = tmp_path_factory.mktemp("web") / "page"
     run = runs.open(find(MODEL))
-    signatures = Signatures(run.network, run.settings.window_format)
-    facts = {**explored.facts, "can": {"encode": False, "map": False}}
-    facts["why_not"] = {"encode": "no reader of music is here", "map": "no map is here"}
-    web.write(
-        signatures, web.Site(exploring.page_folder(), facts, None, explored.prior), folder, ""
-    )
+    export_page(run.network, run.settings.window_format, explored.facts, explored.prior, folder)
     yield from browsers.host(folder)
+
+
+@pytest.fixture(scope="module")
+def trio(tmp_path_factory):
+    """The address of the exported page of an untrained model of three tracks, a bar long."""
+    folder = tmp_path_factory.mktemp("web")
+    (folder / "short.gin").write_text("num_bars = 1\nnum_segments = 1\n")
+    network, settings = tiny_model("hierdec_trio_16bar", str(folder / "short.gin"))
+    facts = exploring.describe_model(TrainedModel(network, settings.window_format))
+    facts |= {"name": "trio", "priors": ["standard"], "attributes": [], "examples": []}
+    export_page(network, settings.window_format, facts, None, folder / "page")
+    yield from browsers.host(folder / "page")
+
+
+def export_page(network, window_format, facts, prior, folder):
+    why_not = {"encode": "no reader of music is here", "map": "no map is here"}
+    facts = {**facts, "can": {"encode": False, "map": False}, "why_not": why_not}
+    site = web.Site(exploring.page_folder(), facts, None, prior)
+    web.write(Signatures(network, window_format), site, folder, "")
 
 
 class Opened:
@@ -241,7 +257,7 @@ def test_files_are_dropped_on_corners(open_page, server, model):
     assert "notes.mid" in page.inner_text("#message")
     assert page.evaluate("explorer.state.corners[0].kind") == "point"  # What was there stays.
     [complaint] = opened.complaints
-    assert "400" in complaint
+    assert "422" in complaint
     opened.complaints.clear()
 
 
@@ -379,3 +395,23 @@ def test_both_backends_give_the_same_tokens(open_page, server, exported):
     assert shown(pages[0]) == shown(exported_page)
     assert not exported_page.locator("[data-part=open]").nth(0).is_visible()
     assert exported_page.inner_text("#map-what") == "no map is here"
+
+
+def test_tracks_are_muted_and_heard_alone(open_page, trio):
+    opened = open_page(trio)
+    page = opened.page
+    until(page, "explorer.player.level() > -60")
+    audible = "explorer.player.audible"
+    page.get_by_role("button", name="Mute bass").click()
+    assert page.evaluate(audible) == [True, False, True]
+    page.get_by_role("button", name="Solo drums").click()
+    assert page.evaluate(audible) == [False, False, True]
+    again = open_page(page.url).page
+    assert again.evaluate(audible) == [False, False, True]
+    page.get_by_role("button", name="Solo drums").click()
+    for name in ("lead", "bass", "drums"):
+        page.get_by_role("button", name=f"Mute {name}").click()
+    assert not any(page.evaluate(audible))
+    until(page, "!(explorer.player.level() > -90)")
+    content, _ = opened.downloaded("#midi")  # A file has all tracks.
+    assert all(name.encode() in content for name in ("lead", "bass", "drums"))
