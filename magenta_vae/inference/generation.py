@@ -96,34 +96,34 @@ class TrainedModel(MusicModel):
             raise ValueError("This model knows no data sets. Use one that `magenta_vae.load` gave.")
         return latents.encode(self, self._find_windows(data_dir, split))
 
-    def decode_rows(self, z: np.ndarray, temperature: float, seeds: np.ndarray) -> np.ndarray:
+    def decode_rows(self, z: np.ndarray, temperature: float, pairs: np.ndarray) -> np.ndarray:
         """Returns int32 [points, steps, tracks] tokens of points, each drawn with its own seed.
 
         Args:
             z: float32 [points, z_size], finite.
             temperature: of the softmax.
-            seeds: int64 [points, 2]; `decode_tokens` draws row i with (seed, i).
+            pairs: their seeds, int64 [points, 2]; `decode_tokens` draws row i with (seed, i).
         """
         return self._batched(
-            lambda points, pairs: self._decode_graph(points, temperature, pairs),
+            lambda points, seeds: self._decode_graph(points, temperature, seeds),
             "decoding",
             z,
-            seeds,
+            pairs,
         )
 
-    def prior_rows(self, seeds: np.ndarray, prior: str = STANDARD) -> np.ndarray:
+    def prior_rows(self, pairs: np.ndarray, prior: str = STANDARD) -> np.ndarray:
         """Returns a point of a prior for each seed, float32 [points, z_size]; see `sample_z`.
 
         Args:
-            seeds: int64 [points, 2]; `sample_z` draws row i with (seed, i).
+            pairs: the seeds, int64 [points, 2]; `sample_z` draws row i with (seed, i).
             prior: `standard` or `data`.
         """
         data_prior.check(prior)
-        standard = self._batched(self._prior_graph, "sampling", seeds)
+        standard = self._batched(self._prior_graph, "sampling", pairs)
         if prior == STANDARD:
             return standard
         mixture = self._fitted_prior.mixture
-        return mixture.points(standard, self._batched(self._component_graph, "sampling", seeds))
+        return mixture.points(standard, self._batched(self._component_graph, "sampling", pairs))
 
     @property
     def _reader(self) -> WindowReader:

@@ -117,6 +117,19 @@ class Client(MusicModel):
         signature = "sample" if prior == STANDARD else self._require_data_prior()
         return self._detokenize(self._generate(signature, num_samples, temperature, seed))
 
+    def decode_rows(self, z: np.ndarray, temperature: float, pairs: np.ndarray) -> np.ndarray:
+        """Returns int32 [points, steps, tracks]; see `TrainedModel.decode_rows`.
+
+        Raises:
+            ValueError: for pairs of seeds that one number cannot hold; see `seeds`.
+        """
+        return self._tokens("decode", temperature, seeds.of_pairs(pairs), z=z)
+
+    def prior_rows(self, pairs: np.ndarray, prior: str = STANDARD) -> np.ndarray:
+        """Returns float32 [points, z_size]; see `TrainedModel.prior_rows`; raises as above."""
+        data_prior.check(prior)
+        return self._standard(pairs) if prior == STANDARD else self._from_data(pairs)
+
     def _posterior(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         outputs = self._batched("encode", tokens=tokens)
         return outputs["mu"].astype(np.float32), outputs["sigma"].astype(np.float32)
@@ -125,12 +138,18 @@ class Client(MusicModel):
         return self._generate("decode", len(z), temperature, seed, z=z)
 
     def _prior(self, num_samples: int, seed: int) -> np.ndarray:
-        return prior.points(seeds.pairs(seed, num_samples), self.z_size)
+        return self._standard(seeds.pairs(seed, num_samples))
 
     def _data_prior(self, num_samples: int, seed: int) -> np.ndarray:
+        return self._from_data(seeds.pairs(seed, num_samples))
+
+    def _standard(self, pairs: np.ndarray) -> np.ndarray:
+        return prior.points(pairs, self.z_size)
+
+    def _from_data(self, pairs: np.ndarray) -> np.ndarray:
         inputs = {
-            "temperature": np.ones(num_samples, np.float32),  # Of the tokens, which are not needed.
-            "seed": seeds.row_seeds(seed, num_samples),
+            "temperature": np.ones(len(pairs), np.float32),  # Of the tokens, which are not needed.
+            "seed": seeds.of_pairs(pairs),
         }
         return self._ask(self._require_data_prior(), "z", **inputs).astype(np.float32)
 
@@ -148,8 +167,13 @@ class Client(MusicModel):
         self, signature: str, num_rows: int, temperature: float, seed: int, **inputs
     ) -> np.ndarray:
         """Returns the int32 [rows, steps, tracks] that a signature draws."""
-        inputs["temperature"] = np.full(num_rows, temperature, np.float32)
-        inputs["seed"] = seeds.row_seeds(seed, num_rows)
+        return self._tokens(signature, temperature, seeds.row_seeds(seed, num_rows), **inputs)
+
+    def _tokens(
+        self, signature: str, temperature: float, row_seeds: np.ndarray, **inputs: np.ndarray
+    ) -> np.ndarray:
+        inputs["temperature"] = np.full(len(row_seeds), temperature, np.float32)
+        inputs["seed"] = row_seeds
         return self._ask(signature, "tokens", **inputs).astype(np.int32)
 
     def _ask(self, signature: str, output: str, **inputs: np.ndarray) -> np.ndarray:

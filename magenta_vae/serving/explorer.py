@@ -61,10 +61,10 @@ class ExploredModel(Protocol):
     def encode_tokens(self, tokens: np.ndarray) -> np.ndarray:
         """Returns float32 [windows, z_size] of int [windows, steps, tracks]."""
 
-    def decode_rows(self, z: np.ndarray, temperature: float, seeds: np.ndarray) -> np.ndarray:
+    def decode_rows(self, z: np.ndarray, temperature: float, pairs: np.ndarray) -> np.ndarray:
         """Returns int32 [points, steps, tracks] of [points, z_size] and int64 [points, 2]."""
 
-    def prior_rows(self, seeds: np.ndarray, prior: str) -> np.ndarray:
+    def prior_rows(self, pairs: np.ndarray, prior: str) -> np.ndarray:
         """Returns float32 [points, z_size] of int64 [points, 2]."""
 
 

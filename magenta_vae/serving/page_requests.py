@@ -39,7 +39,7 @@ class RequestError(ValueError):
 class Priors(Protocol):
     """What is asked of a model for points that are drawn."""
 
-    def prior_rows(self, seeds: np.ndarray, prior: str) -> np.ndarray:
+    def prior_rows(self, pairs: np.ndarray, prior: str) -> np.ndarray:
         """Returns float32 [points, z_size] of int64 [points, 2]; see `TrainedModel.prior_rows`."""
 
 
@@ -49,12 +49,12 @@ class Asked(NamedTuple):
     Attributes:
         z: float32 [points, z_size].
         temperature: of the softmax.
-        seeds: int64 [points, 2], the pair that each point draws from.
+        pairs: int64 [points, 2], the seeds that each point draws with.
     """
 
     z: np.ndarray
     temperature: float
-    seeds: np.ndarray
+    pairs: np.ndarray
 
 
 class PageRequests:

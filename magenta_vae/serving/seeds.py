@@ -20,11 +20,25 @@ def row_seeds(seed: int, num_rows: int) -> np.ndarray:
     Raises:
         ValueError: for a seed that is negative or has more than 32 bits.
     """
-    validation.check_seed(seed, 2**SEED_BITS - 1, "2^32 - 1")
-    return seed + (np.arange(num_rows, dtype=np.int64) << SEED_BITS)
+    return of_pairs(pairs(seed, num_rows))
 
 
 def pairs(seed: int, num_rows: int) -> np.ndarray:
     """Returns what the rows of these seeds draw from: int64 [num_rows, 2]; raises as they do."""
-    of_rows = row_seeds(seed, num_rows)
-    return np.stack([of_rows & 2**SEED_BITS - 1, of_rows >> SEED_BITS], axis=-1)
+    validation.check_seed(seed, 2**SEED_BITS - 1, "2^32 - 1")
+    return np.stack([np.full(num_rows, seed), np.arange(num_rows)], axis=-1).astype(np.int64)
+
+
+def of_pairs(pairs: np.ndarray) -> np.ndarray:
+    """Returns the seeds of rows that draw from pairs, int64 [rows] of int64 [rows, 2].
+
+    Raises:
+        ValueError: for pairs that one number cannot hold.
+    """
+    seed, row = pairs.T
+    if (pairs < 0).any() or (seed >> SEED_BITS).any() or (row >> 63 - SEED_BITS).any():
+        raise ValueError(
+            f"Pairs must be of seeds below 2^{SEED_BITS} and of rows below 2^{63 - SEED_BITS}. "
+            f"Received: {pairs.tolist()[0]} first."
+        )
+    return seed + (row << SEED_BITS)

@@ -25,6 +25,7 @@ from magenta_vae.workflows.runs import Run
 PAGE = "page"  # The folder of its files, within the package.
 NUM_EXAMPLES = 4
 MIN_ON_MAP, NUM_ON_MAP, NUM_SAMPLES = 3, 1_000, 300
+ADVICE = ": --data_dir or --input shows songs in their place"
 NUM_AT_ONCE = 64  # Windows that are encoded or decoded before it is asked whether to give up.
 
 
@@ -79,6 +80,7 @@ def explore(
     data_dir: str | None = None,
     music: Sequence[str] = (),
     report: Callable[[str], None] = lambda line: None,
+    advice: str = ADVICE,
 ) -> Explored:
     """Returns a run as the page plays it.
 
@@ -88,6 +90,7 @@ def explore(
             that is gone samples of the run.
         music: files, folders, globs and archives whose windows it shows instead.
         report: is given lines about what was read.
+        advice: what is said of a map of samples.
 
     Raises:
         FileNotFoundError: where there is no such data set or music.
@@ -104,7 +107,7 @@ def explore(
     windows, what = _find_windows(run, data_dir, music, report)
     prior_names = [data_prior.DATA, data_prior.STANDARD] if prior else [data_prior.STANDARD]
     if windows is None:
-        what = f"{NUM_SAMPLES} samples of --prior={prior_names[0]}{what}"
+        what = f"{NUM_SAMPLES} samples of --prior={prior_names[0]}{advice}"
     why_not = {}
     if model.z_size < 2:
         why_not["map"] = f"A map takes a z of 2 dimensions. This model has {model.z_size}."
@@ -143,7 +146,7 @@ def _find_prior(run: Run, data_dir: str | None) -> data_prior.DataPrior | None:
 def _find_windows(
     run: Run, data_dir: str | None, music: Sequence[str], report: Callable[[str], None]
 ) -> tuple[Windows | None, str]:
-    """Returns the windows of the map, None for none, and a line about them."""
+    """Returns the windows of the map and a line about them; without any, None and no line."""
     if music:
         read = encoding.together(list(encoding.song_windows(music, run.settings, report)))
         what = f"windows of {', '.join(music)}"
@@ -154,7 +157,7 @@ def _find_windows(
         except (OSError, ValueError):
             if data_dir:
                 raise
-            return None, ": --data_dir or --input shows songs in their place"
+            return None, ""
     rows = np.linspace(0, len(read.tokens) - 1, min(len(read.tokens), NUM_ON_MAP)).astype(int)
     chosen = Windows(
         np.array(read.tokens[rows]),  # No longer those of a file that is mapped into memory.

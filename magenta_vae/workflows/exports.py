@@ -58,7 +58,7 @@ def export(
         "figures": metrics,
         "licence": LICENCE,
     }
-    explored = exploring.explore(run) if "web" in formats else None
+    explored = exploring.explore(run, advice="") if "web" in formats else None
     return exporting.write(
         run.network,
         run.settings.window_format,

@@ -105,6 +105,18 @@ def test_every_method_answers_as_the_models_does(name, client, exported, windows
         np.testing.assert_allclose(answers, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_rows_draw_with_seeds_of_their_own(client, exported):
+    pairs = np.array([[7, 3], [7, 3], [2**32 - 1, 2**31 - 1], [0, 0]])
+    z = exported.trained.prior_rows(pairs)
+    np.testing.assert_allclose(client.prior_rows(pairs), z, atol=1e-5)
+    found = client.decode_rows(z, 0.9, pairs)
+    np.testing.assert_array_equal(found, exported.trained.decode_rows(z, 0.9, pairs))
+    np.testing.assert_array_equal(found[0], found[1])
+    for wrong in ([[2**32, 0]], [[0, 2**31]], [[-1, 0]]):
+        with pytest.raises(ValueError, match="Pairs must be of seeds below 2\\^32"):
+            client.decode_rows(z[:1], 0.9, np.array(wrong))
+
+
 def test_what_a_model_offers_a_client_offers(client, exported):
     offered = {name for name in dir(exported.trained) if not name.startswith("_")}
     assert offered - {"encode_dataset"} <= set(dir(client))  # Data sets lie where runs do.
