@@ -62,7 +62,8 @@ def private_uses(source):
             continue
         called |= {name: full for name, full in names.items() if full.split(".")[0] in ROOTS}
     classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
-    own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    named = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    own = {node.name for node in nodes if isinstance(node, named)}
     own |= set().union(*(methods_of(name) for name in called_ours(nodes)))
     own |= {n.attr for n in nodes if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)}
     own |= {n.target.id for c in classes for n in c.body if isinstance(n, ast.AnnAssign)}

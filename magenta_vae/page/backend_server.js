@@ -9,7 +9,7 @@ async function ask(path, options = {}) {
     throw new Error('The server does not answer. Start `magenta_vae explore` again and reload this page.');
   }
   const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(answer.error ?? `The server answered ${response.status}.`);
+  if (!response.ok) throw Object.assign(new Error(answer.error ?? `The server answered ${response.status}.`), { rule: answer.rule });
   return answer;
 }
 
@@ -26,10 +26,11 @@ export async function open() {
     decode: (points, temperature, seed, signal) => post('decode', { points, temperature, seed }, signal),
     path: (points, steps, temperature, seed, signal) => post('path', { points, steps, temperature, seed }, signal),
     map: () => ask('map'),
-    encode: (file, { track, bar } = {}) => {
+    encode: (file, { track, bar, polyphony } = {}) => {
       const query = new URLSearchParams({ name: file.name });
       if (track) query.set('track', track);
       if (bar) query.set('bar', bar);
+      if (polyphony) query.set('polyphony', polyphony);
       return ask(`encode?${query}`, {
         method: 'POST', body: file, headers: { 'Content-Type': 'application/octet-stream' },
       });

@@ -57,8 +57,9 @@ export class Corner {
       return;
     }
     this.element.setAttribute('aria-busy', 'true');
+    this.note = '';
     try {
-      const encoded = await this.handlers.encode(file, choice);
+      const encoded = await this.#encode(file, choice);
       this.file = file;
       this.encoded = encoded;
       this.parts.track.replaceChildren(option('', 'First track that fits'), ...encoded.tracks.map((track) =>
@@ -74,10 +75,22 @@ export class Corner {
     }
   }
 
+  /** Encodes a file; of chords where a line is expected the highest notes, which the person is told. */
+  async #encode(file, choice) {
+    try {
+      return await this.handlers.encode(file, choice);
+    } catch (error) {
+      if (error.rule !== 'polyphony') throw error;
+      const encoded = await this.handlers.encode(file, { ...choice, polyphony: 'highest' });
+      this.note = ' Of its chords the highest notes were read.';
+      return encoded;
+    }
+  }
+
   #takeWindow(index) {
     if (this.refuseLocked()) return;
     const window = this.encoded.windows[index];
-    this.handlers.set({ kind: 'point', point: window.point, title: `${this.file.name}, ${this.#bars(window)}` });
+    this.handlers.set({ kind: 'point', point: window.point, title: `${this.file.name}, ${this.#bars(window)}` }, this.note);
     this.parts.bars.value = index;
   }
 

@@ -199,7 +199,7 @@ export class Explorer {
     const card = byId('corner').content.firstElementChild.cloneNode(true);
     byId('corners').append(card);
     return new Corner(card, index, this.model, {
-      set: (corner) => this.setCorner(index, corner),
+      set: (corner, note) => this.setCorner(index, corner, note),
       undo: () => this.#undo(index),
       go: () => this.moveTo({ kind: 'pad', x: index % 2, y: Math.floor(index / 2) }),
       roll: () => this.rollCorners([index]),
@@ -210,9 +210,9 @@ export class Explorer {
     });
   }
 
-  setCorner(index, corner) {
+  setCorner(index, corner, note = '') {
     this.#put(index, corner);
-    this.tell(`Corner ${index + 1} is ${this.corners[index].title}.`);
+    this.tell(`Corner ${index + 1} is ${this.corners[index].title}.${note}`);
     this.#settle();
   }
 

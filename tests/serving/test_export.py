@@ -306,7 +306,7 @@ def test_a_version_is_the_next_integer_and_whole(melody, tmp_path, monkeypatch):
     assert write(melody, tmp_path) == str(tmp_path / "8")
     with pytest.raises(KeyboardInterrupt):
         write(melody, tmp_path)
-    assert sorted(os.listdir(tmp_path)) == ["7", "8", "8.0123.partial"]
+    assert sorted(os.listdir(tmp_path)) == ["7", "8", "8.0123.partial", "batching.pbtxt"]
     assert write(melody, tmp_path) == str(tmp_path / "9")
 
 

@@ -14,6 +14,7 @@ from inference_models import tiny_model
 import magenta_vae
 from magenta_vae import configuration
 from magenta_vae.inference.generation import TrainedModel
+from magenta_vae.music import note_sequences
 from magenta_vae.serving import web
 from magenta_vae.serving.signatures import Signatures
 from magenta_vae.workflows import explorer_server, exploring, runs
@@ -225,7 +226,17 @@ def test_dragging_plays_what_is_there_from_the_next_bar_without_a_gap(open_page,
     np.testing.assert_allclose(np.diff(times), 0.125, atol=0.002)
 
 
-def test_files_are_dropped_on_corners(open_page, server, model):
+def chords_file(tmp_path):
+    """Returns the bytes of a MIDI file of two bars of chords."""
+    music = note_sequences.empty_note_sequence(num_steps=32)
+    steps = np.repeat(np.arange(0, 32, 4), 3)
+    pitches = np.tile([60, 64, 67], 8)
+    note_sequences.add_notes(music, steps, steps + 4, pitches)
+    note_sequences.write_midi(music, tmp_path / "chords.mid")
+    return (tmp_path / "chords.mid").read_bytes()
+
+
+def test_files_are_dropped_on_corners(open_page, server, model, tmp_path):
     opened = open_page(server)
     page, content = opened.page, SONG.read_bytes()
     page.evaluate(
@@ -249,6 +260,11 @@ def test_files_are_dropped_on_corners(open_page, server, model):
     until(page, "explorer.state.corners[1].title.endsWith('bars 3-4')")
     page.set_input_files(".corner:nth-of-type(1) input[type=file]", SONG)
     until(page, "explorer.state.corners[0].kind === 'point'")
+    chords = {"name": "chords.mid", "mimeType": "audio/midi", "buffer": chords_file(tmp_path)}
+    page.set_input_files(".corner:nth-of-type(3) input[type=file]", chords)
+    until(page, "explorer.state.corners[2].kind === 'point'")
+    assert "Of its chords the highest notes were read" in page.inner_text("#message")
+    opened.complaints.clear()  # The first answer was a refusal.
     page.set_input_files(
         ".corner:nth-of-type(1) input[type=file]",
         {"name": "notes.mid", "mimeType": "audio/midi", "buffer": b"no music"},
