@@ -10,6 +10,11 @@ VERSION = re.search(
     r'__version__ = "(.+)"', (ROOT / "magenta_vae" / "__init__.py").read_text()
 ).group(1)
 
+PAPER = (
+    "https://nips2017creativity.github.io/doc/"
+    "Hierarchical_Variational_Autoencoders_for_Music.pdf"
+)
+
 # The gin files, the commands and the bundled songs lie beside the package in a checkout and travel
 # inside it in a wheel.
 BESIDE = ("gin_configs", "scripts", "testdata")
@@ -22,6 +27,21 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Science/Research",
+        "Intended Audience :: End Users/Desktop",
+        "Operating System :: POSIX :: Linux",
+        "Operating System :: MacOS",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Multimedia :: Sound/Audio :: MIDI",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+    project_urls={"Paper": PAPER},
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["magenta_vae*"]) + [f"magenta_vae.{name}" for name in BESIDE],
     package_dir={f"magenta_vae.{name}": name for name in BESIDE},
