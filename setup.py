@@ -11,8 +11,7 @@ VERSION = re.search(
 ).group(1)
 
 PAPER = (
-    "https://nips2017creativity.github.io/doc/"
-    "Hierarchical_Variational_Autoencoders_for_Music.pdf"
+    "https://nips2017creativity.github.io/doc/Hierarchical_Variational_Autoencoders_for_Music.pdf"
 )
 
 # The gin files, the commands and the bundled songs lie beside the package in a checkout and travel

@@ -16,7 +16,8 @@ INTRODUCTION = """# Configuration
 
 Every number of an experiment stands in a gin file, with the paper's section beside it.
 `--gin_file` takes one or several, later ones winning;
-`--gin_param='music_vae.MusicVAE.free_bits=10'` changes a value. These are the files that come with the package, as they are.
+`--gin_param='music_vae.MusicVAE.free_bits=10'` changes a value. These are
+the files that come with the package, as they are.
 """
 
 
