@@ -1,13 +1,14 @@
 """What the page in the browser is told of a run: its model, examples of music, and a map."""
 
 import contextlib
+import json
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from magenta_vae import configuration
+from magenta_vae import configuration, files
 from magenta_vae.data import vocabularies
 from magenta_vae.inference import attributes, data_prior
 from magenta_vae.inference.excerpts import Excerpt
@@ -25,6 +26,7 @@ from magenta_vae.workflows.runs import Run
 PAGE = "page"  # The folder of its files, within the package.
 NUM_EXAMPLES = 4
 MIN_ON_MAP, NUM_ON_MAP, NUM_SAMPLES = 3, 1_000, 300
+NUM_KEPT = 400  # Windows of a published map: a quarter of a megabyte.
 ADVICE = ": --data_dir or --input shows songs in their place"
 NUM_AT_ONCE = 64  # Windows that are encoded or decoded before it is asked whether to give up.
 
@@ -36,8 +38,9 @@ class Explored(NamedTuple):
         model: the model.
         facts: what the page is told of it, as JSON values.
         prior: where its training windows lie; None where that is not known.
-        windows: what its map shows; None for samples.
+        windows: what its map shows; None for the kept map, without one for samples.
         what: a line about these.
+        kept_map: the map that lies beside a published model.
     """
 
     model: TrainedModel
@@ -45,6 +48,7 @@ class Explored(NamedTuple):
     prior: data_prior.DataPrior | None
     windows: Windows | None
     what: str
+    kept_map: dict[str, Any] | None = None
 
     @property
     def has_map(self) -> bool:
@@ -57,6 +61,8 @@ class Explored(NamedTuple):
         Args:
             is_ending: says whether to give up; the map is empty then.
         """
+        if self.kept_map is not None:
+            return self.kept_map
         if self.windows is None:
             z = self.model.sample_z(NUM_SAMPLES, prior=self.facts["priors"][0])
             tokens = _in_parts(self._decode, [z, _first_seeds(len(z))], is_ending)
@@ -106,7 +112,10 @@ def explore(
     model = run.model(data_dir, find_data_prior=lambda: prior)
     windows, what = _find_windows(run, data_dir, music, report)
     prior_names = [data_prior.DATA, data_prior.STANDARD] if prior else [data_prior.STANDARD]
-    if windows is None:
+    kept_map = _read_map(run) if windows is None else None
+    if kept_map is not None:
+        what = kept_map["what"]
+    elif windows is None:
         what = f"{NUM_SAMPLES} samples of --prior={prior_names[0]}{advice}"
     why_not = {}
     if model.z_size < 2:
@@ -125,7 +134,34 @@ def explore(
         "can": {"encode": True, "map": not why_not},
         "why_not": why_not,
     }
-    return Explored(model, facts, prior, windows, what)
+    return Explored(model, facts, prior, windows, what, kept_map)
+
+
+def write_map(published: Run, data_dir: str) -> None:
+    """Writes a map of held-out windows beside a model that is being published, where it can be.
+
+    Args:
+        published: of the folder.
+        data_dir: the data set that it was trained on.
+    """
+    model = published.model()
+    windows = _spread(published.windows_of_songs("eval", data_dir), NUM_KEPT)
+    if model.z_size < 2 or len(windows.tokens) < MIN_ON_MAP:
+        return
+    what = f"{len(windows.tokens):,} held-out windows of the music that it was trained on"
+    z = model.encode_tokens(windows.tokens)
+    places = _places(windows, model.num_bars)
+    made = page_answers.describe_map(z, windows.tokens, model.tracks, what, places)
+    path = os.path.join(published.folder, model_files.MAP_FILE)
+    files.write_text(path, json.dumps(made, allow_nan=False) + "\n")
+
+
+def _read_map(run: Run) -> dict[str, Any] | None:
+    """Returns the map that lies beside a published model, None for none."""
+    path = os.path.join(run.folder, model_files.MAP_FILE)
+    if not (model_files.is_published(run.folder) and os.path.isfile(path)):
+        return None
+    return files.read_json(path)
 
 
 def page_folder() -> str:
@@ -158,15 +194,20 @@ def _find_windows(
             if data_dir:
                 raise
             return None, ""
-    rows = np.linspace(0, len(read.tokens) - 1, min(len(read.tokens), NUM_ON_MAP)).astype(int)
-    chosen = Windows(
-        np.array(read.tokens[rows]),  # No longer those of a file that is mapped into memory.
-        None if read.songs is None else read.songs[rows],
-        None if read.bars is None else read.bars[rows],
-        read.paths,
+    chosen = _spread(read, NUM_ON_MAP)
+    number, total = len(chosen.tokens), len(read.tokens)
+    return chosen, f"{number:,} of {total:,} {what}" if number < total else f"{number} {what}"
+
+
+def _spread(windows: Windows, most: int) -> Windows:
+    """Returns so many windows at most, chosen evenly of all."""
+    rows = np.linspace(0, len(windows.tokens) - 1, min(len(windows.tokens), most)).astype(int)
+    return Windows(
+        np.array(windows.tokens[rows]),  # No longer those of a file that is mapped into memory.
+        None if windows.songs is None else windows.songs[rows],
+        None if windows.bars is None else windows.bars[rows],
+        windows.paths,
     )
-    number = f"{len(rows):,} of {len(read.tokens):,}" if len(rows) < len(read.tokens) else len(rows)
-    return chosen, f"{number} {what}"
 
 
 def _describe_run(run: Run) -> dict[str, Any]:

@@ -17,12 +17,13 @@ from magenta_vae.training import published_weights
 
 CARD_FILE, README_FILE, VECTORS_FILE = "card.json", "README.md", "attributes.json"
 FIGURES_FILE = "figures.json"  # What was measured last, on the held-out split.
+MAP_FILE = "map.json"  # Held-out windows, as the page of `explore` shows them.
 FORMAT = 1
 # All that a published folder holds beside its card, and all that is ever fetched of one.
 REQUIRED = (CONFIG_FILE, RUN_FILE, published_weights.FILE, README_FILE)
 # The configurations of the runs whose weights it started from, the first run's first.
 STAGE_FILES = tuple(f"stage-{number}.gin" for number in range(1, 10))
-OPTIONAL = (data_prior.FILE, FIGURES_FILE, VECTORS_FILE, *STAGE_FILES)
+OPTIONAL = (data_prior.FILE, FIGURES_FILE, VECTORS_FILE, MAP_FILE, *STAGE_FILES)
 MAX_BYTES = 2**31  # Of a file that is fetched.
 _TYPES = {
     "format": int,

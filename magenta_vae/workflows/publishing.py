@@ -19,6 +19,7 @@ from magenta_vae.workflows import (
     attributes as learning,
 )
 from magenta_vae.workflows import (
+    exploring,
     model_cards,
     model_files,
     model_places,
@@ -82,6 +83,7 @@ def publish(
         files.write_text(os.path.join(staged, model_files.FIGURES_FILE), text)
         if published.network.z_size:
             _learn_attributes(published, windows, name, staged, report)
+            exploring.write_map(published, data_dir or run.data_dir())
         card = {
             "name": name,
             "description": description,

@@ -1,5 +1,6 @@
 """Published models: written whole, opened like runs, their files vouched for, found and fetched."""
 
+import base64
 import functools
 import json
 import os
@@ -18,6 +19,7 @@ from magenta_vae.training import published_weights
 from magenta_vae.workflows import (
     attributes,
     datasets,
+    exploring,
     model_files,
     model_places,
     next_steps,
@@ -112,6 +114,15 @@ def test_it_makes_music_with_all_that_lies_beside(published):
     music = model.sample(1, temperature=1.0)
     changed = attributes.apply(run, vectors, name, music, report=lines.append, pad=True)
     assert len(changed) == 1 and not any(line.startswith("note: ") for line in lines)
+
+
+def test_the_page_maps_its_held_out_songs_without_the_data(published):
+    explored = exploring.explore(runs.open(str(published)))
+    made = explored.make_map()
+    assert explored.has_map and made["what"].endswith("of the music that it was trained on")
+    assert all(window["song"].startswith("song-") for window in made["windows"])
+    z = np.frombuffer(base64.b64decode(made["points"]), "<f4").reshape(len(made["windows"]), -1)
+    assert z.shape[1] == explored.model.z_size and 3 <= len(z) <= exploring.NUM_KEPT
 
 
 def test_its_card_is_for_people_and_for_the_hub(published):
