@@ -26,13 +26,13 @@ export async function open() {
     decode: (points, temperature, seed, signal) => post('decode', { points, temperature, seed }, signal),
     path: (points, steps, temperature, seed, signal) => post('path', { points, steps, temperature, seed }, signal),
     map: () => ask('map'),
-    encode: (file, { track, bar, polyphony } = {}) => {
-      const query = new URLSearchParams({ name: file.name });
+    encode: ({ name, bytes }, { track, bar, polyphony } = {}) => {
+      const query = new URLSearchParams({ name });
       if (track) query.set('track', track);
       if (bar) query.set('bar', bar);
       if (polyphony) query.set('polyphony', polyphony);
       return ask(`encode?${query}`, {
-        method: 'POST', body: file, headers: { 'Content-Type': 'application/octet-stream' },
+        method: 'POST', body: bytes, headers: { 'Content-Type': 'application/octet-stream' },
       });
     },
   };

@@ -1,6 +1,7 @@
 // Tempo, temperature, seed, buttons and keys.
 
-const MAX_SEED = 2 ** 32;
+import { isWithin, LIMITS } from './limits.js';
+
 const MAX_DICE = 100000;
 const byId = (id) => document.getElementById(id);
 
@@ -14,14 +15,16 @@ export function showControls({ qpm, temperature, seed }) {
   byId('seed').value = seed;
 }
 
+const received = (value) => (Number.isNaN(value) ? 'nothing' : value);
+
 /** Returns what is wrong with a tempo or a seed, '' where nothing is. */
 export function tempoError(qpm) {
-  return qpm >= 40 && qpm <= 240 ? '' : `The tempo must be 40 to 240 quarters a minute. Received: ${qpm}.`;
+  return isWithin(qpm, LIMITS.tempo) ? '' : `The tempo must be 40 to 240 quarters a minute. Received: ${received(qpm)}.`;
 }
 
 export function seedError(seed) {
-  const isRight = Number.isInteger(seed) && seed >= 0 && seed < MAX_SEED;
-  return isRight ? '' : `The seed must be a whole number of 0 to 4,294,967,295. Received: ${seed}.`;
+  const isRight = Number.isInteger(seed) && isWithin(seed, LIMITS.seed);
+  return isRight ? '' : `The seed must be a whole number of 0 to 4,294,967,295. Received: ${received(seed)}.`;
 }
 
 /**
@@ -42,15 +45,24 @@ export function wire(explorer) {
   onClick('wav', () => explorer.saveWav());
   onClick('link', () => explorer.copyLink());
   document.addEventListener('keydown', (event) => onKey(explorer, event));
-  // Browsers want a key or a click before a page may sound: any will do.
-  document.addEventListener('pointerdown', (event) => {
-    if (!event.target.closest('#play')) explorer.play();
-  }, { once: true });
+  // Browsers want a key, a click or the end of a touch before a page may sound: any will do.
+  const begin = (event) => {
+    if (explorer.player.hasStarted) for (const kind of ['pointerup', 'click']) document.removeEventListener(kind, begin);
+    else if (!event.target.closest('#play')) explorer.play();
+  };
+  for (const kind of ['pointerup', 'click']) document.addEventListener(kind, begin);
+  // A file that misses a corner must not open in the place of the page.
+  document.addEventListener('dragover', (event) => event.preventDefault());
+  document.addEventListener('drop', (event) => {
+    event.preventDefault();
+    if (!event.taken && event.dataTransfer.files.length) explorer.missedDrop();
+  });
 }
 
 function onKey(explorer, event) {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   if (event.target.closest('input:not([type="range"]), select')) return;
+  if (event.target.closest('input') && /\d/.test(event.key)) return; // A slider's own keys.
   const corner = ['1', '2', '3', '4'].indexOf(event.key);
   const key = event.key.toLowerCase();
   if (key === ' ' && !event.target.closest('button, a')) {

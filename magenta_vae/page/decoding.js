@@ -10,54 +10,64 @@ const isSame = (a, b) => a === b || (a.x === b.x && a.y === b.y && a.point === b
 
 /** Keeps the music of a state's places; a newer state drops what an older one still asks for. */
 export class Decoding {
-  /** onMusic(notes) of the place that is played; onCells(cells) of the square. */
+  /** onMusic(notes, where, tokens) of the place that is played; onCells(cells) of the square. */
   constructor(backend, { onMusic, onCells, fail }) {
     Object.assign(this, { backend, onMusic, onCells, fail });
     this.vectors = Object.fromEntries(backend.model.attributes.map(({ name, vector }) => [name, vector]));
     this.abort = new AbortController();
-    this.cells = Array(GRID * GRID).fill(null);
-    this.isAsking = false;
+    this.found = Promise.resolve(); // When the points of all corners are known.
+    this.asking = null; // The signal of what asks for the place that is played.
+    this.hasFailed = false;
+    this.#forget();
   }
 
-  /** Returns the point of a place of a state, with its attributes. */
+  get isAsking() {
+    return this.asking === this.abort.signal;
+  }
+
+  /** Returns the point of a place of a state, with its attributes; the corners' must be known. */
   pointAt(state, where) {
     const base = where.point ?? between(state.corners.map((corner) => corner.point), where.x, where.y);
     return withAttributes(base, state.attributes, this.vectors);
   }
 
-  /** Decodes anew all that a state shows: after its corners, attributes, temperature or seed. */
+  /**
+   * Decodes anew all that a state shows, after its corners, attributes, temperature or seed changed.
+   * Returns whether that was done: a newer state may have come first.
+   */
   async settle(state) {
     this.abort.abort();
     this.abort = new AbortController();
     const { signal } = this.abort;
     this.state = state;
-    this.cells = Array(GRID * GRID).fill(null);
-    try {
-      await this.#findPoints(state, signal);
+    this.hasFailed = false;
+    this.#forget();
+    this.found = this.#findPoints(state, signal);
+    return this.#tried(async () => {
+      await this.found;
       await this.#decodeHere(signal);
       await this.#decodeSquare(state, signal);
-    } catch (error) {
-      if (error.name !== 'AbortError') this.fail(error);
-    }
+    });
   }
 
   /** Plays another place: at once what is known nearest to it, then its own music. */
   async moved(state) {
     this.state = state;
+    if (this.hasFailed) {
+      await this.settle(state);
+      return;
+    }
     const { where } = state;
     const near = where.point ? null : this.cells[nearestCell(where)];
     if (near) this.onMusic(near, where);
     if (this.isAsking) return; // The one that asks sees the new place when it has its answer.
     const { signal } = this.abort;
-    try {
-      await this.#decodeHere(signal);
-    } catch (error) {
-      if (error.name !== 'AbortError') this.fail(error);
-    }
+    await this.#tried(() => this.#decodeHere(signal));
   }
 
   /** Returns the windows of places of a state, in their order. */
   async places(state, places, signal = this.abort.signal) {
+    await this.found;
     const points = places.map((place) => this.pointAt(state, place));
     const size = Math.max(1, Math.min(POINTS_AT_ONCE, Math.floor(STEPS_AT_ONCE / this.backend.model.num_steps)));
     const windows = [];
@@ -66,6 +76,24 @@ export class Decoding {
       windows.push(...some);
     }
     return windows;
+  }
+
+  #forget() {
+    this.cells = Array(GRID * GRID).fill(null);
+  }
+
+  /** Says whether an action was done: not where it failed or a newer state came first. */
+  async #tried(action) {
+    try {
+      await action();
+      return true;
+    } catch (error) {
+      if (error.name !== 'AbortError') {
+        this.hasFailed = true;
+        this.fail(error);
+      }
+      return false;
+    }
   }
 
   async #findPoints(state, signal) {
@@ -77,16 +105,17 @@ export class Decoding {
   }
 
   async #decodeHere(signal) {
-    this.isAsking = true;
+    this.asking = signal;
     try {
       let where;
       do {
         ({ where } = this.state);
         const [window] = await this.places(this.state, [where], signal);
-        if (!signal.aborted) this.onMusic(window.notes, where, window.tokens);
-      } while (!signal.aborted && !isSame(where, this.state.where));
+        signal.throwIfAborted();
+        this.onMusic(window.notes, where, window.tokens);
+      } while (!isSame(where, this.state.where));
     } finally {
-      this.isAsking = false;
+      if (this.asking === signal) this.asking = null;
     }
   }
 
@@ -95,7 +124,7 @@ export class Decoding {
     const size = Math.max(1, Math.floor(STEPS_AT_ONCE / this.backend.model.num_steps));
     for (let first = 0; first < places.length; first += size) {
       const windows = await this.places(state, places.slice(first, first + size), signal);
-      if (signal.aborted) return;
+      signal.throwIfAborted();
       windows.forEach((window, index) => { this.cells[first + index] = window.notes; });
       this.onCells(this.cells);
     }

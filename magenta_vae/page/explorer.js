@@ -15,6 +15,8 @@ import { Player } from './sound.js';
 const JOURNEY_WINDOWS = 8;
 const MAX_HISTORY = 50;
 const SILENCE = -60; // Decibels: the least that is shown.
+const LINK_AFTER = 300; // Milliseconds without a change: browsers allow few new addresses a second.
+const INVITATION = 'Press Play, or click or touch anywhere, to hear it.';
 const byId = (id) => document.getElementById(id);
 
 /** Returns what a page shows that no link says otherwise of. */
@@ -45,7 +47,10 @@ export class Explorer {
         this.pad.cells = cells;
         this.pad.draw();
       },
-      fail: (error) => this.fail(error),
+      fail: (error) => {
+        this.decodingError = error.message;
+        this.fail(error);
+      },
     });
     this.player = new Player(model, this.programs);
     this.roll = new Roll(byId('roll'), model);
@@ -72,7 +77,7 @@ export class Explorer {
     byId('play').disabled = false;
     byId('play').focus();
     if (this.player.mayStart) await this.play();
-    else this.tell('Press Space, or click anywhere, to hear it.');
+    else if (!byId('message').textContent) this.tell(INVITATION);
     await this.mapPanel.open(this.backend);
     this.#mark();
   }
@@ -91,10 +96,14 @@ export class Explorer {
     if (!this.player.isPlaying) this.play();
   }
 
-  async startJourney(places) {
+  startJourney(places) {
+    this.setDrawing(false);
+    return this.#playJourney(places);
+  }
+
+  async #playJourney(places) {
     this.state.journey = places;
     this.pad.path = places;
-    this.setDrawing(false);
     byId('end-journey').hidden = false;
     try {
       const windows = await this.decoding.places(this.state, places);
@@ -114,6 +123,10 @@ export class Explorer {
 
   setDrawing(isDrawing) {
     this.pad.isDrawing = isDrawing;
+    if (isDrawing) {
+      this.pad.path = null;
+      byId('pad').focus();
+    }
     byId('journey').setAttribute('aria-pressed', isDrawing);
     this.tell(isDrawing ? 'Draw a line through the square: its music is played from end to end.' : '');
   }
@@ -126,6 +139,7 @@ export class Explorer {
 
   #show(windows) {
     this.shown = windows;
+    if (byId('message').textContent === this.decodingError) this.tell('');
     this.player.setSequence(windows);
     const [notes] = windows;
     this.roll.draw(notes);
@@ -149,9 +163,9 @@ export class Explorer {
     this.pad.cells.fill(null);
     this.#saveLink();
     this.#mark();
-    await this.decoding.settle(this.state);
+    if (!await this.decoding.settle(this.state)) return;
     this.#mark();
-    if (this.state.journey) await this.startJourney(this.state.journey);
+    if (this.state.journey) await this.#playJourney(this.state.journey);
   }
 
   #change(values) {
@@ -167,6 +181,7 @@ export class Explorer {
     } catch (error) {
       this.fail(new Error(`The browser plays no sound: ${error.message}`));
     }
+    if (byId('message').textContent === INVITATION) this.tell('');
     this.#showPlaying();
   }
 
@@ -203,7 +218,7 @@ export class Explorer {
       undo: () => this.#undo(index),
       go: () => this.moveTo({ kind: 'pad', x: index % 2, y: Math.floor(index / 2) }),
       roll: () => this.rollCorners([index]),
-      encode: (file, choice) => this.backend.encode(file, choice),
+      encode: (content, choice) => this.backend.encode(content, choice),
       tempo: (qpm) => this.setTempo(Math.min(240, Math.max(40, Math.round(qpm)))),
       fail: (error) => this.fail(error),
       changed: () => this.#showCorners(),
@@ -238,11 +253,13 @@ export class Explorer {
     if (!before) return;
     this.state.corners[index] = before;
     this.#showCorners();
+    this.tell('');
     this.#settle();
   }
 
-  #pin(index) {
+  async #pin(index) {
     if (this.corners[index].refuseLocked()) return;
+    await this.decoding.found;
     const point = this.decoding.pointAt(this.state, this.state.where);
     this.setCorner(index, { kind: 'point', point, title: this.#whatIsPlayed() });
   }
@@ -256,7 +273,10 @@ export class Explorer {
   setTempo(qpm) {
     const wrong = tempoError(qpm);
     if (wrong) this.fail(new Error(wrong));
-    else this.state.qpm = qpm;
+    else {
+      this.#forgive();
+      this.state.qpm = qpm;
+    }
     showControls(this.state);
     this.player.setTempo(this.state.qpm);
     this.#saveLink();
@@ -271,7 +291,10 @@ export class Explorer {
   setSeed(seed) {
     const wrong = seedError(seed);
     if (wrong) this.fail(new Error(wrong));
-    else this.#change({ seed });
+    else {
+      this.#forgive();
+      this.#change({ seed });
+    }
     showControls(this.state);
   }
 
@@ -290,8 +313,22 @@ export class Explorer {
   }
 
   async copyLink() {
-    this.#saveLink();
-    this.tell(await copyLink());
+    this.tell(await copyLink(this.link()));
+  }
+
+  /** Returns the address that gives the same music again. */
+  link() {
+    return `${location.href.split('#')[0]}#${permalink.write(this.state, this.model.name)}`;
+  }
+
+  missedDrop() {
+    const advice = this.model.can.encode ? 'Drop a file on the card of a corner.' : this.model.why_not.encode;
+    this.fail(new Error(advice));
+  }
+
+  /** Takes back what was said to be wrong, once it is right. */
+  #forgive() {
+    if (byId('message').classList.contains('wrong')) this.tell('');
   }
 
   tell(text) {
@@ -320,6 +357,8 @@ export class Explorer {
     byId('name').textContent = model.name;
     document.title = `${model.name} · magenta_vae`;
     byId('description').textContent = model.description ?? '';
+    byId('no-files').textContent = model.why_not?.encode ?? '';
+    byId('no-files').hidden = model.can.encode;
     byId('licence').replaceChildren(...[model.licence && `Licence of the model: ${model.licence}`, ...(model.attribution ?? []).map((each) => `Trained on ${each}`)]
       .filter(Boolean).map((text) => Object.assign(document.createElement('li'), { textContent: text })));
     showControls(state);
@@ -335,7 +374,14 @@ export class Explorer {
   }
 
   #saveLink() {
-    history.replaceState(null, '', `#${permalink.write(this.state, this.model.name)}`);
+    clearTimeout(this.saving);
+    this.saving = setTimeout(() => {
+      try {
+        history.replaceState(null, '', this.link());
+      } catch {
+        // Too many addresses in a short time: the next change tries again.
+      }
+    }, LINK_AFTER);
   }
 
   #readLink() {

@@ -31,10 +31,10 @@ export async function saveWav(windows, model, state, programs) {
   setTimeout(() => URL.revokeObjectURL(anchor.href), KEPT);
 }
 
-/** Copies the page's address and returns what to tell of it. */
-export async function copyLink() {
+/** Copies an address and returns what to tell of it. */
+export async function copyLink(address) {
   try {
-    await navigator.clipboard.writeText(location.href);
+    await navigator.clipboard.writeText(address);
     return 'The link is copied. It gives the same music again.';
   } catch {
     return 'The address of this page is the link: copy it from the address bar.';

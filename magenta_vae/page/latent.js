@@ -48,7 +48,7 @@ export function squarePlaces(size) {
 export function withAttributes(point, strengths, vectors) {
   const moved = [...point];
   for (const [name, strength] of Object.entries(strengths)) {
-    if (!strength || !vectors[name]) continue;
+    if (!strength || !Object.hasOwn(vectors, name)) continue;
     vectors[name].forEach((value, i) => { moved[i] += strength * value; });
   }
   return moved.map(Math.fround);

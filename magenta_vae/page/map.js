@@ -64,11 +64,10 @@ export class LatentMap {
       context.beginPath();
       context.arc(x, y, index === this.chosen ? 6 : 3.5, 0, 2 * Math.PI);
       context.fill();
-      if (index === this.chosen) {
-        context.lineWidth = 2;
-        context.strokeStyle = colour('ink');
-        context.stroke();
-      }
+      const isChosen = index === this.chosen;
+      context.lineWidth = isChosen ? 2 : 0.8; // Dots as dark or bright as the ground have an edge.
+      context.strokeStyle = colour(isChosen ? 'ink' : 'quiet');
+      context.stroke();
     });
     if (this.here) {
       const [x, y] = this.#toPixels(this.here, width, height);

@@ -68,6 +68,6 @@ export class MapPanel {
 
   #showRange() {
     const range = this.map.range();
-    this.parts.range.textContent = range ? `dark ${range[0].toFixed(2)}, bright ${range[1].toFixed(2)}` : '';
+    this.parts.range.textContent = range ? `dark dots: ${range[0].toFixed(2)}, bright dots: ${range[1].toFixed(2)}` : '';
   }
 }

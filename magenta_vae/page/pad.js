@@ -36,7 +36,7 @@ export function resampled(places, count) {
 }
 
 export class Pad {
-  /** onMove(place, isDragging); onPath(places) of a path that was drawn. */
+  /** onMove(place); onPath(places) of a path that was drawn. */
   constructor(canvas, model, { onMove, onPath }) {
     Object.assign(this, { canvas, model, onMove, onPath });
     this.place = null;
@@ -109,6 +109,7 @@ export class Pad {
   }
 
   #down(event) {
+    if (event.button || this.drag) return; // Another button, another finger.
     this.canvas.setPointerCapture(event.pointerId);
     this.drag = [this.#placeOf(event)];
     if (this.isDrawing) this.path = this.drag;
@@ -138,12 +139,17 @@ export class Pad {
   }
 
   #key(event) {
+    if (event.key === 'Enter' && this.isDrawing && this.path) this.onPath(this.path);
     const arrow = ARROWS[event.key];
     if (!arrow) return;
     event.preventDefault();
     const step = KEY_STEP * (event.shiftKey ? 2 : 1);
-    const from = this.place ?? { x: 0.5, y: 0.5 };
-    this.#choose({ x: clamp(from.x + arrow[0] * step), y: clamp(from.y + arrow[1] * step) });
+    const from = (this.isDrawing && this.path?.at(-1)) || this.place || { x: 0.5, y: 0.5 };
+    const to = { x: clamp(from.x + arrow[0] * step), y: clamp(from.y + arrow[1] * step) };
+    if (this.isDrawing) {
+      this.path = [...(this.path ?? [from]), to];
+      this.draw();
+    } else this.#choose(to);
   }
 
   #choose(place) {

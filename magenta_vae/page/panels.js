@@ -1,8 +1,9 @@
 // The panels of attributes and of tracks.
 
+import { LIMITS } from './limits.js';
 import { measure } from './music.js';
 
-const LIMIT = 2; // Of a strength, how often an attribute's vector is added.
+const [LEAST, MOST] = LIMITS.attribute;
 
 /** A slider for each attribute, and what the music has of the attribute. */
 export class Sliders {
@@ -43,7 +44,7 @@ export class Sliders {
   #makeRow(name, label) {
     const row = document.createElement('div');
     row.className = 'slider';
-    row.innerHTML = `<label></label><input type="range" min="-${LIMIT}" max="${LIMIT}" step="0.1"><output></output><span class="measured"></span>`;
+    row.innerHTML = `<label></label><input type="range" min="${LEAST}" max="${MOST}" step="0.1"><output aria-live="off"></output><span class="measured"></span>`;
     const [caption, slider] = row.children;
     slider.id = `attribute-${name}`;
     caption.htmlFor = slider.id;

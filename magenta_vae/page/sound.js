@@ -70,9 +70,14 @@ function makeBand(tracks, programs, output) {
     (track.is_drum ? makeDrums(track, output) : makeLine(programs[index], output)));
 }
 
-/** Calls `play(track, note)` for each note that starts at a step. */
-function startsAt(notes, step, play) {
-  notes.filter((note) => note.start === step).forEach((note) => play(note.track, note));
+const SOUNDING = 0.98; // Of a note's length, so that repeated notes are told apart.
+
+/** Plays the notes of a window that start at a step, of the tracks that are heard. */
+function playStep(band, audible, notes, step, time, stepSeconds) {
+  for (const note of notes) {
+    if (note.start !== step || !audible[note.track]) continue;
+    band[note.track].play(note, time, (note.end - note.start) * stepSeconds * SOUNDING);
+  }
 }
 
 /**
@@ -84,10 +89,11 @@ export class Player {
     this.model = model;
     this.programs = programs;
     this.isPlaying = false;
+    this.hasStarted = false; // Whether the browser has let it sound.
     this.sequence = null; // What sounds: arrays of notes.
     this.pending = null; // What sounds from the next bar on.
     this.audible = model.tracks.map(() => true);
-    this.onBar = () => {};
+    this.onBar = () => {}; // What was pending is heard from now on.
     this.step = 0; // The next to be scheduled, of the whole sequence.
     this.scheduled = []; // {time, step, window}, the last bar's.
     Tone.getContext().lookAhead = LOOK_AHEAD;
@@ -114,7 +120,8 @@ export class Player {
   }
 
   async start() {
-    await Tone.start();
+    await Tone.start(); // Waits for a key or a click, where the browser wants one.
+    this.hasStarted = true;
     if (this.isPlaying || !this.sequence) return;
     this.isPlaying = true;
     this.step = 0;
@@ -150,10 +157,7 @@ export class Player {
     if (this.step % STEPS_PER_BAR === 0) this.#startBar(time);
     const numSteps = this.model.num_steps;
     const [window, step] = [Math.floor(this.step / numSteps), this.step % numSteps];
-    const stepSeconds = Tone.Time('16n').toSeconds();
-    startsAt(this.sequence[window], step, (track, note) => {
-      if (this.audible[track]) this.band[track].play(note, time, (note.end - note.start) * stepSeconds * 0.98);
-    });
+    playStep(this.band, this.audible, this.sequence[window], step, time, Tone.Time('16n').toSeconds());
     this.scheduled = [...this.scheduled.slice(-STEPS_PER_BAR), { time, step, window }];
     this.step = (this.step + 1) % (this.sequence.length * numSteps);
   }
@@ -179,9 +183,7 @@ export async function render(windows, model, programs, qpm, audible) {
     windows.forEach((notes, window) => {
       for (let step = 0; step < model.num_steps; step++) {
         const time = (window * model.num_steps + step) * stepSeconds;
-        startsAt(notes, step, (track, note) => {
-          if (audible[track]) band[track].play(note, time, (note.end - note.start) * stepSeconds * 0.98);
-        });
+        playStep(band, audible, notes, step, time, stepSeconds);
       }
     });
   }, seconds, 2, 44100);

@@ -20,9 +20,14 @@ SWITCHES = (
 )
 
 
+def find():
+    """Returns the path of a browser, None where there is none."""
+    return next(filter(None, map(shutil.which, PROGRAMS)), None)
+
+
 def start():
     """Yields a browser; skips the test where there is none."""
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    program = find()
     if program is None:
         pytest.skip(f"no {', '.join(PROGRAMS)} on this machine")
     api = pytest.importorskip("playwright.sync_api")

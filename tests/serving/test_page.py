@@ -38,6 +38,16 @@ def browser():
 
 
 @pytest.fixture(scope="module")
+def shy_browser(browser):
+    """A browser that plays no sound before a person has touched the page."""
+    chromium = browser.browser_type
+    switches = [switch for switch in browsers.SWITCHES if "autoplay" not in switch]
+    started = chromium.launch(executable_path=browsers.find(), args=switches)
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="module")
 def model():
     return magenta_vae.load(MODEL)
 
@@ -226,14 +236,13 @@ def test_dragging_plays_what_is_there_from_the_next_bar_without_a_gap(open_page,
     np.testing.assert_allclose(np.diff(times), 0.125, atol=0.002)
 
 
-def chords_file(tmp_path):
-    """Returns the bytes of a MIDI file of two bars of chords."""
-    music = note_sequences.empty_note_sequence(num_steps=32)
-    steps = np.repeat(np.arange(0, 32, 4), 3)
-    pitches = np.tile([60, 64, 67], 8)
-    note_sequences.add_notes(music, steps, steps + 4, pitches)
-    note_sequences.write_midi(music, tmp_path / "chords.mid")
-    return (tmp_path / "chords.mid").read_bytes()
+def file_of(tmp_path, num_bars, chord):
+    """Returns the bytes of a MIDI file with a chord on every beat."""
+    music = note_sequences.empty_note_sequence(num_steps=16 * num_bars)
+    steps = np.repeat(np.arange(0, 16 * num_bars, 4), len(chord))
+    note_sequences.add_notes(music, steps, steps + 4, np.tile(chord, 4 * num_bars))
+    note_sequences.write_midi(music, tmp_path / "made.mid")
+    return (tmp_path / "made.mid").read_bytes()
 
 
 def test_files_are_dropped_on_corners(open_page, server, model, tmp_path):
@@ -258,9 +267,21 @@ def test_files_are_dropped_on_corners(open_page, server, model, tmp_path):
     bars = page.locator(".corner").nth(1).locator("[data-part=bars]")
     bars.select_option("1")
     until(page, "explorer.state.corners[1].title.endsWith('bars 3-4')")
+    # A file that is longer than the windows of one answer.
+    long = {"name": "long.mid", "mimeType": "audio/midi", "buffer": file_of(tmp_path, 40, [60])}
+    page.set_input_files(".corner:nth-of-type(2) input[type=file]", long)
+    until(page, "explorer.state.corners[1].title === 'long.mid, bars 1-2'")
+    bars.select_option("later")
+    until(page, "explorer.state.corners[1].title === 'long.mid, bars 33-34'")
+    bars.select_option("earlier")
+    until(page, "explorer.state.corners[1].title === 'long.mid, bars 1-2'")
     page.set_input_files(".corner:nth-of-type(1) input[type=file]", SONG)
     until(page, "explorer.state.corners[0].kind === 'point'")
-    chords = {"name": "chords.mid", "mimeType": "audio/midi", "buffer": chords_file(tmp_path)}
+    chords = {
+        "name": "chords.mid",
+        "mimeType": "audio/midi",
+        "buffer": file_of(tmp_path, 2, [60, 64, 67]),
+    }
     page.set_input_files(".corner:nth-of-type(3) input[type=file]", chords)
     until(page, "explorer.state.corners[2].kind === 'point'")
     assert "Of its chords the highest notes were read" in page.inner_text("#message")
@@ -331,7 +352,7 @@ def test_a_link_gives_the_same_music_again(open_page, server):
     until(page, IS_SETTLED)
     page.wait_for_timeout(200)
     until(page, "!explorer.decoding.isAsking")
-    again = open_page(page.url).page
+    again = open_page(page.evaluate("explorer.link()")).page
     assert shown(again) == shown(page)
     assert again.inner_text("#what") == page.inner_text("#what")
     other = open_page(f"{server}#model=other&seed=3").page
@@ -353,7 +374,7 @@ def test_a_path_is_played_as_a_journey(open_page, server, model, tmp_path):
     tokens = read_back(model, content, tmp_path)
     assert tokens.tolist() == in_music(model, [window["tokens"] for window in windows])
     assert name == f"{MODEL}-journey-seed0.mid"
-    again = open_page(page.url).page
+    again = open_page(page.evaluate("explorer.link()")).page
     assert shown(again) == shown(page)
     page.keyboard.press("Escape")
     until(page, "explorer.shown.length === 1")
@@ -422,7 +443,7 @@ def test_tracks_are_muted_and_heard_alone(open_page, trio):
     assert page.evaluate(audible) == [True, False, True]
     page.get_by_role("button", name="Solo drums").click()
     assert page.evaluate(audible) == [False, False, True]
-    again = open_page(page.url).page
+    again = open_page(page.evaluate("explorer.link()")).page
     assert again.evaluate(audible) == [False, False, True]
     page.get_by_role("button", name="Solo drums").click()
     for name in ("lead", "bass", "drums"):
@@ -431,3 +452,64 @@ def test_tracks_are_muted_and_heard_alone(open_page, trio):
     until(page, "!(explorer.player.level() > -90)")
     content, _ = opened.downloaded("#midi")  # A file has all tracks.
     assert all(name.encode() in content for name in ("lead", "bass", "drums"))
+
+
+def test_rolling_while_dragging_and_journeying_is_no_error(open_page, server):
+    page = open_page(server).page
+    page.mouse.move(*place(page, 0, 0))
+    page.mouse.down()
+    for step in range(12):
+        page.keyboard.press("r" if step % 2 else "2")
+        page.mouse.move(*place(page, step / 11, 1 - step / 11))
+    page.mouse.up()
+    page.evaluate("""() => {
+        explorer.startJourney([{ x: 0, y: 0 }, { x: 1, y: 1 }]);
+        explorer.rollCorners([0, 3]);
+        document.querySelector('#map-corners button:nth-of-type(2)')?.click();
+    }""")
+    until(page, "explorer.pad.cells.every(Boolean) && explorer.shown.length === 2")
+    assert page.evaluate("document.querySelector('#message.wrong') === null")
+    page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize(
+    ("link", "said"),
+    [
+        ("attributes=toString:1", "none of this model"),
+        ("attributes=note_density:9", "none of this model"),
+        ("corners=d.data.1,d.data.2,d.data.3", "four corners. Received: 3"),
+        ("corners=d.other.1,d.data.2,d.data.3,d.data.4", "the prior other"),
+        ("corners=p.AAAAAA.x,d.data.2,d.data.3,d.data.4", "must have 128 numbers"),
+        ("point=%%%.x", "is damaged"),
+        ("at=9,9", "two numbers of 0 to 1. Received: 9,9"),
+        ("temperature=7", "0.05 to 1.5. Received: 7"),
+        ("journey=" + ";".join(["0,0"] * 99), "2 to 64 places. Received: 99"),
+    ],
+)
+def test_a_damaged_link_is_named_and_the_page_plays(open_page, exported, link, said):
+    page = open_page(f"{exported}#{link}").page
+    assert said in page.inner_text("#message")
+    assert page.evaluate("document.querySelector('#message.wrong') !== null")
+
+
+def test_a_touch_starts_the_sound_where_browsers_ask_for_one(shy_browser, exported):
+    context = shy_browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
+    page = context.new_page()
+    session = context.new_cdp_session(page)
+
+    def wait_until(expression):
+        """Not as Playwright asks, which counts as a person's touch."""
+        for _ in range(600):
+            answer = session.send("Runtime.evaluate", {"expression": expression})["result"]
+            if answer.get("value") is True:
+                return
+            page.wait_for_timeout(50)
+        raise AssertionError(f"never true: {expression}")
+
+    page.goto(exported)
+    wait_until("document.getElementById('message').textContent.startsWith('Press Play, or click')")
+    wait_until("!explorer.player.mayStart")
+    page.touchscreen.tap(100, 20)
+    wait_until("explorer.player.isPlaying && explorer.player.level() > -60")
+    wait_until("document.getElementById('message').textContent === ''")
+    context.close()
