@@ -172,6 +172,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
         runs.open(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_run_is_shown_the_same_whenever_and_learns_the_same_unshown(data_dirs, tmp_path):
     def train(name, *params):
         run_dir = tmp_path / name

@@ -234,7 +234,10 @@ def test_a_variant_is_the_same_before_and_after_the_scale(name, variant):
     assert configuration.parse([f"{name}.gin", TINY, f"variants/{variant}.gin"]).text == after
 
 
-@pytest.mark.parametrize(("num_bars", "num_segments"), [(4, 4), (8, 2), (16, 8), (64, 32), (3, 12)])
+@pytest.mark.parametrize(
+    ("num_bars", "num_segments"),
+    [(4, 4), (8, 2), (16, 8), pytest.param(64, 32, marks=pytest.mark.slow), (3, 12)],
+)
 def test_any_other_length_from_gin_alone(num_bars, num_segments):
     lengths = [f"num_bars = {num_bars}", f"num_segments = {num_segments}"]
     for name in HIERARCHICAL:

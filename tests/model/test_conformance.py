@@ -261,7 +261,13 @@ def test_a_schedule_is_saved_and_computes_in_its_dtype(name):
         assert SCHEDULES[name](dtype="float64")(step).dtype == tf.float64
 
 
-@pytest.mark.parametrize("name", VAES)
+LIKE_OTHERS = {"drums_2bar", "hierdec_mel_32bar"}  # A melody and a trio have all their parts.
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] if n in LIKE_OTHERS else []) for n in VAES],
+)
 def test_a_model_is_compiled_fitted_evaluated_saved_and_loaded(name, tmp_path, capsys):
     vae, tokens = tiny_vae(name)
     data = tf.data.Dataset.from_tensor_slices(tokens).repeat(3).batch(5)

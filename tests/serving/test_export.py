@@ -23,7 +23,10 @@ from magenta_vae.serving.seeds import row_seeds
 from magenta_vae.serving.signatures import INPUTS
 from magenta_vae.serving.stand_in import Servable
 
-MODELS = ["mel_2bar", "drums_2bar", "hierdec_mel_32bar", "hierdec_trio_16bar"]
+MODELS = [
+    *("mel_2bar", "drums_2bar", "hierdec_trio_16bar"),
+    pytest.param("hierdec_mel_32bar", marks=pytest.mark.slow),  # A trio's parts.
+]
 SEED = 7
 TEMPERATURES = np.float32([0.8, 0.8, 0.8])
 
