@@ -12,7 +12,6 @@ from magenta_vae.magenta.vocabulary import hit_rolls
 from magenta_vae.model.decoders import Conductor, FlatDecoder, HierarchicalDecoder
 from magenta_vae.model.encoders import BidirectionalLSTM
 from magenta_vae.music import classes
-from magenta_vae.music.tokens import Drums
 from magenta_vae.music.window_format import WindowFormat
 
 FILE = "config.json"
@@ -37,12 +36,14 @@ class Kind(NamedTuple):
         num_steps: of a window.
         num_segments: of a hierarchy, None of a flat model.
         reads_hits: whether the encoder is fed nine hits and a bit for none, not one-hot rows.
+        hit_pitches: the MIDI pitches of each kind of hit, None where it does not say.
     """
 
     music: str
     num_steps: int
     num_segments: int | None
     reads_hits: bool
+    hit_pitches: tuple[tuple[int, ...], ...] | None
 
 
 def describe(model: LatentModel, window_format: WindowFormat) -> dict:
@@ -106,16 +107,15 @@ def read_kind(spec: Mapping, source: str) -> Kind:
         if music == "trio":
             _check_pitches(args["melArgs"], source)
             _check_pitches(args["bassArgs"], source)
-        kits = [args.get("pitchClasses"), args.get("drumsArgs", {}).get("pitchClasses")]
-        if any(kit and tuple(map(tuple, kit)) != Drums.hit_pitches for kit in kits):
-            raise ValueError(f"{source} is not imported: its drums are of other kinds than ours.")
+        kit = (args["drumsArgs"] if music == "trio" else args).get("pitchClasses")
+        hit_pitches = tuple(tuple(int(p) for p in kind) for kind in kit) if kit else None
         num_steps, num_segments = int(args["numSteps"]), args.get("numSegments")
         if num_steps < 1 or num_steps % 16 or not (num_segments is None or num_segments > 0):
             raise ValueError(
                 f"{source} is not imported: windows are of whole bars, 16 steps each. Received: "
                 f"numSteps={num_steps}, numSegments={num_segments}."
             )
-        return Kind(music, num_steps, num_segments, converter == "DrumsConverter")
+        return Kind(music, num_steps, num_segments, converter == "DrumsConverter", hit_pitches)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{source}: its {FILE} is none of @magenta/music's: {error!r}.") from error
 
@@ -219,9 +219,8 @@ def _hits(track: Vocabulary) -> dict[str, list]:
     kinds = classes.onsets(track)
     if [kind.token for kind in kinds] != [2**bit for bit in range(len(kinds))]:
         raise ValueError(f"{_NEEDED}a bit for each kind of hit. Received: {type(track).__name__}.")
-    ours = [(kind.pitches[0], set(kind.pitches)) for kind in kinds]
-    by_default = [(pitches[0], set(pitches)) for pitches in Drums.hit_pitches]
-    return {} if ours == by_default else {"pitchClasses": [list(kind.pitches) for kind in kinds]}
+    # Always: what it reads as which kind by default is not what note-seq, and so we, do.
+    return {"pitchClasses": [list(kind.pitches) for kind in kinds]}
 
 
 def _class_order(track: Vocabulary) -> list[int]:

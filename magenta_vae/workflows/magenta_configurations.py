@@ -138,6 +138,8 @@ def _params(kind: javascript_spec.Kind, shapes: Mapping[str, tuple]) -> tuple[st
     params.append(f"num_bars = {kind.num_steps // songs.STEPS_PER_BAR}")
     if kind.num_segments:
         params.append(f"num_segments = {kind.num_segments}")
+    if kind.hit_pitches:
+        params.append(f"tokens.Drums.hit_pitches = {kind.hit_pitches}")
     if kind.music == "drums" and not kind.reads_hits:
         params.append("magenta_encoders.StackedBidirectionalLSTM.features = None")
     return tuple(params)

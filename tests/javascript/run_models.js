@@ -17,7 +17,7 @@ async function main(casesFile, resultsFile) {
   const cases = JSON.parse(fs.readFileSync(casesFile));
   const server = http.createServer((request, response) => {
     fs.readFile(decodeURIComponent(request.url), (error, content) => {
-      response.writeHead(error ? 404 : 200);
+      response.writeHead(error ? 404 : 200, {Connection: 'close'});
       response.end(content);
     });
   });

@@ -1,6 +1,7 @@
 """Models -> files for @magenta/music -> models, without Node."""
 
 import json
+import re
 from pathlib import Path
 
 import javascript_models
@@ -10,14 +11,17 @@ from javascript_models import LEVELS, MODELS, TANH, TINY
 
 from magenta_vae import configuration
 from magenta_vae.magenta import javascript_files
+from magenta_vae.music import tokens
 from magenta_vae.serving import export, javascript
 
+PAGE = Path(__file__).parents[2] / "docs" / "magenta_js.md"
 FOLDED = {"long_melody", "trio"}  # Whose conductors have a linear embedding.
+KIT = {"pitchClasses": [list(pitches) for pitches in tokens.Drums.hit_pitches]}
 CONVERTERS = {
     "melody": ("MelodyConverter", {"numSteps": 32, "minPitch": 0, "maxPitch": 127}),
     "melody_of_90": ("MelodyConverter", {"numSteps": 32, "minPitch": 21, "maxPitch": 108}),
-    "drums": ("DrumsOneHotConverter", {"numSteps": 32}),
-    "drums_by_hits": ("DrumsConverter", {"numSteps": 32}),
+    "drums": ("DrumsOneHotConverter", {"numSteps": 32, **KIT}),
+    "drums_by_hits": ("DrumsConverter", {"numSteps": 32, **KIT}),
     "long_melody": (
         "MelodyConverter",
         {"numSteps": 64, "numSegments": 4, "minPitch": 0, "maxPitch": 127},
@@ -29,7 +33,7 @@ CONVERTERS = {
             "numSegments": 4,
             "melArgs": {"minPitch": 0, "maxPitch": 127},
             "bassArgs": {"minPitch": 0, "maxPitch": 127},
-            "drumsArgs": {},
+            "drumsArgs": KIT,
         },
     ),
     "trio_of_90": (
@@ -39,7 +43,7 @@ CONVERTERS = {
             "numSegments": 4,
             "melArgs": {"minPitch": 21, "maxPitch": 108},
             "bassArgs": {"minPitch": 21, "maxPitch": 108},
-            "drumsArgs": {},
+            "drumsArgs": KIT,
         },
     ),
 }
@@ -55,12 +59,11 @@ def test_what_was_written_is_read_to_the_last_bit(name, tmp_path):
     for path, array in expected.items():
         if not any(part in path for part in changed):
             np.testing.assert_array_equal(found[path], array, err_msg=path)
-    tokens = javascript_models.draw_tokens(written.window_format)
-    pairs = zip(*(javascript_models.encode(each, tokens) for each in (model, written.model)))
-    for one, other in pairs:
-        np.testing.assert_array_equal(one, other)
+    drawn = javascript_models.draw_tokens(written.window_format)
+    posteriors = [javascript_models.encode(each, drawn) for each in (model, written.model)]
+    np.testing.assert_array_equal(*posteriors)
     z = np.float32(np.random.default_rng(0).normal(size=(2, model.z_size)))
-    logits = [each.decode(z, tokens) for each in (model, written.model)]
+    logits = [each.decode(z, drawn) for each in (model, written.model)]
     for one, other in zip(*logits, strict=True):
         np.testing.assert_allclose(one, other, atol=2e-4 if name in FOLDED else 0)
 
@@ -157,6 +160,7 @@ def test_the_card_says_what_differs_there(name, tmp_path):
     assert ("where a rest lasts" in card) == (name == "melody")
     assert ("at most once a step" in card) == ("drums" in name)
     assert ("one step early" in card) == (name == "drums_by_hits")
+    assert re.findall(r"```html\n(.*?)```", PAGE.read_text(), re.DOTALL)[0] in card
     assert f"`{CONVERTERS[name][0]}`" in card and "1.23.1" in card and "14.7.77" in card
 
 
