@@ -1,12 +1,15 @@
 """Exports in @magenta/music itself, unmodified: in Node, and in a page of headless Chromium."""
 
 import functools
+import hashlib
 import http.server
 import json
+import os
 import queue
 import re
 import shutil
 import subprocess
+import tempfile
 import threading
 from pathlib import Path
 
@@ -16,6 +19,7 @@ import pytest
 import tensorflow as tf
 from javascript_models import MODELS, Written
 
+from magenta_vae import files
 from magenta_vae.magenta.vocabulary import hit_rolls
 from magenta_vae.model import autoregressor
 from magenta_vae.music import tokens as music_tokens
@@ -34,19 +38,23 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 
 @pytest.fixture(scope="session")
-def node_modules(tmp_path_factory):
-    """A folder with @magenta/music, installed once."""
+def node_modules():
+    """A folder with @magenta/music, installed once: 260 MB that later sessions find again."""
     if not (shutil.which("node") and shutil.which("npm")):
         pytest.skip("There is no Node with npm.")
-    folder = tmp_path_factory.mktemp("node")
-    shutil.copy(SOURCE / "package.json", folder)
-    command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    if done.returncode and OFFLINE.search(done.stderr):
-        pytest.skip(f"npm reaches no registry: {done.stderr[-200:]}")
-    assert done.returncode == 0, done.stderr
-    yield folder
-    shutil.rmtree(folder)  # 260 MB.
+    package = SOURCE / "package.json"
+    digest = hashlib.sha256(package.read_bytes()).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"magenta_vae-node-{os.getuid()}-{digest}"
+    if not folder.is_dir():
+        with files.staging(tempfile.gettempdir()) as beside:
+            shutil.copy(package, beside)
+            command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts"]
+            done = subprocess.run(command, cwd=beside, capture_output=True, text=True)
+            if done.returncode and OFFLINE.search(done.stderr):
+                pytest.skip(f"npm reaches no registry: {done.stderr[-200:]}")
+            assert done.returncode == 0, done.stderr
+            os.rename(beside, folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -250,9 +258,7 @@ def test_the_page_of_the_documentation_plays_in_chromium(name, node_modules, shi
     assert javascript.SCRIPT in page
     shutil.copytree(shipped[name].folder, tmp_path / "magenta_js")
     (tmp_path / "node").symlink_to(node_modules / "node_modules" / "@magenta" / "music")
-    local = page.replace(
-        "https://cdn.jsdelivr.net/npm/@magenta/music@1.23.1", "node/@magenta/music"
-    )
+    local = page.replace(javascript.SCRIPT, "node/dist/magentamusic.js")
     (tmp_path / "page.html").write_text(local + PROBE)
     handler = functools.partial(Visitor, directory=str(tmp_path))
     Visitor.told = queue.Queue()

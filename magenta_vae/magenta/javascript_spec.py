@@ -12,6 +12,7 @@ from magenta_vae.magenta.vocabulary import hit_rolls
 from magenta_vae.model.decoders import Conductor, FlatDecoder, HierarchicalDecoder
 from magenta_vae.model.encoders import BidirectionalLSTM
 from magenta_vae.music import classes
+from magenta_vae.music.tokens import Drums
 from magenta_vae.music.window_format import WindowFormat
 
 FILE = "config.json"
@@ -36,7 +37,8 @@ class Kind(NamedTuple):
         num_steps: of a window.
         num_segments: of a hierarchy, None of a flat model.
         reads_hits: whether the encoder is fed nine hits and a bit for none, not one-hot rows.
-        hit_pitches: the MIDI pitches of each kind of hit, None where it does not say.
+        hit_pitches: the MIDI pitches of each kind of hit, None for those of `tokens.Drums`, and
+            where it does not say: Magenta trained its models of those.
     """
 
     music: str
@@ -107,8 +109,7 @@ def read_kind(spec: Mapping, source: str) -> Kind:
         if music == "trio":
             _check_pitches(args["melArgs"], source)
             _check_pitches(args["bassArgs"], source)
-        kit = (args["drumsArgs"] if music == "trio" else args).get("pitchClasses")
-        hit_pitches = tuple(tuple(int(p) for p in kind) for kind in kit) if kit else None
+        hit_pitches = _read_kit(args["drumsArgs"] if music == "trio" else args)
         num_steps, num_segments = int(args["numSteps"]), args.get("numSegments")
         if num_steps < 1 or num_steps % 16 or not (num_segments is None or num_segments > 0):
             raise ValueError(
@@ -118,6 +119,13 @@ def read_kind(spec: Mapping, source: str) -> Kind:
         return Kind(music, num_steps, num_segments, converter == "DrumsConverter", hit_pitches)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{source}: its {FILE} is none of @magenta/music's: {error!r}.") from error
+
+
+def _read_kit(args: Mapping) -> tuple[tuple[int, ...], ...] | None:
+    kinds = args.get("pitchClasses") or ()
+    kit = tuple(tuple(int(pitch) for pitch in kind) for kind in kinds)
+    same = [(kind[0], set(kind)) for kind in kit if kind]
+    return kit if kit and same != [(kind[0], set(kind)) for kind in Drums.hit_pitches] else None
 
 
 def _refuse_others(spec: Mapping, converter: str, source: str) -> None:

@@ -54,6 +54,11 @@ class JavaScriptModel:
         return self._arrays[name]
 
 
+def has_embedding(model: LatentModel) -> bool:
+    """Says whether a model's conductor has a linear embedding."""
+    return any(variable.path.startswith("conductor/embedding/") for variable in model.variables)
+
+
 def collect(
     model: LatentModel, tracks: Sequence[Vocabulary], exact: bool = True
 ) -> dict[str, np.ndarray]:
@@ -73,7 +78,7 @@ def collect(
         arrays |= layer.restore()
         if exact and layer.is_lstm:
             arrays |= _find_rounded(layer)
-    if f"{_EMBEDDING}/kernel" in arrays:
+    if has_embedding(model):
         _fold(arrays)
     return arrays
 

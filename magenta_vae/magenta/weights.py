@@ -63,15 +63,29 @@ def find_widths(layers: Sequence[Layer], shapes: Mapping[str, tuple]) -> dict:
     return {"z_size": width(mu), **widths}
 
 
+def find_misnamed(
+    layers: Sequence[Layer], shapes: Mapping[str, tuple]
+) -> tuple[list[str], list[str]]:
+    """Returns the variables that a checkpoint lacks for these layers, and those that it has more.
+
+    Args:
+        layers: of a model.
+        shapes: of the checkpoint's variables.
+    """
+    expected = {name for layer in layers for name in layer.shapes}
+    missing = [name for layer in layers for name in layer.shapes if name not in shapes]
+    unknown = sorted(name for name in shapes if name not in expected)
+    return missing, [name for name in unknown if not _is_training(name, shapes)]
+
+
 def check_shapes(layers: Sequence[Layer], checkpoint: Variables) -> None:
     """Raises `ValueError` where a checkpoint is not of these layers, with all that differs."""
     shapes = checkpoint.shapes
     expected = {name: shape for layer in layers for name, shape in layer.shapes.items()}
-    unknown = [name for name in shapes if name not in expected]
-    unexpected = [name for name in unknown if not _is_training(name, shapes)]
+    missing, unexpected = find_misnamed(layers, shapes)
     differences = [
-        *(f"missing: {name} {_text(expected[name])}" for name in expected if name not in shapes),
-        *(f"unexpected: {name} {_text(shapes[name])}" for name in sorted(unexpected)),
+        *(f"missing: {name} {_text(expected[name])}" for name in missing),
+        *(f"unexpected: {name} {_text(shapes[name])}" for name in unexpected),
         *(
             f"of another shape: {name}, expected {_text(shape)}, found {_text(shapes[name])}"
             for name, shape in expected.items()

@@ -54,9 +54,9 @@ def write(
     javascript_files.write(folder, arrays, quantize_bytes)
     Path(folder, javascript_spec.FILE).write_text(json.dumps(spec, indent=2) + "\n")
     if gin_text:
-        # As the weights are: the embedding is within what reads it.
-        text = _EMBEDDING.sub(r"\1 = None", gin_text)
-        Path(folder, GIN_FILE).write_text(text)
+        if javascript_weights.has_embedding(model):  # It is within what reads it now.
+            gin_text = _EMBEDDING.sub(r"\1 = None", gin_text)
+        Path(folder, GIN_FILE).write_text(gin_text)
     card = make_card(spec, window_format, quantize_bytes, model.z_size)
     Path(folder, CARD_FILE).write_text(card)
 
@@ -83,9 +83,9 @@ def make_card(
         "<script>",
         "  const model = new mm.MusicVAE('magenta_js'), player = new mm.Player();",
         "  async function play() {",
+        "    player.resumeContext();  // A page may sound once somebody has clicked.",
         "    if (!model.isInitialized()) await model.initialize();",
-        "    const [sample] = await model.sample(1, 0.5);  // one piece, at temperature 0.5",
-        "    player.start(sample, 120);                    // quarters per minute",
+        "    player.start((await model.sample(1, 0.5))[0], 120);  // temperature, tempo",
         "  }",
         "</script>",
         "```",

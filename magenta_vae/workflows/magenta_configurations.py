@@ -66,10 +66,9 @@ def fit(config: str, source: Variables, params: tuple[str, ...] = ()) -> Configu
     Raises:
         ValueError: where the checkpoint is of another configuration, with all that differs.
     """
-    gin_file = f"{configuration.MAGENTA_FOLDER}/{config}.gin"
-    widths = weights.find_widths(sketch(configuration.parse([gin_file], params)), source.shapes)
+    widths = weights.find_widths(sketch(_parse(config, params)), source.shapes)
     found = [f"{name} = {value}" for name, value in widths.items()]
-    configured = configuration.parse([gin_file], [*params, *found])
+    configured = _parse(config, (*params, *found))
     weights.check_shapes(sketch(configured), source)
     return configured
 
@@ -87,29 +86,37 @@ def layers_of(configured: Configuration, model) -> list[Layer]:
 
 
 def _guess(source: Variables, known: list[str]) -> tuple[str, Configuration]:
-    """Returns the one configuration that fits."""
+    """Returns the one configuration that fits, by the variables' names, then by their shapes."""
+    misnamed = {
+        config: sum(map(len, weights.find_misnamed(sketch(_parse(config)), source.shapes)))
+        for config in known
+    }
     fitting: dict[str, Configuration] = {}
-    misfits: dict[str, str] = {}
+    misfits: dict[str, ValueError] = {}
     for config in known:
-        try:
-            fitting[config] = fit(config, source)
-        except ValueError as error:
-            misfits[config] = str(error)
+        if misnamed[config] == min(misnamed.values()):
+            try:
+                fitting[config] = fit(config, source)
+            except ValueError as error:
+                misfits[config] = error
+    if not fitting:
+        nearest, reason = next(iter(misfits.items()))
+        raise ValueError(
+            f"{source.source} fits none of {', '.join(known)}. The nearest is {nearest}:\n{reason}"
+        )
     # Magenta's own name of a file decides between those that differ in nothing else.
     name = os.path.basename(os.path.normpath(source.source)).removesuffix(".tar")
-    if len(fitting) == 1 or name in fitting:
-        config = name if name in fitting else next(iter(fitting))
-        return config, fitting[config]
-    if fitting:
+    if len(fitting) > 1 and name not in fitting:
         raise ValueError(
             f"{source.source} fits several configurations: --config must be one of "
             f"{', '.join(fitting)}."
         )
-    nearest = min(misfits, key=lambda config: misfits[config].count("\n"))
-    raise ValueError(
-        f"{source.source} fits none of {', '.join(known)}. The nearest is {nearest}:\n"
-        f"{misfits[nearest]}"
-    )
+    config = name if name in fitting else next(iter(fitting))
+    return config, fitting[config]
+
+
+def _parse(config: str, params: tuple[str, ...] = ()) -> Configuration:
+    return configuration.parse([f"{configuration.MAGENTA_FOLDER}/{config}.gin"], params)
 
 
 def _find_of_javascript(source: JavaScriptModel, config: str | None) -> tuple[str, Configuration]:
