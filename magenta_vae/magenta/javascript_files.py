@@ -83,7 +83,7 @@ class _Entry:
     def __init__(self, entry: Mapping):
         self.name = entry["name"]
         self._shape = tuple(entry["shape"])
-        self._quantization = entry.get("quantization")
+        self._quantization: Mapping = entry.get("quantization") or {}
         self._dtype = (self._quantization or entry)["dtype"]
         is_known = entry["dtype"] == "float32" and self._dtype in _BYTES
         if not is_known or not all(isinstance(n, int) and n >= 0 for n in self._shape):

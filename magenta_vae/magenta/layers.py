@@ -109,17 +109,17 @@ class Layer(NamedTuple):
     def restore(self) -> dict[str, np.ndarray]:
         """Returns Magenta's weights of ours, by the names of its variables: `convert`, undone."""
         ours = {name: np.asarray(variable) for name, variable in self.variables.items()}
+        kernel = ours.get("kernel", np.zeros((1, len(ours["bias"])), np.float32))
+        bias = ours["bias"]
         if self.is_lstm:
-            kernel = ours.get("kernel", np.zeros((1, len(ours["bias"])), np.float32))
             kernel = np.concatenate([kernel[list(self.rows)], kernel[len(self.rows) :]])
-            pair = restore_lstm(kernel, ours["recurrent_kernel"], ours["bias"])
-        else:
-            pair = ours["kernel"], ours["bias"]
-            if self.units:  # Exchanging twice leaves all where it was.
-                pair = tuple(hidden_first(array, self.units) for array in pair)
-            if len(self.columns):
-                pair = tuple(array[..., list(self.columns)] for array in pair)
-        parts = zip(*(np.split(array, len(self.scopes), axis=-1) for array in pair), strict=True)
+            kernel, bias = restore_lstm(kernel, ours["recurrent_kernel"], bias)
+        if self.units:  # Exchanging twice leaves all where it was.
+            kernel, bias = (hidden_first(array, self.units) for array in (kernel, bias))
+        if len(self.columns):
+            kernel, bias = (array[..., list(self.columns)] for array in (kernel, bias))
+        halves = [np.split(array, len(self.scopes), axis=-1) for array in (kernel, bias)]
+        parts = zip(*halves, strict=True)
         arrays = (np.ascontiguousarray(array) for part in parts for array in part)
         return dict(zip(self.shapes, arrays, strict=True))
 

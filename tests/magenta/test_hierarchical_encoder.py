@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from magenta_vae import configuration
 from magenta_vae.magenta.hierarchical_encoder import HierarchicalBidirectionalLSTM
 
 RNG = np.random.default_rng(0)
@@ -67,3 +68,31 @@ def test_one_number_of_units_is_for_both_levels():
 def test_steps_that_cannot_be_cut_are_refused_with_both_numbers():
     with pytest.raises(ValueError, match=r"multiple of num_segments=4\. Received: 10 steps"):
         make_encoder()(make_tokens(steps=10))
+
+
+@pytest.mark.parametrize(
+    "model, classes", [("hierdec_mel_32bar", 130), ("hierdec_trio_16bar", 772)]
+)
+def test_the_variant_gives_a_long_model_the_encoder(model, classes):
+    files = [f"{model}.gin", "scale/tiny.gin", "variants/hierarchical_encoder.gin"]
+    configured = configuration.parse(files, ("num_bars = 2", "num_segments = 4"))
+    assert configured.experiment.table1_column is None
+    with tf.Graph().as_default():
+        encoder = configured.experiment.make_model().encoder
+        shapes = {variable.path: tuple(variable.shape) for variable in encoder.variables}
+    # hier-mel_16bar and hier-trio_16bar of Magenta's configs.py: enc_rnn_size=[1024]
+    assert shapes["encoder/level_0_forward/kernel"] == (classes, 4096)
+    assert shapes["encoder/level_1_backward/kernel"] == (2048, 4096)
+    assert shapes["encoder/sigma/kernel"] == (2048, 8)
+
+
+def test_a_model_with_it_learns():
+    files = ["hierdec_mel_32bar.gin", "scale/tiny.gin", "variants/hierarchical_encoder.gin"]
+    params = ("num_bars = 2", "num_segments = 2", "encoder_units = 8")
+    keras.utils.set_random_seed(0)
+    vae = configuration.parse(files, params).experiment.make_model()
+    vae.compile(keras.optimizers.Adam(1e-2))
+    tokens = RNG.integers(130, size=(4, 32, 1)).astype(np.int32)
+    data = np.repeat(tokens, 4, axis=0)
+    losses = vae.fit(data, batch_size=4, epochs=20, verbose=0).history["loss"]
+    assert losses[-1] < 0.8 * losses[0]
