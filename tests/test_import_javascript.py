@@ -22,17 +22,20 @@ OF_MAGENTA = {  # The models that Magenta's own converter could have written.
     "trio_of_90": "hier-trio_16bar",
     "long_melody_of_90": "hier-mel_16bar",
     "four_bars": "cat-mel_2bar_small",
+    "drums_one_hot": "cat-drums_2bar_small",
 }
 
 
 @pytest.fixture(autouse=True)
 def more_models(monkeypatch):
-    """Two that only Magenta has: of 8 bars, and of 4 with one layer more than usual."""
+    """Some that Magenta may have: of other lengths and layers, drums that read one-hot rows."""
     small, models = javascript_models.SMALL, javascript_models.MODELS
     long = (*small, "num_bars = 8", "num_segments = 8", "conductor_units = 5")
     monkeypatch.setitem(models, "long_melody_of_90", (["magenta/hier-mel_16bar.gin"], long))
     four = (*small, "num_bars = 4", "decoders.FlatDecoder.num_layers = 3")
     monkeypatch.setitem(models, "four_bars", (["magenta/cat-mel_2bar_small.gin"], four))
+    one_hot = (*small, "magenta_encoders.StackedBidirectionalLSTM.features = None")
+    monkeypatch.setitem(models, "drums_one_hot", (["magenta/cat-drums_2bar_small.gin"], one_hot))
 
 
 class Shapes:

@@ -418,13 +418,14 @@ def after_export(version: str) -> str:
         f'client = Client("http://localhost:8501", "{name}"); '
         'write_midi(client.sample(1, seed=0)[0], "asked.mid")'
     )
-    return _format(
-        {
-            "serve it": shlex.join(serve),
-            "ask for tokens": shlex.join(ask),
-            "ask for music, as asked.mid": shlex.join(["python3", "-c", python]),
-        }
-    )
+    steps = {
+        "serve it": shlex.join(serve),
+        "ask for tokens": shlex.join(ask),
+        "ask for music, as asked.mid": shlex.join(["python3", "-c", python]),
+    }
+    if os.path.isfile(card := os.path.join(version, "magenta_js", "README.md")):
+        steps["read how a web page plays it"] = shlex.join(["cat", card])
+    return _format(steps)
 
 
 def again(*extra: str) -> str:
