@@ -14,12 +14,12 @@ from magenta_vae.magenta.javascript_weights import JavaScriptModel
 from magenta_vae.serving import javascript
 from magenta_vae.workflows import magenta_configurations
 
-TANH, LEVELS, TINY = "variants/tanh_states.gin", "variants/hierarchical_encoder.gin", (
-    "scale/tiny.gin"
-)  # fmt: skip
+TANH = "variants/tanh_states.gin"
+LEVELS = "variants/hierarchical_encoder.gin"
+TINY = "scale/tiny.gin"
 SMALL = ("z_size = 8", "encoder_units = 6", "decoder_units = 7")
 SHORT = ("num_bars = 4", "num_segments = 4")
-LONG = ([TANH, LEVELS, TINY], ("encoder_units = [6, 5]", *SHORT))
+LONG = [TANH, LEVELS, TINY], ("encoder_units = [6, 5]", *SHORT)
 # name -> (gin files, bindings).
 MODELS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "melody": (["mel_2bar.gin", TANH, TINY], ()),

@@ -86,7 +86,9 @@ class _Entry:
         self._quantization: Mapping = entry.get("quantization") or {}
         self._dtype = (self._quantization or entry)["dtype"]
         is_known = entry["dtype"] == "float32" and self._dtype in _BYTES
-        if not is_known or not all(isinstance(n, int) and n >= 0 for n in self._shape):
+        if not (is_known and isinstance(self.name, str)) or not all(
+            isinstance(n, int) and n >= 0 for n in self._shape
+        ):
             raise ValueError(
                 f"The weight {self.name} must be of float32, quantised to uint8, uint16 or float16 "
                 f"or not. Received: {dict(entry)}."

@@ -56,8 +56,8 @@ def describe(model: LatentModel, window_format: WindowFormat) -> dict:
     """
     encoder: Any = getattr(model, "encoder", None)
     decoder: Any = model.decoder
-    _check_states(decoder)
     num_segments = _check_parts(encoder, decoder)
+    _check_states(decoder)
     args: dict[str, Any] = {"numSteps": window_format.num_steps}
     if num_segments:
         args["numSegments"] = num_segments
