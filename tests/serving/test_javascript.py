@@ -16,7 +16,8 @@ from magenta_vae.serving import export, javascript
 
 PAGE = Path(__file__).parents[2] / "docs" / "magenta_js.md"
 FOLDED = {"long_melody", "trio"}  # Whose conductors have a linear embedding.
-KIT = {"pitchClasses": [list(pitches) for pitches in tokens.Drums.hit_pitches]}
+# The pitch that is written first, then the others.
+KIT = {"pitchClasses": [[kit[0], *sorted(kit[1:])] for kit in tokens.Drums.hit_pitches]}
 CONVERTERS = {
     "melody": ("MelodyConverter", {"numSteps": 32, "minPitch": 0, "maxPitch": 127}),
     "melody_of_90": ("MelodyConverter", {"numSteps": 32, "minPitch": 21, "maxPitch": 108}),
