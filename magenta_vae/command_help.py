@@ -54,6 +54,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("output_dir", "output", "tokens", "json", "per_example", "map", "color", "method"),
         *("continuous", "plot", "audio", "soundfont", "accents"),
         *("compression", "picture", "dots_per_inch", "formats", "litert_batch_size", "max_rows"),
+        "quantize_bytes",
     ),
     RUNNING: (
         *("max_steps", "num_workers", "seconds_per_file", "memory_mb_per_file", "runner"),

@@ -25,12 +25,13 @@ MAY_IMPORT = {
     "threads": set(),
     "music": {"contracts", "files"},
     "model": {"contracts", "private_apis", "threads"},
-    "magenta": {"contracts", "music", "model"},
+    "magenta": {"contracts", "files", "music", "model"},
     "data": {"contracts", "display", "files", "music", "magenta"},
     "training": {"contracts", "display", "files", "private_apis", "threads", "music"},
     "inference": {"contracts", "display", "files", "music", "model"},
     "serving": {
-        *("contracts", "display", "files", "private_apis", "music", "data", "model", "inference"),
+        *("contracts", "display", "files", "private_apis", "music", "data", "model", "magenta"),
+        "inference",
     },
     "configuration": set(),
     "workflows": {

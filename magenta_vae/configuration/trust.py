@@ -25,6 +25,7 @@ CONFIGURABLES = {
     "data.input_pipeline": ("Transposition",),
     "data.settings": ("Settings", "num_steps"),
     "magenta.encoder": ("StackedBidirectionalLSTM",),
+    "magenta.hierarchical_encoder": ("HierarchicalBidirectionalLSTM",),
     "magenta.vocabulary": ("NoteOffMelody", "hit_rolls"),
     "model.decoders": ("Conductor", "FlatDecoder", "HierarchicalDecoder"),
     "model.encoders": ("BidirectionalLSTM", "NoEncoder"),

@@ -16,12 +16,12 @@ from magenta_vae.inference.fields import Field
 from magenta_vae.music import songs
 from magenta_vae.music.note_sequences import DEFAULT_QPM
 from magenta_vae.music.window_format import WindowFormat
-from magenta_vae.serving import runtimes, warm_up, web
+from magenta_vae.serving import javascript, runtimes, warm_up, web
 from magenta_vae.serving.seeds import ROWS_PER_REQUEST, SEED_BITS
 from magenta_vae.serving.signatures import MAX_ROWS, Signatures
 
 # What else a model can be written as, beside its SavedModel.
-FORMATS = ("onnx", "litert", "web")
+FORMATS = ("onnx", "litert", "web", "magenta_js")
 DESCRIPTION_FILE = "model.json"
 CARD_FILE = "model_card.md"
 
@@ -37,6 +37,8 @@ def write(
     max_rows: int = MAX_ROWS,
     prior: DataPrior | None = None,
     site: web.Site | None = None,
+    quantize_bytes: int | None = None,
+    gin_text: str | None = None,
 ) -> str:
     """Writes a model as the next version under a folder and returns the version's path.
 
@@ -53,12 +55,14 @@ def write(
         max_rows: the most rows of a request to a server.
         prior: where its training windows lie, which adds the signature `sample_from_data`.
         site: what the page of the format web is made of.
+        quantize_bytes: 1 or 2, of each weight for magenta_js; None for float32.
+        gin_text: the model's configuration, which stands beside the weights for magenta_js.
 
     Raises:
-        ValueError: for a model without latent space, for formats that are not known, and for the
-            format web without a site.
+        ValueError: for a model without latent space, for formats that are not known, for a model
+            that cannot be written as one, and for the format web without a site.
     """
-    check(model, formats)
+    check(model, formats, window_format, quantize_bytes)
     if "web" in formats and site is None:
         raise ValueError("The format web takes a site. Received: None.")
     if max_rows < ROWS_PER_REQUEST:
@@ -83,6 +87,10 @@ def write(
         if "web" in formats and site is not None:
             display.show("writing the page")
             web.write(signatures, site, os.path.join(beside, "web"), text)
+        if "magenta_js" in formats:
+            display.show("writing magenta_js")
+            place = os.path.join(beside, "magenta_js")
+            javascript.write(model, window_format, place, quantize_bytes, facts, gin_text)
         display.show("writing requests to warm up with")
         name = os.path.basename(os.path.abspath(output_dir))
         warm_up.write_requests(signatures, name, beside)
@@ -96,8 +104,13 @@ def write(
     return path
 
 
-def check(model: LatentModel, formats: Sequence[str] = ()) -> None:
-    """Raises `ValueError` for what cannot be exported."""
+def check(
+    model: LatentModel,
+    formats: Sequence[str] = (),
+    window_format: WindowFormat | None = None,
+    quantize_bytes: int | None = None,
+) -> None:
+    """Raises `ValueError` for what cannot be exported; arguments are those of `write`."""
     unknown = sorted(set(formats) - set(FORMATS))
     if unknown:
         raise ValueError(f"formats must be of {', '.join(FORMATS)}. Received: {unknown}.")
@@ -107,6 +120,13 @@ def check(model: LatentModel, formats: Sequence[str] = ()) -> None:
         raise ValueError(
             "Only a model with a latent space can be exported. Received: a baseline, a decoder "
             "alone, which has nothing to encode to or to decode from."
+        )
+    if "magenta_js" in formats and window_format is not None:
+        javascript.check(model, window_format, quantize_bytes)
+    elif quantize_bytes is not None:
+        raise ValueError(
+            f"quantize_bytes is of the format magenta_js. Received: quantize_bytes="
+            f"{quantize_bytes}, formats={list(formats)}."
         )
 
 

@@ -31,6 +31,7 @@ def export(
     figures_file: str | None = None,
     evaluate: bool = False,
     max_rows: int | None = None,
+    quantize_bytes: int | None = None,
 ) -> str:
     """Writes the model of a run as the next version under a folder and returns its path.
 
@@ -45,8 +46,9 @@ def export(
             compare samples with these.
         max_rows: the most rows of a request to a server; the default of `export.write` if not
             given.
+        quantize_bytes: 1 or 2, of each weight for @magenta/music; None for float32.
     """
-    exporting.check(run.network, formats)
+    exporting.check(run.network, formats, run.settings.window_format, quantize_bytes)
     metrics = _read_metrics(figures_file) if figures_file else run.kept_figures()
     if evaluate:
         metrics = _measure(run)
@@ -69,6 +71,8 @@ def export(
         litert_batch_size,
         prior=explored.prior if explored else _find_data_prior(run),
         site=_make_site(explored) if explored else None,
+        quantize_bytes=quantize_bytes,
+        gin_text=run.configured.text,
         **({} if max_rows is None else {"max_rows": max_rows}),
     )
 

@@ -418,6 +418,8 @@ def after_export(version: str) -> str:
     if os.path.isdir(page):
         host = ["python3", "-m", "http.server", "--bind", "127.0.0.1", "--directory", page]
         steps["the page, at http://127.0.0.1:8000"] = shlex.join(host)
+    if os.path.isfile(card := os.path.join(version, "magenta_js", "README.md")):
+        steps["read how a web page plays it"] = shlex.join(["cat", card])
     return _format(steps)
 
 

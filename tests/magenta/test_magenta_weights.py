@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from magenta_vae import configuration
+from magenta_vae.magenta import layers as magenta_layers
 from magenta_vae.magenta import weights as magenta_weights
 from magenta_vae.magenta.checkpoint import open_checkpoint
 from magenta_vae.model import autoregressor, losses
@@ -17,12 +18,19 @@ FIXTURES = Path(__file__).parents[1] / "fixtures" / "magenta"
 DRUMS = "cat-drums_2bar_small"
 WIDTHS = {
     "cat-mel_2bar_big": {"z_size": 5, "encoder_units": [7], "decoder_units": [6, 8, 4]},
+    "cat-mel_2bar_small": {"z_size": 5, "encoder_units": [7], "decoder_units": [6, 8]},
     DRUMS: {"z_size": 5, "encoder_units": [7], "decoder_units": [6, 4]},
     "hierdec-mel_16bar": {
         "z_size": 5, "encoder_units": [7, 3], "conductor_units": [6, 4], "decoder_units": [6, 4],
     },
     "hierdec-trio_16bar": {
         "z_size": 5, "encoder_units": [4, 3], "conductor_units": [6, 4], "decoder_units": [6, 4],
+    },
+    "hier-mel_16bar": {
+        "z_size": 5, "encoder_units": [7, 7], "conductor_units": [6, 4], "decoder_units": [6, 4],
+    },
+    "hier-trio_16bar": {
+        "z_size": 5, "encoder_units": [3, 3], "conductor_units": [6, 4], "decoder_units": [6, 4],
     },
 }  # fmt: skip
 STRUCTURES = [*WIDTHS, f"{DRUMS}.lokl", f"{DRUMS}.hikl"]
@@ -41,7 +49,7 @@ def parse(config, widths=None):
 def sketch(config, widths=None):
     """Returns the layers of a configuration, with other widths, without their weights."""
     with tf.Graph().as_default():
-        return magenta_weights.model_layers(parse(config, widths).make_model())
+        return magenta_layers.model_layers(parse(config, widths).make_model())
 
 
 @pytest.fixture(scope="module", params=STRUCTURES)
@@ -53,7 +61,7 @@ def imported(request):
         assert widths == WIDTHS[folder_of(config).name]
         magenta_weights.check_shapes(sketch(config, widths), checkpoint)
         model = parse(config, widths).make_model()
-        magenta_weights.load_weights(magenta_weights.model_layers(model), checkpoint)
+        magenta_weights.load_weights(magenta_layers.model_layers(model), checkpoint)
     arrays = np.load(folder_of(config) / "expected.npz")
     return model, {name: arrays[name] for name in arrays}
 
@@ -103,7 +111,7 @@ def test_mixed_precision_computes_the_same_roughly(config):
 
 def test_every_weight_was_assigned(imported):
     model, _ = imported
-    layers = magenta_weights.model_layers(model)
+    layers = magenta_layers.model_layers(model)
     assert sum(len(layer.variables) for layer in layers) == len(model.variables)
 
 
@@ -113,9 +121,12 @@ def test_released_widths_are_the_configurations_own(config):
     shapes = {name: shape for layer in sketch(config) for name, shape in layer.shapes.items()}
     z_size, encoder, decoder = {
         "cat-mel_2bar_big": (512, [2048], [2048, 2048, 2048]),
+        "cat-mel_2bar_small": (256, [512], [256, 256]),
         DRUMS: (256, [512], [256, 256]),
         "hierdec-mel_16bar": (512, [2048, 2048], [1024, 1024]),
         "hierdec-trio_16bar": (512, [2048, 2048], [1024, 1024]),
+        "hier-mel_16bar": (512, [1024, 1024], [1024, 1024]),
+        "hier-trio_16bar": (512, [1024, 1024], [1024, 1024]),
     }[config]
     widths = magenta_weights.find_widths(sketch(config), shapes)
     assert widths["z_size"] == z_size
@@ -160,11 +171,11 @@ def test_gates_and_states_are_reordered():
     # Two units; each gate is known by its number: input 0, cell 1, forget 2, output 3.
     bias = np.repeat([0.0, 10.0, 20.0, 30.0], 2)
     kernel = np.arange(3)[:, None] + bias
-    weights = magenta_weights.convert_lstm(kernel, bias, num_inputs=1)
+    weights = magenta_layers.convert_lstm(kernel, bias, num_inputs=1)
     order = np.repeat([0.0, 20.0, 10.0, 30.0], 2)
     np.testing.assert_array_equal(weights["bias"], order + np.repeat([0, 1, 0, 0], 2))
     np.testing.assert_array_equal(weights["kernel"], [order])
     np.testing.assert_array_equal(weights["recurrent_kernel"], [order + 1, order + 2])
     states = np.array([["c0", "c0", "h0", "h0", "c1", "h1"]])
     expected = [["h0", "h0", "c0", "c0", "h1", "c1"]]
-    assert magenta_weights.hidden_first(states, [2, 1]).tolist() == expected
+    assert magenta_layers.hidden_first(states, [2, 1]).tolist() == expected

@@ -34,6 +34,7 @@ CLASSES, STEPS, UNITS, Z = (5, 4), 8, 3, 6
 TOKENS, POINTS, INPUTS = (STEPS, 2), (Z,), (STEPS, 7)
 FEATURES = [np.eye(5)[:, :3], np.eye(4)]
 MAGENTA = importlib.import_module("magenta_vae.magenta.encoder")
+LEVELS = importlib.import_module("magenta_vae.magenta.hierarchical_encoder")
 
 
 def conductor(**kwargs):
@@ -62,6 +63,10 @@ LAYERS = {
     "NoEncoder": (encoders.NoEncoder, [TOKENS]),
     "StackedBidirectionalLSTM": (
         lambda **k: MAGENTA.StackedBidirectionalLSTM(CLASSES, UNITS, 2, Z, FEATURES, **k),
+        [TOKENS],
+    ),
+    "HierarchicalBidirectionalLSTM": (
+        lambda **k: LEVELS.HierarchicalBidirectionalLSTM(CLASSES, UNITS, 4, Z, FEATURES, **k),
         [TOKENS],
     ),
     "Conductor": (conductor, [POINTS]),
@@ -139,7 +144,7 @@ def classes_of_the_package():
     ]
     return {
         name: one
-        for module in [*modules, MAGENTA]
+        for module in [*modules, MAGENTA, LEVELS]
         for name, one in inspect.getmembers(module, inspect.isclass)
         if issubclass(one, bases) and one.__module__ == module.__name__
     }

@@ -1,0 +1,127 @@
+"""An encoder of two levels, as Magenta's `HierarchicalLstmEncoder` is one."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from magenta_vae.model.lstm_stack import LSTMStack, units_of_layers
+from magenta_vae.model.registration import hold_by_name, register
+
+NUM_LEVELS = 2
+
+
+@register
+class HierarchicalBidirectionalLSTM(keras.layers.Layer):
+    """A bidirectional LSTM over each segment of a window, and one over the segments.
+
+    The final outputs of both directions are what a segment is to the upper level. The upper level's
+    go through a linear layer to mu, and through another and a softplus to sigma.
+
+    Args:
+        num_classes: classes of each track.
+        num_units: units of each direction of each level, or one number for each, the lower first.
+        num_segments: in how many segments of one length a window is cut.
+        z_size: dimensions of the latent space.
+        features: what the encoder is fed for each class, float [classes, width] a track; one-hot
+            rows by default.
+        recompute, cudnn: see `LSTMStack`.
+        **kwargs: options of `keras.layers.Layer`.
+    """
+
+    def __init__(
+        self,
+        num_classes: Sequence[int],
+        num_units: int | Sequence[int],
+        num_segments: int,
+        z_size: int,
+        features: Sequence[np.ndarray] | None = None,
+        recompute: bool = False,
+        cudnn: bool = True,
+        name: str = "encoder",
+        **kwargs,
+    ):
+        super().__init__(name=name, **kwargs)
+        self.z_size = z_size
+        self.num_segments = num_segments
+        self._units = units_of_layers(num_units, NUM_LEVELS)
+        with keras.name_scope(self.name):
+            stacks = {
+                f"{direction}_stack_{level}": LSTMStack(
+                    num_classes=() if level else num_classes,
+                    num_units=units,
+                    context_size=2 * self._units[level - 1] if level else 0,
+                    state_from_context=False,
+                    features=None if level else features,
+                    recompute=recompute,
+                    cudnn=cudnn,
+                    in_parts=False,  # The two directions run side by side.
+                    layer_names=[f"level_{level}_{direction}"],
+                    dtype=self.dtype_policy,
+                )
+                for level, units in enumerate(self._units)
+                for direction in ("forward", "backward")
+            }
+            hold_by_name(self, stacks)
+            self._mu = keras.layers.Dense(z_size, name="mu", dtype=self.dtype_policy)
+            self._sigma = keras.layers.Dense(
+                z_size, "softplus", name="sigma", dtype=self.dtype_policy
+            )
+            for linear in (self._mu, self._sigma):
+                linear.build((None, 2 * self._units[-1]))
+        for stack in stacks.values():
+            stack.share_layers(self)
+        self.built = True
+
+    def call(self, tokens: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns mu and sigma, float32 [batch, z_size], of int32 [batch, steps, tracks].
+
+        Args:
+            tokens: of all tracks; the steps are a multiple of `num_segments`.
+            training: whether a gradient will be taken: what it needs is then kept. Without, the
+                values are the same, and a gradient would take far more memory.
+
+        Raises:
+            ValueError: for steps that are no multiple of `num_segments`.
+        """
+        num_steps, num_tracks = tokens.shape[1:]
+        if num_steps is not None and num_steps % self.num_segments:
+            raise ValueError(
+                f"A window's steps must be a multiple of num_segments={self.num_segments}. "
+                f"Received: {num_steps} steps."
+            )
+        num_rows = tf.shape(tokens)[0]
+        # All segments as rows of one batch: none depends on another. [B, T, K] -> [T / S, B * S, K]
+        segment_steps = tf.shape(tokens)[1] // self.num_segments
+        rows = tf.reshape(tokens, [num_rows * self.num_segments, segment_steps, num_tracks])
+        segments = self._final_outputs(0, None, tf.transpose(rows, [1, 0, 2]), training)
+        embeddings = tf.reshape(segments, [num_rows, self.num_segments, 2 * self._units[0]])
+        no_tokens = tf.zeros([self.num_segments, num_rows, 0], tf.int32)
+        final = self._final_outputs(1, tf.transpose(embeddings, [1, 0, 2]), no_tokens, training)
+        return tuple(tf.cast(linear(final), tf.float32) for linear in (self._mu, self._sigma))
+
+    def get_config(self) -> dict:
+        """Returns the arguments of the constructor."""
+        stack = self.forward_stack_0.get_config()
+        return {
+            **super().get_config(),
+            "num_units": self._units,
+            "num_segments": self.num_segments,
+            "z_size": self.z_size,
+            **{name: stack[name] for name in ("num_classes", "features", "recompute", "cudnn")},
+        }
+
+    def _final_outputs(
+        self, level: int, context: tf.Tensor | None, tokens: tf.Tensor, training: bool
+    ) -> tf.Tensor:
+        """Returns the last outputs of both directions of a level, [rows, 2U]."""
+        forward, backward = (
+            getattr(self, f"{direction}_stack_{level}") for direction in ("forward", "backward")
+        )
+        reverse = None if context is None else context[::-1]
+        finals = [
+            forward.last_output(context, tokens, training),
+            backward.last_output(reverse, tokens[::-1], training),
+        ]
+        return tf.concat(finals, axis=-1)
