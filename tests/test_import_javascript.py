@@ -69,7 +69,7 @@ def assert_same(run, written):
     np.testing.assert_array_equal(*sampled)
 
 
-@pytest.mark.parametrize("quantize_bytes", [None, 1])
+@pytest.mark.parametrize("quantize_bytes", [pytest.param(None, marks=pytest.mark.slow), 1])
 @pytest.mark.parametrize("name", OF_MAGENTA)
 def test_the_spec_and_the_shapes_say_what_a_folder_holds(name, quantize_bytes, tmp_path):
     written = javascript_models.write(name, str(tmp_path / "js"), quantize_bytes)

@@ -32,7 +32,10 @@ PAGE = HERE.parent / "docs" / "magenta_js.md"
 SHIPPED = ("mel_2bar", "drums_2bar")
 COMPARED = ("melody", "melody_of_90", "drums", "long_melody", "trio")
 QUANTIZED = [f"{name}/{size}" for name in COMPARED for size in (1, 2)]
+ALWAYS = ("melody", "drums", "long_melody")  # In any form; the others take minutes with these.
 CASES = [*MODELS, *QUANTIZED, *SHIPPED]
+QUICK = [name for name in CASES if name.partition("/")[0] in (*ALWAYS, *SHIPPED)]
+THOROUGH = [name for name in CASES if name not in QUICK]
 OFFLINE = re.compile(r"ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNREFUSED|ECONNRESET|ENETUNREACH|network")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 
@@ -70,11 +73,19 @@ def shipped(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def computed(node_modules, shipped, tmp_path_factory):
-    """Each model, what it was given, and what @magenta/music made of that: one run of Node."""
-    folder = tmp_path_factory.mktemp("models")
+def quick(node_modules, shipped, tmp_path_factory):
+    return compute(QUICK, node_modules, shipped, tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def thorough(node_modules, tmp_path_factory):
+    return compute(THOROUGH, node_modules, {}, tmp_path_factory.mktemp("models"))
+
+
+def compute(names, node_modules, shipped, folder):
+    """Returns each model, what it was given, and what @magenta/music made: one run of Node."""
     cases, written = [], {}
-    for name in CASES:
+    for name in names:
         kind, _, size = name.partition("/")
         place = str(folder / name.replace("/", "-"))
         one = shipped.get(name) or javascript_models.write(kind, place, int(size or 0) or None)
@@ -89,9 +100,10 @@ def computed(node_modules, shipped, tmp_path_factory):
     return {name: (*given, result) for (name, given), result in pairs}
 
 
-@pytest.fixture(params=CASES)
-def case(request, computed):
-    return computed[request.param]
+@pytest.fixture(params=[*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in THOROUGH)])
+def case(request):
+    name = request.param
+    return request.getfixturevalue("quick" if name in QUICK else "thorough")[name]
 
 
 def case_of(written):
