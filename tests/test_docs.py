@@ -41,6 +41,14 @@ def test_the_architecture_names_every_module():
     assert not missing
 
 
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
+def test_links_lead_somewhere(page):
+    """To files of the checkout; the site's own check knows no others."""
+    links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text())
+    here = [link for link in links if not re.match(r"[a-z]+:", link)]
+    assert [link for link in here if not (page.parent / link).exists()] == []
+
+
 def test_every_public_name_is_there():
     assert [name for name in magenta_vae.__all__ if not hasattr(magenta_vae, name)] == []
     assert set(magenta_vae.__all__) <= set(dir(magenta_vae))

@@ -26,7 +26,7 @@ from magenta_vae.workflows.runs import Run
 PAGE = "page"  # The folder of its files, within the package.
 NUM_EXAMPLES = 4
 MIN_ON_MAP, NUM_ON_MAP, NUM_SAMPLES = 3, 1_000, 300
-NUM_KEPT = 400  # Windows of a published map: a quarter of a megabyte.
+NUM_KEPT = 300  # Windows of a published map: a quarter of a megabyte.
 ADVICE = ": --data_dir or --input shows songs in their place"
 NUM_AT_ONCE = 64  # Windows that are encoded or decoded before it is asked whether to give up.
 

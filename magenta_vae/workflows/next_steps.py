@@ -247,7 +247,8 @@ def after_interpolate(
     """After an interpolation; see `after_sample`, and whether it is in one file too."""
     extra = ["--continuous"] * (not is_joined) + ["--audio"] * (not has_sound)
     steps = {"hear it as one piece": again(*extra)} if extra else {}
-    middle = paths[len(paths) // 2]
+    windows = paths[: len(paths) - is_joined]  # The file of all of them is the last.
+    middle = windows[len(windows) // 2]
     steps["variations of its middle"] = _line(
         *("similar", *run, "--pad", f"--input={middle}"),
         output_dir=os.path.join(output_dir, "variations"),
