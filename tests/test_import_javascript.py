@@ -12,6 +12,7 @@ import tensorflow as tf
 from magenta_vae.magenta import javascript_files
 from magenta_vae.magenta.checkpoint import open_checkpoint
 from magenta_vae.model import autoregressor
+from magenta_vae.serving import javascript
 from magenta_vae.workflows import magenta, magenta_configurations, runs
 
 FIXTURES = Path(__file__).parent / "fixtures" / "magenta"
@@ -219,3 +220,43 @@ def test_where_none_fits_the_nearest_says_what_differs():
     ) as caught:
         magenta_configurations.find(Shapes(shapes), None)
     assert str(caught.value).splitlines()[-1] == "  unexpected: decoder/extra/bias [3]"
+
+
+@pytest.mark.parametrize("args, message", [
+    ({"numSteps": 1e999}, "whole bars"),
+    ({"numSteps": "x"}, "whole bars"),
+    ({"numSegments": 5}, "segments"),
+    ({"pitchClasses": [[300], [-4]]}, "MIDI pitches, 0 to 127"),
+    ({"pitchClasses": [[36]] * 60}, "at most 16 lists"),
+])  # fmt: skip
+def test_values_that_cannot_be_are_named_with_the_folder(args, message, tmp_path):
+    written = javascript_models.write("drums", str(tmp_path / "js"))
+    Path(written.folder, "config.gin").unlink()
+    path = Path(written.folder, "config.json")
+    spec = json.loads(path.read_text())
+    spec["dataConverter"]["args"].update(args)
+    path.write_text(json.dumps(spec))
+    with pytest.raises(ValueError, match=message) as caught:
+        magenta.import_checkpoint(written.folder, None, str(tmp_path / "run"))
+    assert written.folder in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_place_near_a_folder_is_led_to_it(tmp_path):
+    written = javascript_models.write("drums", str(tmp_path / "js" / "magenta_js"))
+    with pytest.raises(ValueError, match="holds an export: name .*magenta_js"):
+        magenta.import_checkpoint(str(tmp_path / "js"), None, str(tmp_path / "run"))
+    with pytest.raises(ValueError, match="download what lies there"):
+        magenta.import_checkpoint("https://somewhere/model", None, str(tmp_path / "run"))
+    Path(written.folder, "weights_manifest.json").unlink()
+    with pytest.raises(FileNotFoundError, match="weights_manifest.json is missing"):
+        magenta.import_checkpoint(written.folder, None, str(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("quantize_bytes", [None, 1])
+def test_a_model_that_diverged_is_not_exported(quantize_bytes, tmp_path):
+    model, configured = javascript_models.make("drums")
+    model.variables[0].assign(np.nan * model.variables[0])
+    window_format = configured.experiment.settings.window_format
+    with pytest.raises(ValueError, match="holds what is not a number"):
+        javascript.write(model, window_format, str(tmp_path / "js"), quantize_bytes, {}, "")

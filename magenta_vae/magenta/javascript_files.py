@@ -18,6 +18,7 @@ from magenta_vae import files
 MANIFEST_FILE = "weights_manifest.json"
 SHARD_BYTES = 4 * 2**20  # What browsers keep in their cache.
 MAX_BYTES = 2**32  # Of the weights of a model, which are read at once.
+MAX_AXES = 8  # Of a weight.
 QUANTIZED = {1: "uint8", 2: "uint16"}  # by bytes
 _BYTES = {"float32": 4, "float16": 2, "uint8": 1, "uint16": 2}
 
@@ -29,9 +30,14 @@ def write(folder: str, arrays: Mapping[str, np.ndarray], quantize_bytes: int | N
         folder: that exists.
         arrays: float32, by name.
         quantize_bytes: 1 or 2, of each number; None for float32.
+
+    Raises:
+        ValueError: for a weight that holds what is not a number, with its name.
     """
     entries, parts = [], []
     for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"The weight {name} holds what is not a number: the model diverged.")
         entry: dict[str, Any] = {"name": name, "shape": list(array.shape), "dtype": "float32"}
         if quantize_bytes:
             array, entry["quantization"] = _quantize(array, QUANTIZED[quantize_bytes])
@@ -44,7 +50,7 @@ def write(folder: str, arrays: Mapping[str, np.ndarray], quantize_bytes: int | N
         shard = content[index * SHARD_BYTES : (index + 1) * SHARD_BYTES]
         Path(folder, name).write_bytes(shard)
     manifest = [{"paths": names, "weights": entries}]
-    Path(folder, MANIFEST_FILE).write_text(json.dumps(manifest) + "\n")
+    Path(folder, MANIFEST_FILE).write_text(json.dumps(manifest, allow_nan=False) + "\n")
 
 
 def is_folder(path: str) -> bool:
@@ -62,9 +68,15 @@ def read(folder: str) -> dict[str, np.ndarray]:
     path = os.path.join(folder, MANIFEST_FILE)
     arrays: dict[str, np.ndarray] = {}
     try:
-        for group in files.read_json(path):
+        groups = files.read_json(path)
+        if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
+            raise ValueError(f"{path} is no manifest of weights: a list of groups is expected.")
+        for group in groups:
             entries = [_Entry(entry) for entry in group["weights"]]
-            content = _read_shards(folder, group["paths"], sum(e.num_bytes for e in entries))
+            names = group["paths"]
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                raise ValueError(f"{path} is no manifest of weights: paths must be names of files.")
+            content = _read_shards(folder, names, sum(e.num_bytes for e in entries))
             start = 0
             for entry in entries:
                 end = start + entry.num_bytes
@@ -85,13 +97,27 @@ class _Entry:
         self._shape = tuple(entry["shape"])
         self._quantization: Mapping = entry.get("quantization") or {}
         self._dtype = (self._quantization or entry)["dtype"]
-        is_known = entry["dtype"] == "float32" and self._dtype in _BYTES
-        if not (is_known and isinstance(self.name, str)) or not all(
-            isinstance(n, int) and n >= 0 for n in self._shape
+        if (
+            not isinstance(self.name, str)
+            or entry["dtype"] != "float32"
+            or self._dtype not in _BYTES
         ):
             raise ValueError(
-                f"The weight {self.name} must be of float32, quantised to uint8, uint16 or float16 "
-                f"or not. Received: {dict(entry)}."
+                f"The weight {str(self.name)[:100]} must be of float32, quantised to uint8, uint16 "
+                f"or float16 or not. Received: {str(self._dtype)[:100]}."
+            )
+        sizes = [isinstance(n, int) and 0 <= n <= MAX_BYTES for n in self._shape]
+        if not all(sizes) or len(sizes) > MAX_AXES:
+            raise ValueError(
+                f"The weight {self.name[:100]} must have a shape of at most {MAX_AXES} whole "
+                f"numbers. Received: {str(self._shape)[:100]}."
+            )
+        if self._dtype.startswith("uint") and not all(
+            isinstance(self._quantization.get(key), int | float) for key in ("scale", "min")
+        ):
+            raise ValueError(
+                f"The weight {self.name[:100]} is quantised: scale and min must be numbers. "
+                f"Received: {str(dict(self._quantization))[:100]}."
             )
         self.num_bytes = math.prod(self._shape) * _BYTES[self._dtype]
 

@@ -16,9 +16,10 @@ from magenta_vae.music.tokens import Drums
 from magenta_vae.music.window_format import WindowFormat
 
 FILE = "config.json"
+MAX_STEPS, MAX_KINDS = 2**16, 16
 OWN = "magenta_vae"  # The key of what @magenta/music does not read.
 _NEEDED = "Models for @magenta/music need "
-# What it loads that is no model of these tokens, by converter; see `read_kind`.
+# Converters whose models are not imported, and what their models are of.
 _OTHER_CONVERTERS = {
     "MultitrackConverter": "multi-track performances",
     "GrooveConverter": "GrooVAE, which has velocities and micro-timing",
@@ -56,8 +57,14 @@ def describe(model: LatentModel, window_format: WindowFormat) -> dict:
     """
     encoder: Any = getattr(model, "encoder", None)
     decoder: Any = model.decoder
-    num_segments = _check_parts(encoder, decoder)
-    _check_states(decoder)
+    num_segments, reasons = None, []
+    for check in (_check_parts, _check_states):  # Both are told: each may take a training.
+        try:
+            num_segments = check(encoder, decoder) or num_segments
+        except ValueError as error:
+            reasons.append(str(error))
+    if reasons:
+        raise ValueError(" ".join(reasons))
     args: dict[str, Any] = {"numSteps": window_format.num_steps}
     if num_segments:
         args["numSegments"] = num_segments
@@ -109,21 +116,31 @@ def read_kind(spec: Mapping, source: str) -> Kind:
         if music == "trio":
             _check_pitches(args["melArgs"], source)
             _check_pitches(args["bassArgs"], source)
-        hit_pitches = _read_kit(args["drumsArgs"] if music == "trio" else args)
-        num_steps, num_segments = int(args["numSteps"]), args.get("numSegments")
-        if num_steps < 1 or num_steps % 16 or not (num_segments is None or num_segments > 0):
+        hit_pitches = _read_kit(args["drumsArgs"] if music == "trio" else args, source)
+        num_steps, num_segments = args["numSteps"], args.get("numSegments")
+        is_whole = all(
+            type(n) is int and 0 < n <= MAX_STEPS for n in (num_steps, num_segments or 1)
+        )
+        if not is_whole or num_steps % 16 or num_steps % (num_segments or 1):
             raise ValueError(
-                f"{source} is not imported: windows are of whole bars, 16 steps each. Received: "
-                f"numSteps={num_steps}, numSegments={num_segments}."
+                f"{source} is not imported: windows are of whole bars, 16 steps each, in segments "
+                f"of whole steps. Received: numSteps={num_steps!r:.50}, "
+                f"numSegments={num_segments!r:.50}."
             )
         return Kind(music, num_steps, num_segments, converter == "DrumsConverter", hit_pitches)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{source}: its {FILE} is none of @magenta/music's: {error!r}.") from error
 
 
-def _read_kit(args: Mapping) -> tuple[tuple[int, ...], ...] | None:
+def _read_kit(args: Mapping, source: str) -> tuple[tuple[int, ...], ...] | None:
     kinds = args.get("pitchClasses") or ()
-    kit = tuple(tuple(int(pitch) for pitch in kind) for kind in kinds)
+    pitches = [pitch for kind in kinds for pitch in kind]
+    if len(kinds) > MAX_KINDS or not all(type(p) is int and 0 <= p <= 127 for p in pitches):
+        raise ValueError(
+            f"{source} is not imported: pitchClasses must be at most {MAX_KINDS} lists of MIDI "
+            f"pitches, 0 to 127. Received: {kinds!r:.100}."
+        )
+    kit = tuple(tuple(kind) for kind in kinds)
     same = [(kind[0], set(kind)) for kind in kit if kind]
     return kit if kit and same != [(kind[0], set(kind)) for kind in Drums.hit_pitches] else None
 
@@ -152,11 +169,13 @@ def _check_pitches(args: Mapping, source: str) -> None:
     if found != (21, 108):
         raise ValueError(
             f"{source} is not imported: Magenta's melodies have the pitches 21 to 108. Received: "
-            f"minPitch={found[0]}, maxPitch={found[1]}."
+            f"minPitch={found[0]!r:.50}, maxPitch={found[1]!r:.50}. A folder that `export` wrote "
+            "has a config.gin, which must lie beside it."
         )
 
 
-def _check_states(decoder: Any) -> None:
+def _check_states(encoder: Any, decoder: Any) -> None:
+    del encoder
     parts = [decoder, getattr(decoder, "conductor", None)]
     activations = [part.get_config().get("state_activation") for part in parts if part]
     if any(activation != "tanh" for activation in activations):

@@ -10,6 +10,7 @@ from magenta_vae.magenta import javascript_files, javascript_spec
 from magenta_vae.magenta.layers import Layer, model_layers
 from magenta_vae.magenta.weights import FORGET_BIAS
 
+MAX_NAME = 100  # Characters.
 _EMBEDDING = "decoder/hierarchical_level_0/embedding"
 
 
@@ -41,13 +42,15 @@ class JavaScriptModel:
     def name(self) -> str:
         """What the model is called: as its folder says, else as that is called."""
         name = self._own.get("name")
-        return name if isinstance(name, str) else os.path.basename(os.path.realpath(self.source))
+        if isinstance(name, str) and name.isprintable() and 0 < len(name) <= MAX_NAME:
+            return name
+        return os.path.basename(os.path.realpath(self.source))
 
     @property
     def step(self) -> int:
         """The training step that the folder says, at least 1."""
         step = self._own.get("step")
-        return max(step, 1) if isinstance(step, int) else 1
+        return step if type(step) is int and 0 < step < 2**63 else 1
 
     def read(self, name: str) -> np.ndarray:
         """Returns one variable, float32."""

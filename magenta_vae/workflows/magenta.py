@@ -1,15 +1,16 @@
 """Released weights of Magenta -> runs."""
 
 import contextlib
+import glob
 import os
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from magenta_vae import files
+from magenta_vae import display, files
 from magenta_vae.configuration import Configuration
 from magenta_vae.contracts import LatentModel
-from magenta_vae.magenta import javascript_files
+from magenta_vae.magenta import javascript_files, javascript_spec
 from magenta_vae.magenta import weights as magenta_weights
 from magenta_vae.magenta.checkpoint import open_checkpoint
 from magenta_vae.magenta.javascript_weights import JavaScriptModel
@@ -47,6 +48,7 @@ def import_checkpoint(
     run_dir = os.path.realpath(run_dir)
     files.require_new_folder("--run_dir", run_dir)
     with _open(checkpoint) as source:
+        display.show("finding the configuration")
         name, configured = magenta_configurations.find(source, config)
         report(f"{name}, {_describe(configured)}")
         model = weights.make_empty(configured.experiment.make_model)
@@ -58,6 +60,18 @@ def import_checkpoint(
 
 
 def _open(checkpoint: str) -> AbstractContextManager[Variables]:
+    if "://" in checkpoint:
+        raise ValueError(
+            f"--checkpoint={checkpoint} is an address: download what lies there, and name the "
+            "folder or the file."
+        )
+    within = os.path.join(checkpoint, "magenta_js")
+    if javascript_files.is_folder(within):
+        raise ValueError(f"--checkpoint={checkpoint} holds an export: name {within}.")
+    if os.path.isfile(os.path.join(checkpoint, javascript_spec.FILE)):
+        manifest = os.path.join(checkpoint, javascript_files.MANIFEST_FILE)
+        if not os.path.isfile(manifest) and not glob.glob(os.path.join(checkpoint, "*.index")):
+            raise FileNotFoundError(f"{manifest} is missing: it says where the weights lie.")
     if javascript_files.is_folder(checkpoint):
         return contextlib.nullcontext(JavaScriptModel(checkpoint))
     return open_checkpoint(checkpoint)
