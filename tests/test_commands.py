@@ -266,6 +266,7 @@ def test_a_look_at_a_data_set(data_dir, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_two_replicas_take_the_same_steps_as_one_also_in_micro_batches(data_dir, tmp_path):
     common = ["--gin_file=mel_2bar.gin", "--gin_file=scale/tiny.gin", f"--data_dir={data_dir}"]
     weights = []
@@ -296,6 +297,7 @@ def test_a_batch_larger_than_the_data_is_refused_with_the_numbers(data_dir, tmp_
     assert "Traceback" not in error
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_with_the_seeds_that_are_asked_for(data_dir, tmp_path):
     command = [
         "table1", f"--data_dir={data_dir.parent}", f"--output_dir={tmp_path}", "--scale=tiny",
@@ -377,6 +379,7 @@ def test_what_was_read_is_said_and_kept(run_dir, tmp_path):
     assert written.qpm_at(0) == pytest.approx(90, abs=0.01)
 
 
+@pytest.mark.slow
 def test_music_is_chosen_by_track_and_bar(run_dir, tmp_path):
     out = run(
         "similar", f"--run_dir={run_dir}", f"--input={SONG}", "--track=2", "--start_bar=9",

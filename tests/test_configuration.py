@@ -41,7 +41,12 @@ XLA = pytest.param(
 
 
 @pytest.mark.parametrize(
-    "params", [pytest.param([], id="plain"), pytest.param(OPTIONS, id="options"), XLA]
+    "params",
+    [
+        pytest.param([], id="plain"),
+        pytest.param(OPTIONS, id="options", marks=pytest.mark.slow),
+        XLA,
+    ],
 )
 def test_a_resumed_run_ends_with_the_same_bits(data_dirs, tmp_path, params):
     def weights(run_dir, *stops):

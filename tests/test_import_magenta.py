@@ -99,6 +99,7 @@ def test_without_data_the_message_says_how_to_build_it(run_dirs):
         assert f"--gin_file={run_dirs[MELODY]}/config.gin" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_evaluation_and_fine_tuning(run_dirs, data_dir, tmp_path):
     run_dir = str(tmp_path / "run")
     shutil.copytree(run_dirs[MELODY], run_dir)

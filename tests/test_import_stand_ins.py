@@ -92,6 +92,7 @@ def test_without_it_they_are_imported_as_they_are():
     assert "AssertionError: {" in ran.stderr, ran.stderr
 
 
+@pytest.mark.slow
 def test_the_switch_turns_stand_ins_off_and_leaves_graphs_as_they_are():
     ran = run(PROGRAM, **{SWITCH: "1"})
     assert "AssertionError: {" in ran.stderr, ran.stderr

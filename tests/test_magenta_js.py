@@ -261,7 +261,7 @@ PROBE = """
 """
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", [SHIPPED[0], pytest.param(SHIPPED[1], marks=pytest.mark.slow)])
 def test_the_page_of_the_documentation_plays_in_chromium(name, node_modules, shipped, tmp_path):
     if CHROMIUM is None:
         pytest.skip("There is no Chromium.")

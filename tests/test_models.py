@@ -23,6 +23,10 @@ VARIANTS = ["as_is", "teacher_forcing", "baseline"]
 COLUMNS = dict(zip(VARIANTS, [table1.SCHEDULED, table1.VAE, table1.BASELINE], strict=True))
 TINY = "scale/tiny.gin"
 WHOLE_ROUNDS = ["mel_2bar", *HIERARCHICAL]  # through `runs`; the other combinations without files
+SLOW_ROUNDS = [
+    pytest.param(name, marks=[pytest.mark.slow] if name == "hierdec_mel_32bar" else [])
+    for name in WHOLE_ROUNDS
+]
 SEED = tf.constant([1, 2], tf.int64)
 
 
@@ -154,7 +158,7 @@ def test_parameter_counts_derived_from_the_papers_text(name, variant):
     assert count == parameters_of_the_papers_text(name, variant)
 
 
-@pytest.mark.parametrize("name", WHOLE_ROUNDS)
+@pytest.mark.parametrize("name", SLOW_ROUNDS)
 def test_a_model_trains_evaluates_and_samples_files_at_tiny_scale(name, data_dirs, tmp_path):
     run_dir = str(tmp_path / "run")
     lines = []

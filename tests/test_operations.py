@@ -35,7 +35,11 @@ def test_each_weight_of_a_flat_model_meets_its_rows_three_times():
         # What the gradient of these gates is turned into: that of the layer below and its own.
         ("mel_2bar", Product(BATCH_SIZE, 64, 32, "", count=32)),
         # The heads' weights: their gradient is taken over all steps at once.
-        ("mel_2bar", Product(16, 32 * BATCH_SIZE, 130, "first", count=1)),
+        pytest.param(
+            "mel_2bar",
+            Product(16, 32 * BATCH_SIZE, 130, "first", count=1),
+            marks=pytest.mark.slow,
+        ),
         # The first layers of three decoders, whose 16 segments of 16 steps are rows; what the
         # embeddings add to their gates, and the first states.
         ("hierdec_trio_16bar", Product(16 * BATCH_SIZE, 8, 32, "", count=3 * 16 + 3 + 3)),

@@ -97,7 +97,7 @@ def first_windows(tracks, num_bars):
     ("tracks", "num_bars", "segments", "num_steps"),
     [
         pytest.param(MELODY, 4, 4, 200, id="4 bars"),
-        pytest.param(TRIO, 4, 4, 250, id="4-bar trios"),
+        pytest.param(TRIO, 4, 4, 250, id="4-bar trios", marks=pytest.mark.slow),
         pytest.param(MELODY, 32, 16, 700, id="32 bars", marks=pytest.mark.slow),
         pytest.param(TRIO, 16, 16, 700, id="16-bar trios", marks=pytest.mark.slow),
     ],

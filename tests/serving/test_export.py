@@ -332,7 +332,7 @@ def test_a_baseline_is_refused():
 
 def test_an_unknown_format_is_refused(melody):
     with pytest.raises(
-        ValueError, match=r"formats must be of onnx, litert, web. Received: \['tfjs'\]"
+        ValueError, match=r"formats must be of onnx, litert, web, magenta_js. Received: \['tfjs'\]"
     ):
         export.check(melody.model, ["onnx", "tfjs"])
 

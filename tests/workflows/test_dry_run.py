@@ -63,6 +63,7 @@ def test_a_new_run_is_described_and_nothing_is_written(data_dir, tmp_path):
     assert rows["it writes"].endswith(f"{data_dir}/tokens/: the tokens of its records")
 
 
+@pytest.mark.slow
 def test_what_training_writes_is_what_was_said(data_dir, tmp_path):
     run_dir = tmp_path / "run"
     said = describe(run_dir, data_dir)["it writes"]

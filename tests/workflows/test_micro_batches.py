@@ -120,6 +120,7 @@ def test_a_run_keeps_to_the_parts_that_it_began_with(data_dirs, tmp_path, monkey
     assert run_files.read_record(str(run_dir))["micro_batch_size"] == 4
 
 
+@pytest.mark.slow
 def test_a_run_that_began_whole_stays_whole_where_less_would_fit(data_dirs, tmp_path, monkeypatch):
     """Those of older versions, whose record says nothing of it, too."""
     data_dir, run_dir = data_dirs["mel_2bar"], tmp_path / "run"

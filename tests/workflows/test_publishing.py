@@ -247,6 +247,7 @@ def test_other_data_than_the_runs_own_are_refused(trained, data_dirs, tmp_path):
     assert not (tmp_path / "m").exists()
 
 
+@pytest.mark.slow
 def test_what_goes_on_from_a_model_carries_its_license(published, data_dirs, tmp_path):
     configured = configuration.parse([str(published / "config.gin"), "variants/fine_tuning.gin"])
     folder, data_dir = str(tmp_path / "tuned"), data_dirs["mel_2bar"]

@@ -82,6 +82,7 @@ def test_runs_made_otherwise_do_not_share_a_table(melodies, data_dirs, options, 
         list(other.run(cells[:1]))
 
 
+@pytest.mark.slow
 def test_more_steps_lengthen_what_is_done(data_dirs, tmp_path):
     cells = study_cells.make_cells(["mel_2bar"], ["baseline"], [0])
     for steps in (1, 2):
@@ -94,6 +95,7 @@ def weights_of(run_dir):
     return runs.open(run_dir).network.get_weights()
 
 
+@pytest.mark.slow
 def test_runs_start_from_the_same_cells_of_another_study(melodies, data_dirs, tmp_path):
     other, cells, _, _ = melodies
     own = make_study(str(tmp_path), data_dirs, max_steps=1, init_from=other.output_dir)
