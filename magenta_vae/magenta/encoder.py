@@ -44,31 +44,19 @@ class StackedBidirectionalLSTM(keras.layers.Layer):
         self.z_size = z_size
         self._units = units_of_layers(num_units, num_layers)
         with keras.name_scope(self.name):
-            stacks = {
-                f"{direction}_stack_{index}": LSTMStack(
-                    num_classes=() if index else num_classes,
-                    num_units=units,
-                    context_size=2 * self._units[index - 1] if index else 0,
-                    state_from_context=False,
-                    features=None if index else features,
-                    recompute=recompute,
-                    cudnn=cudnn,
-                    layer_names=[f"{direction}_{index}"],
-                    dtype=self.dtype_policy,
-                )
-                for index, units in enumerate(self._units)
-                for direction in ("forward", "backward")
-            }
-            hold_by_name(self, stacks)
-            self._mu = keras.layers.Dense(z_size, name="mu", dtype=self.dtype_policy)
-            self._sigma = keras.layers.Dense(
-                z_size, "softplus", name="sigma", dtype=self.dtype_policy
+            stacks = make_stacks(
+                num_classes,
+                self._units,
+                "{direction}_{index}",
+                features,
+                recompute=recompute,
+                cudnn=cudnn,
+                dtype=self.dtype_policy,
             )
-            for linear in (self._mu, self._sigma):
-                linear.build((None, 2 * self._units[-1]))
-        for index in range(num_layers):
-            for stack in self._stacks(index):
-                stack.share_layers(self)
+            hold_by_name(self, stacks)
+            self._mu, self._sigma = make_heads(z_size, 2 * self._units[-1], self.dtype_policy)
+        for stack in stacks.values():
+            stack.share_layers(self)
         self.built = True
 
     def call(self, tokens: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
@@ -103,6 +91,48 @@ class StackedBidirectionalLSTM(keras.layers.Layer):
     def _stacks(self, index: int) -> tuple[LSTMStack, LSTMStack]:
         """Returns both directions of a layer."""
         return getattr(self, f"forward_stack_{index}"), getattr(self, f"backward_stack_{index}")
+
+
+def make_stacks(
+    num_classes: Sequence[int],
+    units: Sequence[int],
+    layer_name: str,
+    features: Sequence[np.ndarray] | None,
+    **options,
+) -> dict[str, LSTMStack]:
+    """Returns a stack for each direction of each layer, `forward_stack_0` and so on, by name.
+
+    Args:
+        num_classes: classes of each track, which the lowest layer reads.
+        units: of each direction of each layer; each other layer reads both directions below it.
+        layer_name: what the layer of a stack is called, with `{direction}` and `{index}` in it.
+        features: as of `StackedBidirectionalLSTM`.
+        **options: of `LSTMStack`.
+    """
+    return {
+        f"{direction}_stack_{index}": LSTMStack(
+            num_classes=() if index else num_classes,
+            num_units=size,
+            context_size=2 * units[index - 1] if index else 0,
+            state_from_context=False,
+            features=None if index else features,
+            layer_names=[layer_name.format(direction=direction, index=index)],
+            **options,
+        )
+        for index, size in enumerate(units)
+        for direction in ("forward", "backward")
+    }
+
+
+def make_heads(
+    z_size: int, num_inputs: int, dtype: keras.DTypePolicy
+) -> tuple[keras.layers.Dense, keras.layers.Dense]:
+    """Returns what makes mu and sigma of [batch, num_inputs]: float [batch, z_size] each."""
+    mu = keras.layers.Dense(z_size, name="mu", dtype=dtype)
+    sigma = keras.layers.Dense(z_size, "softplus", name="sigma", dtype=dtype)
+    for linear in (mu, sigma):
+        linear.build((None, num_inputs))
+    return mu, sigma
 
 
 def _reverse(sequence: tf.Tensor | None) -> tf.Tensor | None:

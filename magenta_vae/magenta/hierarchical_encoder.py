@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from magenta_vae.model.lstm_stack import LSTMStack, units_of_layers
+from magenta_vae.magenta.encoder import make_heads, make_stacks
+from magenta_vae.model.lstm_stack import units_of_layers
 from magenta_vae.model.registration import hold_by_name, register
 
 NUM_LEVELS = 2
@@ -47,29 +48,18 @@ class HierarchicalBidirectionalLSTM(keras.layers.Layer):
         self.num_segments = num_segments
         self._units = units_of_layers(num_units, NUM_LEVELS)
         with keras.name_scope(self.name):
-            stacks = {
-                f"{direction}_stack_{level}": LSTMStack(
-                    num_classes=() if level else num_classes,
-                    num_units=units,
-                    context_size=2 * self._units[level - 1] if level else 0,
-                    state_from_context=False,
-                    features=None if level else features,
-                    recompute=recompute,
-                    cudnn=cudnn,
-                    in_parts=False,  # The two directions run side by side.
-                    layer_names=[f"level_{level}_{direction}"],
-                    dtype=self.dtype_policy,
-                )
-                for level, units in enumerate(self._units)
-                for direction in ("forward", "backward")
-            }
-            hold_by_name(self, stacks)
-            self._mu = keras.layers.Dense(z_size, name="mu", dtype=self.dtype_policy)
-            self._sigma = keras.layers.Dense(
-                z_size, "softplus", name="sigma", dtype=self.dtype_policy
+            stacks = make_stacks(
+                num_classes,
+                self._units,
+                "level_{index}_{direction}",
+                features,
+                recompute=recompute,
+                cudnn=cudnn,
+                in_parts=False,  # The two directions run side by side.
+                dtype=self.dtype_policy,
             )
-            for linear in (self._mu, self._sigma):
-                linear.build((None, 2 * self._units[-1]))
+            hold_by_name(self, stacks)
+            self._mu, self._sigma = make_heads(z_size, 2 * self._units[-1], self.dtype_policy)
         for stack in stacks.values():
             stack.share_layers(self)
         self.built = True

@@ -4,6 +4,7 @@ import { randomSeed, seedError, showControls, tempoError, wire } from './control
 import { CORNER_NAMES, Corner } from './corners.js';
 import { Decoding } from './decoding.js';
 import { copyLink, offerMidi, saveWav } from './files.js';
+import { LIMITS, within } from './limits.js';
 import { MapPanel } from './map_panel.js';
 import { describe } from './music.js';
 import { Pad, resampled } from './pad.js';
@@ -219,7 +220,7 @@ export class Explorer {
       go: () => this.moveTo({ kind: 'pad', x: index % 2, y: Math.floor(index / 2) }),
       roll: () => this.rollCorners([index]),
       encode: (content, choice) => this.backend.encode(content, choice),
-      tempo: (qpm) => this.setTempo(Math.min(240, Math.max(40, Math.round(qpm)))),
+      tempo: (qpm) => this.setTempo(within(Math.round(qpm), LIMITS.tempo)),
       fail: (error) => this.fail(error),
       changed: () => this.#showCorners(),
     });

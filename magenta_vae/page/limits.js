@@ -9,4 +9,7 @@ export const LIMITS = {
 export const MAX_JOURNEY = 64; // Places.
 export const MAX_FILE_BYTES = 5e6; // As the server's.
 
+/** Returns the value within limits that is nearest to a value. */
+export const within = (value, [least, most]) => Math.min(most, Math.max(least, value));
+
 export const isWithin = (value, [least, most]) => value >= least && value <= most;

@@ -93,7 +93,6 @@ export class Player {
     this.sequence = null; // What sounds: arrays of notes.
     this.pending = null; // What sounds from the next bar on.
     this.audible = model.tracks.map(() => true);
-    this.onBar = () => {}; // What was pending is heard from now on.
     this.step = 0; // The next to be scheduled, of the whole sequence.
     this.scheduled = []; // {time, step, window}, the last bar's.
     Tone.getContext().lookAhead = LOOK_AHEAD;
@@ -169,7 +168,6 @@ export class Player {
     this.sequence = this.pending;
     this.pending = null;
     if (!isSameLength) this.step = 0;
-    this.onBar();
   }
 }
 

@@ -215,7 +215,14 @@ def test_dragging_plays_what_is_there_from_the_next_bar_without_a_gap(open_page,
         const { player } = explorer;
         player.changes = [];
         player.times = [];
-        player.onBar = () => player.changes.push(player.step % 16);
+        let sequence = player.sequence;
+        Object.defineProperty(player, 'sequence', {
+            get: () => sequence,
+            set: (windows) => {
+                player.changes.push(player.step % 16);
+                sequence = windows;
+            },
+        });
         setInterval(() => player.times.push(...player.scheduled.map(({ time }) => time)), 50);
     }""")
     before = shown(page)
