@@ -14,6 +14,7 @@ class Experiment:
         make_model: () -> `MusicVAE`.
         make_optimizer: () -> Keras optimizer.
         augment: (tokens, seed) -> tokens, or None; see `input_pipeline.training_batches`.
+        curriculum: a `curriculum.GrowingWindows`, or None for whole windows from the first step on.
         batch_size: windows of one step over all replicas.
         max_steps: steps of the whole run.
         clip_norm: the global norm that gradients are clipped to.
@@ -43,6 +44,7 @@ class Experiment:
     jit_compile: bool = False
     dtype_policy: str = "float32"
     augment: Callable | None = None
+    curriculum: Any = None
     seed: int = 0
     eval_batch_size: int = 256
     eval_examples: int | None = 2048

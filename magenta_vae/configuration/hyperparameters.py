@@ -11,7 +11,7 @@ _NO_HYPERPARAMETERS = {
     "tokens",
 }  # fmt: skip
 _HYPERPARAMETERS_OF_EXPERIMENT = {
-    "augment", "batch_size", "clip_norm", "dtype_policy", "seed",
+    "augment", "batch_size", "clip_norm", "curriculum", "dtype_policy", "seed",
 }  # fmt: skip
 
 

@@ -22,6 +22,7 @@ RUN_FILE = "run.json"
 # or writes a file, or calls what it is not given.
 CONFIGURABLES = {
     "data.builder": ("Settings", "num_steps"),
+    "data.curriculum": ("GrowingWindows",),
     "data.input_pipeline": ("Transposition",),
     "data.settings": ("Settings", "num_steps"),
     "magenta.encoder": ("StackedBidirectionalLSTM",),

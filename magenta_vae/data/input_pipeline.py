@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from magenta_vae import display
 from magenta_vae.data import descriptions, shard_reading, token_files
+from magenta_vae.data.curriculum import Piece
 from magenta_vae.data.settings import Settings
 from magenta_vae.data.token_files import digest_of
 from magenta_vae.music import classes
@@ -106,6 +107,7 @@ def training_batches(
     chunks: Sequence[tuple[int, int]],
     rows: Sequence[slice] = (slice(None),),
     augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
+    piece: Piece | None = None,
 ) -> tf.data.Dataset:
     """Returns the batches of a run of steps, shuffled anew each epoch, every window once an epoch.
 
@@ -117,9 +119,11 @@ def training_batches(
         rows: the rows of the global batch that each replica gets.
         augment: (tokens [B, T, K], seed [2]) -> tokens, drawn anew at every visit. Where it has
             `of_rows`, as `Transposition` has, no other rows are read than those of `rows`.
+        piece: what is cut of each window before; None for whole windows.
 
     Returns:
-        For each chunk and then each of `rows`, int32 [steps of the chunk, rows, T, K].
+        For each chunk and then each of `rows`, int32 [steps of the chunk, rows, T, K], where T is
+        that of the windows or of the pieces.
 
     Raises:
         ValueError: where there are fewer windows than one batch.
@@ -141,6 +145,13 @@ def training_batches(
     augment_rows = getattr(augment, "of_rows", None)
 
     def read_rows(step, first_row, last_row):
+        windows = read_windows(step, first_row, last_row)
+        if piece is None:
+            return windows
+        draws = tf.stack([np.int64(seed), -1 - step])  # Others than the augmentation's.
+        return piece.of_rows(windows, draws, batch_size, first_row)
+
+    def read_windows(step, first_row, last_row):
         positions = step * batch_size + tf.range(first_row, last_row, dtype=tf.int64)
         epochs = positions // num_windows
         seeds = tf.stack([tf.fill(tf.shape(epochs), np.int64(seed)), epochs, 0 * epochs], axis=-1)
@@ -164,11 +175,13 @@ def training_batches(
         # The whole batch: the draws must not depend on the number of replicas.
         return augment(read_rows(step, 0, batch_size), draws)[first_row:last_row]
 
+    num_steps_of_each = array.shape[1] if piece is None else piece.num_steps
+
     def chunk_batch(first_step, num_steps, first_row, last_row):
         return tf.map_fn(
             lambda step: step_batch(step, first_row, last_row),
             first_step + tf.range(num_steps),
-            fn_output_signature=tf.TensorSpec([None, *array.shape[1:]], tf.int32),
+            fn_output_signature=tf.TensorSpec([None, num_steps_of_each, array.shape[2]], tf.int32),
         )
 
     elements = np.array(

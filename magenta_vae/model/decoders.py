@@ -251,22 +251,23 @@ class HierarchicalDecoder(keras.layers.Layer):
 
         Args:
             z: float [batch, z_size].
-            tokens: int32 [batch, steps, tracks], the true tokens.
+            tokens: int32 [batch, steps, tracks], the true tokens, of a window or of its first
+                segments.
             training: whether a gradient will be taken: what it needs is then kept. Without, the
                 values are the same, and a gradient would take far more memory.
         """
+        num_segments = self._count_segments(tokens)
         previous = self._split(_previous(self._first(z), tokens))
-        return self._join(
-            autoregressor.predict(
-                self._autoregressors, self._embeddings(z, training), previous, training
-            )
-        )
+        embeddings = self._embeddings(z, num_segments, training)
+        logits = autoregressor.predict(self._autoregressors, embeddings, previous, training)
+        return self._join(logits, num_segments)
 
     def predict_scheduled(
         self, z: tf.Tensor, tokens: tf.Tensor, probability: tf.Tensor, noise: Noise
     ) -> list[tf.Tensor]:
         """Returns logits as `predict` does, reading the model's own samples with a probability."""
-        embeddings = self._embeddings(z, training=True)
+        num_segments = self._count_segments(tokens)
+        embeddings = self._embeddings(z, num_segments, training=True)
         true_previous = self._split(_previous(self._first(z), tokens))
         logits = autoregressor.predict_scheduled(
             self._autoregressors,
@@ -274,9 +275,9 @@ class HierarchicalDecoder(keras.layers.Layer):
             true_previous[:, 0],
             self._split(tokens),
             probability,
-            GroupedNoise(noise, self.conductor.num_segments),
+            GroupedNoise(noise, num_segments),
         )
-        return self._join(logits)
+        return self._join(logits, num_segments)
 
     def sample(self, z: tf.Tensor, choose: TokenChooser) -> tf.Tensor:
         """Returns the tokens chosen, int32 [batch, steps, tracks].
@@ -308,9 +309,18 @@ class HierarchicalDecoder(keras.layers.Layer):
             **{name: first[name] for name in names},
         }
 
-    def _embeddings(self, z: tf.Tensor, training: bool) -> tf.Tensor:
-        """Returns the embeddings of all segments as rows: [B * S, embedding_size]."""
-        embeddings = self.conductor(z, training=training)
+    def _count_segments(self, tokens: tf.Tensor) -> int:
+        num_segments, rest = divmod(tokens.shape[1], self._segment_steps)
+        if rest or num_segments > self.conductor.num_segments:
+            raise ValueError(
+                f"The tokens must be up to {self.conductor.num_segments} segments of "
+                f"{self._segment_steps} steps. Received: {tokens.shape[1]} steps."
+            )
+        return num_segments
+
+    def _embeddings(self, z: tf.Tensor, num_segments: int, training: bool) -> tf.Tensor:
+        """Returns the embeddings of the first segments as rows: [B * S, embedding_size]."""
+        embeddings = self.conductor(z, training=training)[:, :num_segments]
         return tf.reshape(embeddings, [-1, self.conductor.embedding_size])
 
     def _first(self, z: tf.Tensor) -> tf.Tensor:
@@ -320,9 +330,10 @@ class HierarchicalDecoder(keras.layers.Layer):
         """[B, T, K] -> [B * S, T / S, K]."""
         return tf.reshape(tokens, [-1, self._segment_steps, self._num_tracks])
 
-    def _join(self, logits: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    def _join(self, logits: Sequence[tf.Tensor], num_segments: int) -> list[tf.Tensor]:
         """[B * S, T / S, V] -> [B, T, V] for each track."""
-        return [tf.reshape(track, [-1, self.num_steps, track.shape[-1]]) for track in logits]
+        num_steps = num_segments * self._segment_steps
+        return [tf.reshape(track, [-1, num_steps, track.shape[-1]]) for track in logits]
 
 
 def _previous(first: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:

@@ -4,6 +4,8 @@ Keras' own `fit` does not run under every strategy, and a run must be the same w
 interrupted; so the loop is ours, and small. It knows steps and batches, not music.
 """
 
+import bisect
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -26,6 +28,7 @@ def train(
     run_dir: str,
     max_steps: int,
     *,
+    changes: Sequence[int] = (),
     steps_per_call: int = 10,
     eval_every: int = 1000,
     checkpoint_every: int = 1000,
@@ -43,6 +46,8 @@ def train(
             evaluation shows too. None where nothing is held out.
         run_dir: where checkpoints and summaries go.
         max_steps: steps in the whole life of the run.
+        changes: steps from which on batches have another shape; no chunks that `make_batches` is
+            given together lie on both sides of one.
         steps_per_call: steps between two looks at the loss.
         eval_every, checkpoint_every: steps between evaluations, checkpoints.
         show_every: evaluations from one that shows to the next; 0 for none.
@@ -68,8 +73,8 @@ def train(
     devices.require_agreement(strategy, step, "step to begin at")
     if step:
         report(f"resumed at step {step:,} from {checkpoints.latest}")
-    chunks = split_steps(step, max_steps, steps_per_call, (eval_every, checkpoint_every))
-    batches = _distribute(make_batches, steps, chunks)
+    chunks = split_steps(step, max_steps, steps_per_call, (eval_every, checkpoint_every), changes)
+    batches = _distribute(make_batches, steps, chunks, changes)
     progress = Progress(step, max_steps)
     stop = signals.StopRequest(report, may_break_off=not devices.has_workers(strategy))
     summaries = Summaries(run_dir, is_chief)
@@ -112,9 +117,16 @@ def train(
 
 
 def split_steps(
-    first: int, last: int, steps_per_call: int, boundaries: Sequence[int]
+    first: int,
+    last: int,
+    steps_per_call: int,
+    boundaries: Sequence[int],
+    changes: Sequence[int] = (),
 ) -> list[tuple[int, int]]:
-    """Returns (first step, number of steps) of each call; none crosses a multiple of a boundary."""
+    """Returns (first step, number of steps) of each call.
+
+    None crosses a multiple of a boundary, nor a step at which batches change.
+    """
     counts = (steps_per_call, *boundaries)
     if not all(isinstance(count, int) and count >= 1 for count in counts):
         raise ValueError(
@@ -123,21 +135,26 @@ def split_steps(
         )
     chunks = []
     while first < last:
-        stop = min(last, *((first // every + 1) * every for every in (steps_per_call, *boundaries)))
+        multiples = ((first // every + 1) * every for every in counts)
+        stop = min(last, *multiples, *(step for step in changes if step > first))
         chunks.append((first, stop - first))
         first = stop
     return chunks
 
 
 def _distribute(
-    make_batches: MakeBatches, steps: TrainingSteps, chunks: Sequence[tuple[int, int]]
+    make_batches: MakeBatches,
+    steps: TrainingSteps,
+    chunks: Sequence[tuple[int, int]],
+    changes: Sequence[int],
 ) -> Iterator:
-    """Returns the batches of each chunk, on this machine those of its own replicas."""
-    return iter(
-        steps.strategy.distribute_datasets_from_function(
-            lambda context: make_batches(chunks, devices.local_rows(steps.rows, context))
+    """Yields the batches of each chunk, on this machine those of its own replicas."""
+    for _, group in itertools.groupby(chunks, lambda chunk: bisect.bisect(changes, chunk[0])):
+        yield from steps.strategy.distribute_datasets_from_function(
+            lambda context, alike=list(group): make_batches(
+                alike, devices.local_rows(steps.rows, context)
+            )
         )
-    )
 
 
 def _take(steps: TrainingSteps, batches: Iterator, progress: Progress) -> dict[str, np.ndarray]:

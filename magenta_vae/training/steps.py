@@ -29,11 +29,6 @@ class TrainingSteps:
     Attributes:
         model, optimizer, strategy: as given.
         rows: the rows of the global batch that each replica gets.
-        take: (chunk) -> metrics: takes a chunk's batches through as many steps. A chunk is int32
-            [steps, rows, T, K] for each replica; the metrics are float [steps]: the means over the
-            global batch of what `model.training_terms` returns, the learning rate, and the
-            gradient's norm before clipping. An optimizer that scales losses adds the `loss_scale`;
-            where the norm is infinite or NaN it has left the weights as they were.
 
     Raises:
         ValueError: where the batch does not divide over the replicas, or their shares into
@@ -65,11 +60,33 @@ class TrainingSteps:
         self._derive: Callable = self._differentiate
         if jit_compile:
             self._derive = tf.function(self._differentiate, autograph=False, jit_compile=True)
-        # Nothing in a step is Python that depends on a tensor; rewriting it all costs seconds.
-        self.take = tf.function(self._take, reduce_retracing=True, autograph=False)
+        self._graphs: dict[int, Callable] = {}
         if not optimizer.built:
             with strategy.scope():
                 optimizer.build(model.trainable_variables)
+
+    def take(self, chunk) -> dict[str, tf.Tensor]:
+        """Takes a chunk's batches through as many steps, and returns the metrics of each.
+
+        Args:
+            chunk: int32 [steps, rows, T, K] for each replica.
+
+        Returns:
+            float [steps] each: the means over the global batch of what `model.training_terms`
+            returns, the learning rate, and the gradient's norm before clipping. An optimizer that
+            scales losses adds the `loss_scale`; where the norm is infinite or NaN it has left the
+            weights as they were.
+        """
+        num_steps = self.strategy.experimental_local_results(chunk)[0].shape[2]
+        return self.graph(num_steps)(chunk)
+
+    def graph(self, num_steps: int) -> tf.types.experimental.PolymorphicFunction:
+        """Returns what takes chunks of one T: windows may grow, and a graph for all has no T."""
+        if num_steps not in self._graphs:
+            # Nothing in a step is Python that depends on a tensor; rewriting it costs seconds.
+            graph = tf.function(self._take, reduce_retracing=True, autograph=False)
+            self._graphs[num_steps] = graph
+        return self._graphs[num_steps]
 
     def _take(self, chunk) -> dict[str, tf.Tensor]:
         num_steps = tf.shape(self.strategy.experimental_local_results(chunk)[0])[0]

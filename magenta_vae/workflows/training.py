@@ -17,6 +17,7 @@ from magenta_vae.contracts import LatentModel
 from magenta_vae.data import input_pipeline
 from magenta_vae.data.settings import Settings
 from magenta_vae.inference import data_prior, generation, sample_words, samples
+from magenta_vae.music.songs import STEPS_PER_BAR
 from magenta_vae.training import (
     checkpoint_files,
     devices,
@@ -115,6 +116,7 @@ def _train(
     with tf.Graph().as_default(), precision.dtype_policy(experiment.dtype_policy):
         model = experiment.make_model()
         make_show(configured, model, shown[: experiment.eval_examples])
+        _check_pieces(experiment, model)
     plan = micro_batches.plan(experiment, model, strategy, run_files.has_steps(run_dir))
     # Without its damaged records a data set is not what it was.
     digests = None if skip_corrupt else _digests(splits)
@@ -162,6 +164,8 @@ def _go_on(
 ) -> dict:
     """Trains a run that is started, from where it stands."""
     is_chief = devices.is_chief(strategy)
+    if configured.experiment.curriculum:
+        report(f"windows grow: {configured.experiment.curriculum.describe()}, then whole")
     num_replicas = strategy.num_replicas_in_sync
     experiment = micro_batches.settle(configured.experiment, record, num_replicas)
     max_steps = max_steps or experiment.max_steps
@@ -190,6 +194,7 @@ def _go_on(
         held_out,
         run_dir,
         max_steps,
+        changes=experiment.curriculum.until if experiment.curriculum else (),
         report=report,
         show=show,
         **configured.loop_options,
@@ -273,6 +278,21 @@ def _look_back(
     files.write_text(path, json.dumps(figures, indent=2) + "\n")
 
 
+def _check_pieces(experiment: configuration.Experiment, model: LatentModel) -> None:
+    """Refuses pieces of windows that the model does not take, before it is trained on any."""
+    settings, curriculum = experiment.settings, experiment.curriculum
+    for num_steps in curriculum.stages(settings.num_bars) if curriculum else ():
+        try:
+            tokens = tf.zeros([1, num_steps, len(settings.tracks)], tf.int32)
+            model.encode(tokens)
+            model.decoder.predict(tf.zeros([1, model.z_size]), tokens)
+        except ValueError as error:
+            bars = num_steps // STEPS_PER_BAR
+            raise ValueError(
+                f"GrowingWindows.num_bars has {bars} bars, which the model does not take: {error}"
+            ) from error
+
+
 def _initialize(
     model: LatentModel, run_dir: str, origin: Mapping | None, report: Callable[[str], None]
 ) -> None:
@@ -287,8 +307,9 @@ def _training_batches(
     chunks: Sequence[tuple[int, int]],
     rows: Sequence[slice],
 ) -> tf.data.Dataset:
+    piece = experiment.curriculum and experiment.curriculum.piece_at(chunks[0][0])
     return input_pipeline.training_batches(
-        tokens, experiment.batch_size, experiment.seed, chunks, rows, experiment.augment
+        tokens, experiment.batch_size, experiment.seed, chunks, rows, experiment.augment, piece
     )
 
 

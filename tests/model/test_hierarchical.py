@@ -232,3 +232,17 @@ def test_any_number_of_segments_and_of_rows_in_a_graph(segments):
     assert_tracks_close(graph(z, tokens), eager)
     # A row's draws are the same in any part of the batch.
     assert_tracks_close(graph(z[:2], tokens[:2]), [track[:2] for track in eager])
+
+
+def test_the_first_segments_of_a_window_are_predicted_as_in_the_whole():
+    decoder, tokens = make_decoder((7,)), make_tokens((7,))
+    (whole,) = decoder.predict(make_z(), tokens)
+    (first,) = decoder.predict(make_z(), tokens[:, : 2 * SEGMENT_STEPS])
+    np.testing.assert_allclose(first, whole[:, : 2 * SEGMENT_STEPS], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [SEGMENT_STEPS + 1, STEPS + SEGMENT_STEPS])
+def test_steps_that_are_no_segments_of_a_window_are_refused(steps):
+    message = f"must be up to 4 segments of 5 steps. Received: {steps} steps"
+    with pytest.raises(ValueError, match=message):
+        make_decoder((7,)).predict(make_z(), make_tokens((7,), steps=steps))

@@ -20,6 +20,10 @@ def test_split_steps_of_a_resumed_run_are_a_tail_of_the_whole():
     assert loop.split_steps(60, 1000, 7, (50, 30)) == [c for c in whole if c[0] >= 60]
 
 
+def test_split_steps_stops_where_batches_change():
+    assert loop.split_steps(0, 9, 4, (99, 99), (5, 6)) == [(0, 4), (4, 1), (5, 1), (6, 2), (8, 1)]
+
+
 def test_split_steps_refuses_zero():
     with pytest.raises(ValueError, match="at least 1"):
         loop.split_steps(0, 10, 0, (4, 100))

@@ -146,3 +146,37 @@ def test_without_held_out_windows_it_trains_without_evaluations(tmp_path):
     assert run.step == 3 and run.kept_figures() is None and run.kept_data_prior() is not None
     with pytest.raises(ValueError, match="The eval split of .* is empty"):
         run.windows("eval")
+
+
+LONG = ["hierdec_mel_32bar.gin", "scale/tiny.gin", "variants/growing_windows.gin"]
+GROWING = "curriculum.GrowingWindows"
+
+
+@pytest.mark.parametrize(
+    "variant", [(), pytest.param(("variants/flat_decoder.gin",), marks=pytest.mark.slow)]
+)
+def test_windows_grow_while_a_run_goes_on_and_after_it_was_stopped(variant, data_dirs, tmp_path):
+    params = [f"{GROWING}.num_bars = (2,)", f"{GROWING}.until = (2,)"]
+    params.append("configuration.Experiment.eval_examples = 16")
+    configured = configuration.parse([*LONG, *variant], params)
+    data_dir, lines = data_dirs["hierdec_mel_32bar"], []
+    training.train(configured, str(tmp_path / "whole"), data_dir, 3, report=lines.append)
+    assert "windows grow: 2 bars to step 2, then whole" in lines
+    for step in (2, 3):
+        training.train(configured, str(tmp_path / "stopped"), data_dir, step)
+    weights = (values_of(str(tmp_path / name), "latest") for name in ("whole", "stopped"))
+    for expected, found in zip(*weights, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    "num_bars, message", [((3,), "has 3 bars.*up to 16 segments of 32"), ((32,), "be shorter")]
+)
+def test_pieces_that_do_not_fit_are_refused_before_a_run_begins(
+    num_bars, message, data_dirs, tmp_path
+):
+    params = [f"{GROWING}.num_bars = {num_bars}", f"{GROWING}.until = (2,)"]
+    configured = configuration.parse(LONG, params)
+    with pytest.raises(ValueError, match=message):
+        training.train(configured, str(tmp_path / "run"), data_dirs["hierdec_mel_32bar"], 2)
+    assert not (tmp_path / "run").exists()
