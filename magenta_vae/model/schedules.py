@@ -17,19 +17,27 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     Args:
         name: of the schedule.
         dtype: of the value.
+        pace: how many steps of the formula one step is: 10 makes of a schedule for 100,000 steps
+            the same in proportion for 10,000.
+
+    Raises:
+        ValueError: for a pace that is not above 0.
     """
 
-    def __init__(self, name: str | None = None, dtype: str = "float32"):
+    def __init__(self, name: str | None = None, dtype: str = "float32", pace: float = 1.0):
+        if not pace > 0:  # a NaN is refused too
+            raise ValueError(f"pace must be above 0. Received: pace={pace}.")
         self.name = name or type(self).__name__
         self.dtype = dtype
+        self._pace = pace
 
     def __call__(self, step) -> tf.Tensor:
         """Returns the value at an integer step, a scalar."""
-        return tf.cast(self._value_at(tf.cast(step, tf.float32)), self.dtype)
+        return tf.cast(self._value_at(self._pace * tf.cast(step, tf.float32)), self.dtype)
 
     def get_config(self) -> dict:
         """Returns the arguments of the constructor."""
-        return {"name": self.name, "dtype": self.dtype}
+        return {"name": self.name, "dtype": self.dtype, "pace": self._pace}
 
     def _value_at(self, step: tf.Tensor) -> tf.Tensor:
         """Returns the value at a float32 step, in float32."""

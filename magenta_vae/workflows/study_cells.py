@@ -15,7 +15,7 @@ COLUMNS = {  # The paper's; a decoder to measure the hierarchical one against; w
     "unclipped": ("VAE w/ scheduled sampling, unclipped", ("variants/unclipped.gin",)),
 }
 PAPER_COLUMNS = ("baseline", "vae", "scheduled")
-SCALES = ("full", "small", "tiny")
+SCALES = ("full", "small", "few_visits", "tiny")
 
 
 class Cell(NamedTuple):

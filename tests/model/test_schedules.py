@@ -35,6 +35,22 @@ def test_values_derived_by_hand(schedule, step, value):
     np.testing.assert_allclose(schedule(step), value, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.parametrize("make", [schedules.ExponentialDecay, schedules.InverseSigmoid])
+def test_a_pace_is_a_schedule_in_proportion(make):
+    args = (0.0, 0.2, 0.99999) if make is schedules.ExponentialDecay else (1000,)
+    paced, whole = make(*args, pace=12.5), make(*args)
+    for step in (0, 8, 800, 8000):
+        np.testing.assert_allclose(paced(step), whole(12.5 * step), rtol=1e-6)
+    again = make.from_config(paced.get_config())
+    assert again(800) == paced(800)
+
+
+@pytest.mark.parametrize("pace", [0, -1, math.nan])
+def test_a_pace_that_does_not_go_on_is_refused(pace):
+    with pytest.raises(ValueError, match=f"pace must be above 0. Received: pace={pace}"):
+        schedules.Constant(1.0, pace=pace)
+
+
 @pytest.mark.parametrize(
     ("schedule", "oracle", "scale"),
     [
