@@ -272,3 +272,15 @@ def test_the_demos_build_on_the_bundled_songs(name):
     parts = parse(name).experiment
     assert parts.make_model().count_params() < 5_000_000
     assert list(configuration.bundled(parts.midi).glob("*.mid"))
+
+
+@pytest.mark.parametrize("name, pace", [("mel_2bar", 10), ("hierdec_mel_32bar", 15)])
+def test_schedules_in_proportion_to_fewer_steps_are_the_papers(name, pace):
+    """10,000 steps for the paper's 100,000 and 150,000."""
+    with tf.Graph().as_default():
+        configured = parse(name, "as_is", "scale/few_visits.gin", params=[f"pace = {pace}"])
+        paced, paper = configured.experiment.make_model(), parse(name).experiment.make_model()
+    for step in (0, 460, 691, 10_000):
+        for schedule in ("_sampling_probability", "_beta"):
+            expected = getattr(paper, schedule)(pace * step)
+            np.testing.assert_allclose(getattr(paced, schedule)(step), expected, rtol=1e-5)

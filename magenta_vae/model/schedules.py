@@ -64,8 +64,8 @@ class Constant(Schedule):
 class ExponentialDecay(Schedule):
     """Approaches `final` from `initial`: final + (initial - final) * rate ** step."""
 
-    def __init__(self, initial: float, final: float, rate: float, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, initial: float, final: float, rate: float, *, pace: float = 1.0, **kwargs):
+        super().__init__(pace=pace, **kwargs)
         if not 0 < rate <= 1:
             raise ValueError(f"rate must be in (0, 1]. Received: rate={rate}.")
         self._initial = initial
@@ -90,8 +90,8 @@ class InverseSigmoid(Schedule):
     Source: Bengio et al., 2015, "inverse sigmoid decay"; the paper's rate is 1000.
     """
 
-    def __init__(self, rate: float, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, rate: float, *, pace: float = 1.0, **kwargs):
+        super().__init__(pace=pace, **kwargs)
         if not rate >= 1:  # a NaN is refused too
             raise ValueError(f"rate must be at least 1. Received: rate={rate}.")
         self._rate = rate
