@@ -49,6 +49,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("temperature", "seed", "prior", "qpm", "figure", "end_points", "evaluate"),
         *("name", "description", "license", "attribution"),
         *("num_songs", "num_bars", "models", "columns", "scale", "seeds", "first_seed"),
+        "eval_examples",
     ),
     "Output": (
         *("output_dir", "output", "tokens", "json", "per_example", "map", "color", "method"),

@@ -50,6 +50,10 @@ class Provenance(NamedTuple):
     bars: np.ndarray
     paths: Sequence[str]
 
+    def first(self, num_windows: int | None) -> "Provenance":
+        """Returns where the first windows of the split are from, all of them for None."""
+        return self._replace(songs=self.songs[:num_windows], bars=self.bars[:num_windows])
+
 
 class PlacesWriter:
     """Writes `windows/<split>.npy`, of as many windows as there turn out to be.

@@ -36,6 +36,9 @@ class Study:
         max_steps: instead of the configurations'.
         init_from: the folder of another study: a new run starts from the weights of the same
             model, column and seed there.
+        gin_files: laid over the configuration of every run.
+        eval_examples: held-out windows that the figures are of, which lie in random order; None
+            for all.
         report: is given lines about the progress.
     """
 
@@ -47,6 +50,8 @@ class Study:
         gin_params: Sequence[str] = (),
         max_steps: int | None = None,
         init_from: str | None = None,
+        gin_files: Sequence[str] = (),
+        eval_examples: int | None = None,
         report: Callable[[str], None] = lambda line: None,
     ):
         self.output_dir = output_dir
@@ -55,6 +60,8 @@ class Study:
         self._gin_params = list(gin_params)
         self._max_steps = max_steps
         self._init_from = init_from
+        self._gin_files = list(gin_files)
+        self._eval_examples = eval_examples
         self._report = report
 
     def run(self, cells: Sequence[Cell]) -> Iterator[Cell]:
@@ -108,7 +115,7 @@ class Study:
     def _configure(self, cell: Cell) -> configuration.Configuration:
         """Returns the configuration of a cell."""
         scale = [] if self._scale == "full" else [f"scale/{self._scale}.gin"]
-        gin_files = [f"{cell.model}.gin", *scale, *COLUMNS[cell.column][1]]
+        gin_files = [f"{cell.model}.gin", *scale, *self._gin_files, *COLUMNS[cell.column][1]]
         seed = f"configuration.Experiment.seed = {cell.seed}"
         return configuration.parse(gin_files, [NO_PICTURES, *self._gin_params, seed])
 
@@ -119,7 +126,13 @@ class Study:
         origin = self._origin(cell)
         run_files.start(configured, self.run_dir(cell), data_dir, origin, is_writer=False)
         max_steps = self._max_steps or configured.experiment.max_steps
-        step = self.result(cell)["figures"]["step"]
+        figures = self.result(cell)["figures"]
+        step, examples = figures["step"], figures["examples"]
+        if self._eval_examples and examples > self._eval_examples:
+            raise ValueError(
+                f"{self.run_dir(cell)} has figures of {examples:,} windows; this study asks for "
+                f"those of {self._eval_examples:,}. Choose another --output_dir."
+            )
         if step > max_steps:
             raise ValueError(
                 f"{self.run_dir(cell)} holds a run of {step:,} steps; this study asks for "
@@ -141,7 +154,9 @@ class Study:
             )
         run = runs.open(run_dir)
         held_out = run.windows("eval", data_dir)
-        metrics = run.metrics(held_out, run.provenance("eval", len(held_out), data_dir))
+        known = run.provenance("eval", len(held_out), data_dir)
+        number = self._eval_examples
+        metrics = run.metrics(held_out[:number], known and known.first(number))
         samples_dir = os.path.join(run_dir, "samples")
         shutil.rmtree(samples_dir, ignore_errors=True)
         music = run.model().sample(NUM_SAMPLES, seed=cell.seed)

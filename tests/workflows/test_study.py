@@ -73,6 +73,7 @@ def test_what_is_done_is_left_alone(melodies, monkeypatch):
     [
         ({"gin_params": ["music_vae.MusicVAE.free_bits = 1"]}, "another configuration"),
         ({"max_steps": 1}, "this study asks for 1"),
+        ({"eval_examples": 1}, "asks for those of 1. Choose another"),
     ],
 )
 def test_runs_made_otherwise_do_not_share_a_table(melodies, data_dirs, options, message):
@@ -89,6 +90,18 @@ def test_more_steps_lengthen_what_is_done(data_dirs, tmp_path):
         own = make_study(str(tmp_path), data_dirs, max_steps=steps)
         assert list(own.run(cells)) == cells
         assert own.result(cells[0])["figures"]["step"] == steps
+
+
+@pytest.mark.slow
+def test_figures_of_some_held_out_windows_and_a_file_laid_over_every_run(data_dirs, tmp_path):
+    cells = study_cells.make_cells(["mel_2bar"], ["scheduled"], [0])
+    files = ["variants/tanh_states.gin"]
+    own = make_study(str(tmp_path), data_dirs, max_steps=1, gin_files=files, eval_examples=5)
+    assert list(own.run(cells)) == cells
+    assert own.result(cells[0])["figures"]["examples"] == 5
+    assert own.result(cells[0])["figures"]["intervals"]["songs"] <= 5
+    config = (tmp_path / "study/runs/mel_2bar-scheduled-seed0/config.gin").read_text()
+    assert "FlatDecoder.state_activation = 'tanh'" in config
 
 
 def weights_of(run_dir):
