@@ -33,7 +33,7 @@ class Excerpt:
         source: what the music is called in messages; its path for None.
 
     Example:
-        >>> model.reconstruct(Excerpt("song.mid", track="bass", start_bar=9, num_windows=2))
+        >>> model.reconstruct(Excerpt("song.mid", track=2, start_bar=9, num_windows=2))
     """
 
     music: music_pb2.NoteSequence | Song | str | os.PathLike
