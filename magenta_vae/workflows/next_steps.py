@@ -236,6 +236,7 @@ def after_sample(
             *("similar", *run, "--pad", f"--input={paths[0]}"),
             output_dir=os.path.join(output_dir, "variations"),
         )
+        steps["play with its model in the browser (the extra `explore`)"] = _line("explore", *run)
     else:
         steps["others"] = again("--seed=1")
     return _format(steps, "Any player of MIDI plays the files." if not has_sound else "")
