@@ -65,10 +65,17 @@ class GrowingWindows:
             )
         return [bars * STEPS_PER_BAR for bars in self._num_bars]
 
+    def count_whole(self, first: int, last: int, window_bars: int) -> float:
+        """Returns how many steps on whole windows have as many bars as the steps of a run have."""
+        ends = [min(max(end, first), last) for end in (*self.until, last)]
+        lengths = np.diff([first, *ends])
+        return float(lengths @ np.array([*self._num_bars, window_bars]) / window_bars)
+
     def describe(self) -> str:
         """Returns which pieces stand for the windows, and how long."""
         stages = zip(self._num_bars, self.until, strict=True)
-        return ", ".join(f"{bars} bars to step {until:,}" for bars, until in stages)
+        lengths = [(f"{bars} bars" if bars > 1 else "1 bar", until) for bars, until in stages]
+        return ", ".join(f"{length} to step {until:,}" for length, until in lengths)
 
 
 class Piece:

@@ -11,7 +11,7 @@ from magenta_vae.configuration import CONFIG_FILE, RUN_FILE, Configuration, Expe
 from magenta_vae.data import builder, input_pipeline, token_files
 from magenta_vae.inference import data_prior
 from magenta_vae.training import checkpoint_files, devices, precision
-from magenta_vae.workflows import micro_batches, model_files, run_files, step_trials
+from magenta_vae.workflows import micro_batches, model_files, run_files, step_trials, training
 from magenta_vae.workflows.micro_batches import Plan
 from magenta_vae.workflows.step_memory import FLOAT32, GB
 
@@ -52,6 +52,7 @@ def describe(
         experiment = micro_batches.settle(experiment, record, strategy.num_replicas_in_sync)
     with tf.Graph().as_default(), precision.dtype_policy(experiment.dtype_policy):
         model = experiment.make_model()
+        training.check_pieces(experiment, model)
     num_parameters = model.count_params()
     report("Nothing is written. What this training would be:")
     _row(report, "model", f"{num_parameters:,} parameters, {_describe_replicas(strategy)}")
@@ -63,7 +64,9 @@ def describe(
     trial = step_trials.try_steps(tried, strategy)
     _row(report, "tried", _describe_trial(trial, tried, plan))
     seconds = trial.seconds * experiment.batch_size / tried.batch_size
-    _row(report, "time", _describe_time(seconds, run_dir, max_steps or experiment.max_steps))
+    if experiment.curriculum:
+        _row(report, "pieces", f"{experiment.curriculum.describe()}, then whole windows")
+    _row(report, "time", _describe_time(experiment, seconds, run_dir, max_steps))
     name = "it writes"
     for line in _list_files(run_dir, data_dir, songs, num_parameters, bool(model.z_size)):
         _row(report, name, line)
@@ -120,13 +123,18 @@ def _describe_trial(trial: step_trials.Trial, tried: Experiment, plan: Plan) -> 
     return f"{line}, {expected / GB:.2f} by formula"
 
 
-def _describe_time(seconds: float, run_dir: str, max_steps: int) -> str:
-    """Returns how long a step takes, and all that are left."""
+def _describe_time(
+    experiment: Experiment, seconds: float, run_dir: str, max_steps: int | None
+) -> str:
+    """Returns how long a step on whole windows takes, and all steps that are left."""
     steps = checkpoint_files.list_steps(checkpoint_files.folder_of(run_dir))
-    left = max(0, max_steps - max(steps, default=0))
+    first, last = max(steps, default=0), max_steps or experiment.max_steps
+    left = whole = max(0, last - first)
+    if left and experiment.curriculum:
+        whole = experiment.curriculum.count_whole(first, last, experiment.settings.num_bars)
     what = f"the {left:,} steps{' that are left' if steps else ''}"
     return (
-        f"about {_format_time(seconds)} a step, {_format_time(seconds * left)} for {what}, "
+        f"about {_format_time(seconds)} a step, {_format_time(seconds * whole)} for {what}, "
         "by these, without evaluations"
     )
 

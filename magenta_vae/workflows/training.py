@@ -116,7 +116,7 @@ def _train(
     with tf.Graph().as_default(), precision.dtype_policy(experiment.dtype_policy):
         model = experiment.make_model()
         make_show(configured, model, shown[: experiment.eval_examples])
-        _check_pieces(experiment, model)
+        check_pieces(experiment, model)
     plan = micro_batches.plan(experiment, model, strategy, run_files.has_steps(run_dir))
     # Without its damaged records a data set is not what it was.
     digests = None if skip_corrupt else _digests(splits)
@@ -278,7 +278,7 @@ def _look_back(
     files.write_text(path, json.dumps(figures, indent=2) + "\n")
 
 
-def _check_pieces(experiment: configuration.Experiment, model: LatentModel) -> None:
+def check_pieces(experiment: configuration.Experiment, model: LatentModel) -> None:
     """Refuses pieces of windows that the model does not take, before it is trained on any."""
     settings, curriculum = experiment.settings, experiment.curriculum
     for num_steps in curriculum.stages(settings.num_bars) if curriculum else ():

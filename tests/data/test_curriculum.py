@@ -71,6 +71,20 @@ def test_stages_end_at_their_steps():
 
 
 @pytest.mark.parametrize(
+    "first, last, expected",
+    [
+        (0, 10_000, 3000 / 16 + 3000 / 4 + 4000),
+        (0, 3000, 187.5),
+        (5000, 6100, 350),
+        (7000, 7005, 5),
+    ],
+)
+def test_steps_on_pieces_count_by_their_bars(first, last, expected):
+    growing = GrowingWindows(MELODY, (2, 8), (3000, 6000))
+    assert growing.count_whole(first, last, 32) == expected
+
+
+@pytest.mark.parametrize(
     "num_bars, until, message",
     [
         ((8, 2), (1, 2), "num_bars must be whole numbers that grow.*Received: num_bars=\\(8, 2\\)"),

@@ -29,10 +29,10 @@ def data_dir(data_dirs, tmp_path):
     return str(shutil.copytree(data_dirs["mel_2bar"], tmp_path / "data", ignore=ignore))
 
 
-def describe(run_dir, data_dir, params=(), **options):
+def describe(run_dir, data_dir, params=(), files=(), **options):
     """Returns the rows by their names; those without one belong to the last."""
     lines = []
-    configured = configuration.parse(FILES, params)
+    configured = configuration.parse([*FILES, *files], params)
     dry_run.describe(configured, str(run_dir), data_dir, report=lines.append, **options)
     assert lines.pop(0) == "Nothing is written. What this training would be:"
     rows, name = {}, ""
@@ -108,6 +108,9 @@ def test_a_data_set_that_would_be_built_is_told(tmp_path):
     assert lines[-1].strip() == f"{run_dir}/data/: the data set"
 
 
+GROWING = "variants/growing_windows.gin"
+
+
 def test_what_training_refuses_is_refused(data_dir, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="fewer than one batch of 100000"):
         describe(tmp_path / "run", data_dir, ["batch_size=100000"])
@@ -115,10 +118,21 @@ def test_what_training_refuses_is_refused(data_dir, tmp_path, monkeypatch):
         describe(tmp_path / "run", data_dir, ["configuration.Experiment.micro_batch_size=3"])
     with pytest.raises(ValueError, match="expects num_bars=4"):
         describe(tmp_path / "run", data_dir, ["num_bars=4"])
+    with pytest.raises(ValueError, match="Pieces must be shorter than the windows.*2 bars"):
+        describe(tmp_path / "run", data_dir, files=[GROWING])
     cluster = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
     with pytest.raises(ValueError, match="--dry_run is for one process"):
         describe(tmp_path / "run", data_dir)
+
+
+def test_steps_on_pieces_take_less_time(data_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(step_trials, "try_steps", lambda *_: step_trials.Trial(1, 8.0, 10**9))
+    stages = [("num_bars", "(1,)"), ("until", "(2,)")]
+    params = [f"curriculum.GrowingWindows.{name} = {value}" for name, value in stages]
+    rows = describe(tmp_path / "run", data_dir, params, [GROWING])
+    assert rows["pieces"] == "1 bar to step 2, then whole windows"
+    assert rows["time"].startswith("about 8 seconds a step, 24 seconds for the 4 steps")
 
 
 @pytest.mark.parametrize(

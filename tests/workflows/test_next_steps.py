@@ -96,7 +96,11 @@ def test_a_baseline_is_not_asked_for_what_it_cannot_do():
     paths = ["s/0.mid", "s/1.mid"]
     with_z = lines_of(next_steps.after_sample(["--run_dir=r"], 8, paths, "s", False))
     without = lines_of(next_steps.after_sample(["--run_dir=r"], 0, paths, "s", False))
-    assert {words[0].split("/")[-1] for words in with_z.values()} >= {"interpolate", "similar", "explore"}
+    assert {words[0].split("/")[-1] for words in with_z.values()} >= {
+        "interpolate",
+        "similar",
+        "explore",
+    }
     assert {words[0].split("/")[-1] for words in without.values()} == {"none"}
     served = next_steps.after_evaluate(["--run_dir=r"], "r", 0, None, True)
     assert "export" not in served
