@@ -32,6 +32,8 @@ from magenta_vae.workflows.runs import Run
 LICENCE = "Apache-2.0"
 # Of `--prior=data`: more than after a training, for minutes of work, and samples are nearer.
 NUM_WINDOWS, NUM_GAUSSIANS = 200_000, 64
+# Numbers in their means and covariances, at most: those of 64 Gaussians in 128 dimensions, 1.5 MB.
+MOST_NUMBERS = 64 * 128 * 131 // 2
 
 
 def publish(
@@ -215,7 +217,7 @@ def _measure(
     model, held_out = published.model(), windows["eval"]
     if published.network.z_size:
         report("fitting where the training windows lie, which takes minutes where they are many")
-        sizes = NUM_WINDOWS, NUM_GAUSSIANS
+        sizes = NUM_WINDOWS, _count_gaussians(published.network.z_size)
         fitted = runs.fit_data_prior(model, windows["train"], published.step, *sizes)
         data_prior.write(os.path.join(published.folder, data_prior.FILE), fitted)
     figures = {"step": published.step, **published.metrics(held_out)}
@@ -233,6 +235,11 @@ def _measure(
         figures[model_cards.PRIORS[prior]] = compared
         report(f"\nprior: {prior}\n{text_tables.format_comparison(compared)}")
     return figures
+
+
+def _count_gaussians(z_size: int) -> int:
+    """Returns how many Gaussians of so many dimensions a model is published with, at most."""
+    return max(1, min(NUM_GAUSSIANS, MOST_NUMBERS // (z_size * (z_size + 3) // 2)))
 
 
 def _learn_attributes(

@@ -377,3 +377,8 @@ def test_a_model_of_the_hub(as_published, tmp_path, monkeypatch):
     assert (asked["repository"], asked["revision"]) == ("me/music", "v1")
     assert "sub/tiny/weights.safetensors" in asked["patterns"]
     assert model_places.label("hf://me/music/sub/tiny@v1") == "tiny"
+
+
+@pytest.mark.parametrize("z_size, expected", [(32, 64), (128, 64), (256, 16), (512, 4), (4096, 1)])
+def test_large_latent_spaces_have_fewer_gaussians(z_size, expected):
+    assert publishing._count_gaussians(z_size) == expected
