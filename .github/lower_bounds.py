@@ -1,10 +1,11 @@
-"""Prints the lowest versions that setup.py allows, as constraints for pip: python lower_bounds.py"""
+"""Prints the lowest versions that setup.py allows, as constraints for pip."""
 
 import re
+import sys
 from pathlib import Path
 
 SETUP = Path(__file__).parents[1] / "setup.py"
 BOUND = re.compile(r'"([\w.-]+)(?:\[\w+\])?>=([\w.]+)')
 
-for name, version in sorted(set(BOUND.findall(SETUP.read_text()))):
-    print(f"{name}=={version}")
+bounds = sorted(set(BOUND.findall(SETUP.read_text())))
+sys.stdout.writelines(f"{name}=={version}\n" for name, version in bounds)
