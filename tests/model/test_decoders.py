@@ -212,8 +212,10 @@ def test_a_rows_sample_does_not_depend_on_the_other_rows(decoder, z):
     np.testing.assert_array_equal(alone[0], together[1])
 
 
-@pytest.mark.parametrize("batch", [1, BATCH])
-@pytest.mark.parametrize("autograph", [True, False])
+@pytest.mark.parametrize(
+    ("batch", "autograph"),
+    [(1, False), (BATCH, False), (BATCH, True), pytest.param(1, True, marks=pytest.mark.slow)],
+)
 def test_graph_equals_eager_whether_or_not_the_batch_is_known(decoder, z, tokens, batch, autograph):
     def run(z, tokens):
         noise = BatchNoise(SEED, tf.shape(z)[0], 0, tf.shape(z)[0])

@@ -40,8 +40,13 @@ def make_tokens(num_classes):
 
 @pytest.mark.parametrize(
     ("num_classes", "sampling"),
-    [(SIZES[0], None), (SIZES[1], schedules.Constant(0.5))],
-    ids=["forced melody", "scheduled trio"],
+    [
+        pytest.param(SIZES[0], None, id="forced melody"),
+        pytest.param(SIZES[0], schedules.Constant(0.5), id="scheduled melody"),
+        pytest.param(
+            SIZES[1], schedules.Constant(0.5), id="scheduled trio", marks=pytest.mark.slow
+        ),
+    ],
 )
 def test_every_variable_gets_a_gradient(num_classes, sampling):
     vae = make_vae(num_classes, sampling)
