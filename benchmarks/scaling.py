@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""Fits held-out loss against parameters and windows seen, and says what it would be elsewhere.
+
+benchmarks/scaling.py --runs=RUN,RUN,... --parameters=128e6 --windows=51.2e6 --picture=scaling.png
+
+loss = E + A / parameters^a + B / windows^b (Hoffmann et al., 2022, "Training Compute-Optimal Large
+Language Models", 3.3), by least squares of log loss with weights of Huber. A run has the loss of
+its last step. So the runs should have several numbers of steps, with schedules in proportion to
+them. Intervals are of 90 %, by a bootstrap over the runs. The intervals know nothing of what the
+formula leaves out; beyond the runs the formula itself is a guess.
+"""
+
+import dataclasses
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+from scipy import optimize
+
+from magenta_vae import commands
+
+RUNS = flags.DEFINE_list("runs", None, "Folders of runs, trained to their ends.", required=True)
+PARAMETERS = flags.DEFINE_float("parameters", 128e6, "Parameters to estimate the loss of.")
+WINDOWS = flags.DEFINE_float("windows", 51.2e6, "Windows seen, of the estimate.")
+REPLICATES = flags.DEFINE_integer("replicates", 200, "Of the bootstrap.", lower_bound=1)
+PICTURE = flags.DEFINE_string("picture", None, "PNG of the runs and the fit.")
+
+HUBER = 1e-3  # Of log loss, as Hoffmann et al. have it.
+STARTS = [  # Log floor, log A, log B, a, b.
+    (floor, scale, scale, power, power)
+    for floor, scale, power in itertools.product((-1.0, 2.0), (3.0, 7.0), (0.3, 0.7))
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Law:
+    """The fitted formula."""
+
+    floor: float
+    of_parameters: float
+    parameters_power: float
+    of_windows: float
+    windows_power: float
+
+    def loss(self, parameters, windows):
+        """Returns the loss in nats a window."""
+        return (
+            self.floor
+            + self.of_parameters / np.power(parameters, self.parameters_power)
+            + self.of_windows / np.power(windows, self.windows_power)
+        )
+
+
+def fit(parameters, windows, losses) -> Law:
+    """Returns the formula nearest to some losses, each float [runs]."""
+    log_parameters, log_windows, log_losses = map(np.log, (parameters, windows, losses))
+
+    def residuals(guess):
+        log_floor, log_a, log_b, power_a, power_b = guess
+        terms = (log_floor + 0 * log_losses, log_a - power_a * log_parameters)
+        terms += (log_b - power_b * log_windows,)
+        return np.logaddexp.reduce(terms, axis=0) - log_losses
+
+    tried = [optimize.least_squares(residuals, x, loss="huber", f_scale=HUBER) for x in STARTS]
+    best = min(tried, key=lambda one: one.cost)
+    log_floor, log_a, log_b, power_a, power_b = best.x
+    return Law(np.exp(log_floor), np.exp(log_a), power_a, np.exp(log_b), power_b)
+
+
+def bootstrap(parameters, windows, losses, replicates, seed=0):
+    """Yields the formula of runs drawn anew, with replacement."""
+    rng = np.random.default_rng(seed)
+    for _ in range(replicates):
+        drawn = rng.integers(len(losses), size=len(losses))
+        if len(set(drawn)) > 5:  # The formula has five numbers.
+            yield fit(parameters[drawn], windows[drawn], losses[drawn])
+
+
+def _read(run_dir):
+    """Returns parameters, windows seen and held-out loss of a run."""
+    from magenta_vae.workflows import runs
+
+    run = runs.open(run_dir)
+    figures = json.loads((Path(run_dir) / "result.json").read_text())["figures"]
+    seen = figures["step"] * run.experiment.batch_size
+    return run.network.count_params(), seen, figures["loss"]
+
+
+def _draw(table, law, path):
+    import matplotlib.pyplot as plt
+
+    parameters, windows, losses = table
+    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    grid = np.geomspace(windows.min() / 1.5, windows.max() * 1.5, 50)
+    sizes = sorted(set(parameters))
+    for size, color in zip(sizes, plt.cm.viridis(np.linspace(0, 0.8, len(sizes))), strict=True):
+        own = parameters == size
+        axes.plot(windows[own], losses[own], "o", color=color, label=f"{size / 1e6:.1f} M")
+        axes.plot(grid, law.loss(size, grid), color=color, linewidth=1)
+    axes.set(xscale="log", yscale="log", xlabel="windows seen", ylabel="held-out loss, nats")
+    axes.legend(title="parameters")
+    figure.savefig(path, dpi=120)
+
+
+def main(_):
+    table = np.array([_read(run) for run in RUNS.value], float).T
+    law = fit(*table)
+    commands.report(f"{'parameters':>12}{'windows':>14}{'loss':>9}{'fitted':>9}")
+    for parameters, windows, loss in sorted(table.T.tolist()):
+        fitted = law.loss(parameters, windows)
+        commands.report(f"{parameters:>12,.0f}{windows:>14,.0f}{loss:>9.2f}{fitted:>9.2f}")
+    commands.report(
+        f"loss = {law.floor:.2f} + {law.of_parameters:.3g} / parameters^{law.parameters_power:.2f}"
+        f" + {law.of_windows:.3g} / windows^{law.windows_power:.2f}"
+    )
+    where = PARAMETERS.value, WINDOWS.value
+    drawn = [one.loss(*where) for one in bootstrap(*table, REPLICATES.value)]
+    low, high = np.percentile(drawn, [5, 95])
+    commands.report(
+        f"{where[0]:,.0f} parameters after {where[1]:,.0f} windows, an estimate: "
+        f"{law.loss(*where):.2f} nats [{low:.2f}, {high:.2f}]"
+    )
+    if PICTURE.value:
+        _draw(table, law, PICTURE.value)
+
+
+if __name__ == "__main__":
+    commands.run(main)
