@@ -46,7 +46,7 @@ setup(
     package_dir={f"magenta_vae.{name}": name for name in BESIDE},
     package_data={
         "magenta_vae": ["py.typed", "models/*/*", "page/*", "page/*/*", "page/*/*/*"],
-        **{f"magenta_vae.{name}": ["*", "*/*"] for name in BESIDE},
+        **{f"magenta_vae.{name}": ["*", "*/*", "*/*/*"] for name in BESIDE},
     },
     entry_points={"console_scripts": ["magenta_vae = magenta_vae.__main__:main"]},
     install_requires=[

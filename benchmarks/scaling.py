@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fits held-out loss against parameters and windows seen, and says what it would be elsewhere.
 
-benchmarks/scaling.py --runs=RUN,RUN,... --parameters=128e6 --windows=51.2e6 --picture=scaling.png
+benchmarks/scaling.py --runs=study/runs/RUN,... --parameters=128e6 --windows=51.2e6
 
 loss = E + A / parameters^a + B / windows^b (Hoffmann et al., 2022, "Training Compute-Optimal Large
 Language Models", 3.3), by least squares of log loss with weights of Huber. A run has the loss of
@@ -21,12 +21,13 @@ from scipy import optimize
 
 from magenta_vae import commands
 
-RUNS = flags.DEFINE_list("runs", None, "Folders of runs, trained to their ends.", required=True)
+RUNS = flags.DEFINE_list("runs", None, "Folders of runs that table1 made.", required=True)
 PARAMETERS = flags.DEFINE_float("parameters", 128e6, "Parameters to estimate the loss of.")
 WINDOWS = flags.DEFINE_float("windows", 51.2e6, "Windows seen, of the estimate.")
 REPLICATES = flags.DEFINE_integer("replicates", 200, "Of the bootstrap.", lower_bound=1)
 PICTURE = flags.DEFINE_string("picture", None, "PNG of the runs and the fit.")
 
+NUM_NUMBERS, FEWEST_RUNS = 5, 9  # Of the formula; with fewer runs the bootstrap draws too few.
 HUBER = 1e-3  # Of log loss, as Hoffmann et al. have it.
 STARTS = [  # Log floor, log A, log B, a, b.
     (floor, scale, scale, power, power)
@@ -74,7 +75,7 @@ def bootstrap(parameters, windows, losses, replicates, seed=0):
     rng = np.random.default_rng(seed)
     for _ in range(replicates):
         drawn = rng.integers(len(losses), size=len(losses))
-        if len(set(drawn)) > 5:  # The formula has five numbers.
+        if len(set(drawn)) > NUM_NUMBERS:
             yield fit(parameters[drawn], windows[drawn], losses[drawn])
 
 
@@ -105,6 +106,11 @@ def _draw(table, law, path):
 
 
 def main(_):
+    if len(RUNS.value) < FEWEST_RUNS:
+        raise ValueError(
+            f"--runs must name at least {FEWEST_RUNS} runs, of several sizes and numbers of steps. "
+            f"Received: {len(RUNS.value)}."
+        )
     table = np.array([_read(run) for run in RUNS.value], float).T
     law = fit(*table)
     commands.report(f"{'parameters':>12}{'windows':>14}{'loss':>9}{'fitted':>9}")

@@ -274,13 +274,20 @@ def test_the_demos_build_on_the_bundled_songs(name):
     assert list(configuration.bundled(parts.midi).glob("*.mid"))
 
 
-@pytest.mark.parametrize("name, pace", [("mel_2bar", 10), ("hierdec_mel_32bar", 15)])
-def test_schedules_in_proportion_to_fewer_steps_are_the_papers(name, pace):
-    """10,000 steps for the paper's 100,000 and 150,000."""
+@pytest.mark.parametrize("name", CLASSES)
+def test_schedules_in_proportion_to_fewer_steps_are_the_papers(name):
+    few, paper = (parse(name, "as_is", *file) for file in ([f"scale/few_visits/{name}.gin"], []))
     with tf.Graph().as_default():
-        configured = parse(name, "as_is", "scale/few_visits.gin", params=[f"pace = {pace}"])
-        paced, paper = configured.experiment.make_model(), parse(name).experiment.make_model()
-    for step in (0, 460, 691, 10_000):
+        models = [each.experiment.make_model() for each in (few, paper)]
+    most, papers_most = (each.experiment.max_steps for each in (few, paper))
+    for share in (0.0, 0.046, 0.069, 0.138, 1.0):
         for schedule in ("_sampling_probability", "_beta"):
-            expected = getattr(paper, schedule)(pace * step)
-            np.testing.assert_allclose(getattr(paced, schedule)(step), expected, rtol=1e-5)
+            values = [
+                float(getattr(model, schedule)(round(share * steps)))
+                for model, steps in zip(models, (most, papers_most), strict=True)
+            ]
+            assert values[0] == pytest.approx(values[1], abs=2e-3), (share, schedule)
+    if name in HIERARCHICAL:
+        settings, curriculum = few.experiment.settings, few.experiment.curriculum
+        assert curriculum.until[-1] < most
+        assert len(curriculum.stages(settings.num_bars)) == 2

@@ -62,6 +62,11 @@ class Experiment:
             raise ValueError(
                 f"seed must be a whole number of at least 0. Received: seed={self.seed!r}."
             )
+        if self.curriculum is not None and not hasattr(self.curriculum, "piece_at"):
+            raise ValueError(
+                "curriculum must be None or @curriculum.GrowingWindows(), with its parentheses. "
+                f"Received: curriculum={self.curriculum!r}."
+            )
         for name in ("batch_size", "max_steps", "eval_batch_size"):
             _check_count(name, getattr(self, name))
         for name in ("micro_batch_size", "eval_examples", "compared_samples"):

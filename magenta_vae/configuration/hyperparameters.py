@@ -74,6 +74,6 @@ def _plain_value(text: str) -> bool | int | float | str | None:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return None
-    if value is None:
-        return "None"
+    if value is None or isinstance(value, tuple | list):
+        return str(value)
     return value if isinstance(value, bool | int | float | str) else None

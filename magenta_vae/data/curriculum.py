@@ -6,6 +6,7 @@ So a run may begin with short pieces of its windows (Bengio et al., 2009, "Curri
 """
 
 import bisect
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,12 +30,11 @@ class GrowingWindows:
     """
 
     def __init__(self, tracks: Sequence[Vocabulary], num_bars: Sequence[int], until: Sequence[int]):
-        for name, numbers in (("num_bars", num_bars), ("until", until)):
-            pairs = zip((0, *numbers), numbers, strict=False)
-            if not all(isinstance(n, int) and n > least for least, n in pairs):
+        for name, numbers, example in (("num_bars", num_bars, "(2,)"), ("until", until, "(3000,)")):
+            if not _grow(numbers):
                 raise ValueError(
-                    f"GrowingWindows.{name} must be whole numbers that grow, as in (2, 8). "
-                    f"Received: {name}={numbers!r}."
+                    f"GrowingWindows.{name} must be a tuple of whole numbers that grow, one a "
+                    f"stage, as in {example}. Received: {name}={numbers!r}."
                 )
         if not num_bars or len(num_bars) != len(until):
             raise ValueError(
@@ -65,17 +65,27 @@ class GrowingWindows:
             )
         return [bars * STEPS_PER_BAR for bars in self._num_bars]
 
-    def count_whole(self, first: int, last: int, window_bars: int) -> float:
-        """Returns how many steps on whole windows have as many bars as the steps of a run have."""
+    def count_whole(self, window_bars: int, first: int, last: int) -> float:
+        """Returns how many steps on whole windows have as many bars as some steps of a run have."""
         ends = [min(max(end, first), last) for end in (*self.until, last)]
         lengths = np.diff([first, *ends])
         return float(lengths @ np.array([*self._num_bars, window_bars]) / window_bars)
 
-    def describe(self) -> str:
-        """Returns which pieces stand for the windows, and how long."""
+    def describe(self, max_steps: int) -> str:
+        """Returns which pieces stand for the windows of a run, and how long."""
         stages = zip(self._num_bars, self.until, strict=True)
         lengths = [(f"{bars} bars" if bars > 1 else "1 bar", until) for bars, until in stages]
-        return ", ".join(f"{length} to step {until:,}" for length, until in lengths)
+        words = ", ".join(f"{length} to step {until:,}" for length, until in lengths)
+        if self.until[-1] < max_steps:
+            return f"{words}, then whole"
+        return f"{words}; the run ends at step {max_steps:,} and sees no window whole"
+
+
+def _grow(numbers) -> bool:
+    """Says whether these are whole numbers above 0, each larger than the one before."""
+    if not isinstance(numbers, tuple | list) or not all(type(number) is int for number in numbers):
+        return False
+    return all(last > first for first, last in itertools.pairwise((0, *numbers)))
 
 
 class Piece:

@@ -313,7 +313,7 @@ class HierarchicalDecoder(keras.layers.Layer):
         num_segments, rest = divmod(tokens.shape[1], self._segment_steps)
         if rest or num_segments > self.conductor.num_segments:
             raise ValueError(
-                f"The tokens must be up to {self.conductor.num_segments} segments of "
+                f"The tokens must be 1 to {self.conductor.num_segments} whole segments of "
                 f"{self._segment_steps} steps. Received: {tokens.shape[1]} steps."
             )
         return num_segments

@@ -21,12 +21,14 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
             the same in proportion for 10,000.
 
     Raises:
-        ValueError: for a pace that is not above 0.
+        ValueError: for a pace that is no number above 0.
     """
 
     def __init__(self, name: str | None = None, dtype: str = "float32", pace: float = 1.0):
-        if not pace > 0:  # a NaN is refused too
-            raise ValueError(f"pace must be above 0. Received: pace={pace}.")
+        if not isinstance(pace, int | float) or not 0 < pace < math.inf:  # a NaN is refused too
+            raise ValueError(
+                f"{type(self).__name__}.pace must be a number above 0. Received: pace={pace!r}."
+            )
         self.name = name or type(self).__name__
         self.dtype = dtype
         self._pace = pace

@@ -29,6 +29,7 @@ def train(
     max_steps: int,
     *,
     changes: Sequence[int] = (),
+    work: Callable[[int, int], float] = lambda first, last: last - first,
     steps_per_call: int = 10,
     eval_every: int = 1000,
     checkpoint_every: int = 1000,
@@ -48,6 +49,8 @@ def train(
         max_steps: steps in the whole life of the run.
         changes: steps from which on batches have another shape; no chunks that `make_batches` is
             given together lie on both sides of one.
+        work: (first step, last step) -> how much work the steps between are; by default they are
+            all alike. The time that is left is told by it.
         steps_per_call: steps between two looks at the loss.
         eval_every, checkpoint_every: steps between evaluations, checkpoints.
         show_every: evaluations from one that shows to the next; 0 for none.
@@ -75,7 +78,7 @@ def train(
         report(f"resumed at step {step:,} from {checkpoints.latest}")
     chunks = split_steps(step, max_steps, steps_per_call, (eval_every, checkpoint_every), changes)
     batches = _distribute(make_batches, steps, chunks, changes)
-    progress = Progress(step, max_steps)
+    progress = Progress(step, max_steps, work)
     stop = signals.StopRequest(report, may_break_off=not devices.has_workers(strategy))
     summaries = Summaries(run_dir, is_chief)
     best = BestCheckpoint(run_dir, steps.model, report)

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from magenta_vae.display import format_seconds
 
@@ -13,12 +13,19 @@ class Progress:
     Args:
         step: where the run begins.
         max_steps: where it ends.
+        work: how much work the steps from one to another are, where steps are not all alike.
     """
 
-    def __init__(self, step: int, max_steps: int):
+    def __init__(
+        self,
+        step: int,
+        max_steps: int,
+        work: Callable[[int, int], float] = lambda first, last: last - first,
+    ):
         self._step = step
         self._max_steps = max_steps
-        self._seconds_per_step: float | None = None
+        self._work = work
+        self._seconds_per_work: float | None = None
         self.restart()
 
     def restart(self) -> None:
@@ -40,11 +47,11 @@ class Progress:
             "steps_per_second": (step - self._step) / seconds,
             "input_wait_share": self._waited / seconds,
         }
-        latest = seconds / (step - self._step)
-        if self._seconds_per_step is None or latest < self._seconds_per_step / 4:
+        latest = seconds / self._work(self._step, step)
+        if self._seconds_per_work is None or latest < self._seconds_per_work / 4:
             # The first call traces the graph: it says nothing about the others.
-            self._seconds_per_step = latest
-        self._seconds_per_step += 0.2 * (latest - self._seconds_per_step)
+            self._seconds_per_work = latest
+        self._seconds_per_work += 0.2 * (latest - self._seconds_per_work)
         self._step = step
         self.restart()
         return rates
@@ -52,7 +59,7 @@ class Progress:
     def line(self, scalars: Mapping[str, float]) -> str:
         """Returns one line for people: step, loss, KL, accuracy, speed, time left."""
         accuracies = [value for name, value in scalars.items() if name.startswith("accuracy/")]
-        left = (self._max_steps - self._step) * (self._seconds_per_step or 0.0)
+        left = self._work(self._step, self._max_steps) * (self._seconds_per_work or 0.0)
         return (
             f"step {self._step:,}/{self._max_steps:,}"
             f"  loss {scalars['loss']:.2f}"

@@ -65,7 +65,8 @@ def describe(
     _row(report, "tried", _describe_trial(trial, tried, plan))
     seconds = trial.seconds * experiment.batch_size / tried.batch_size
     if experiment.curriculum:
-        _row(report, "pieces", f"{experiment.curriculum.describe()}, then whole windows")
+        last = max_steps or experiment.max_steps
+        _row(report, "windows", f"grow: {experiment.curriculum.describe(last)}")
     _row(report, "time", _describe_time(experiment, seconds, run_dir, max_steps))
     name = "it writes"
     for line in _list_files(run_dir, data_dir, songs, num_parameters, bool(model.z_size)):
@@ -131,7 +132,7 @@ def _describe_time(
     first, last = max(steps, default=0), max_steps or experiment.max_steps
     left = whole = max(0, last - first)
     if left and experiment.curriculum:
-        whole = experiment.curriculum.count_whole(first, last, experiment.settings.num_bars)
+        whole = experiment.curriculum.count_whole(experiment.settings.num_bars, first, last)
     what = f"the {left:,} steps{' that are left' if steps else ''}"
     return (
         f"about {_format_time(seconds)} a step, {_format_time(seconds * whole)} for {what}, "

@@ -11,10 +11,10 @@ from pathlib import Path
 import keras
 
 from magenta_vae import configuration, display, files
-from magenta_vae.data import descriptions
+from magenta_vae.data import descriptions, input_pipeline
 from magenta_vae.inference import outputs
 from magenta_vae.workflows import run_files, runs, training
-from magenta_vae.workflows.study_cells import COLUMNS, Cell
+from magenta_vae.workflows.study_cells import COLUMNS, SCALES, Cell
 
 RESULT_FILE, SECONDS_FILE = "result.json", "seconds.json"
 RESULT_KEYS = ("cell", "seconds", "figures", "data")
@@ -31,7 +31,7 @@ class Study:
     Args:
         output_dir: the study's folder.
         data_dir: a folder with a data set for each model, by the model's name.
-        scale: `full`, or a file under `gin_configs/scale`.
+        scale: one of `study_cells.SCALES`.
         gin_params: further bindings, for every run.
         max_steps: instead of the configurations'.
         init_from: the folder of another study: a new run starts from the weights of the same
@@ -70,7 +70,8 @@ class Study:
         Raises:
             FileNotFoundError: where a model's data set is missing, with the command that builds it.
             ValueError: where the folder has runs of these models of another scale, binding, number
-                of steps or data set: they would share rows of the table.
+                of steps, data set or number of held-out windows: they would share rows of the
+                table.
         """
         models = {cell.model for cell in cells}
         for model in models:
@@ -114,7 +115,8 @@ class Study:
 
     def _configure(self, cell: Cell) -> configuration.Configuration:
         """Returns the configuration of a cell."""
-        scale = [] if self._scale == "full" else [f"scale/{self._scale}.gin"]
+        name = SCALES[self._scale]
+        scale = [name.format(model=cell.model)] if name else []
         gin_files = [f"{cell.model}.gin", *scale, *self._gin_files, *COLUMNS[cell.column][1]]
         seed = f"configuration.Experiment.seed = {cell.seed}"
         return configuration.parse(gin_files, [NO_PICTURES, *self._gin_params, seed])
@@ -128,10 +130,13 @@ class Study:
         max_steps = self._max_steps or configured.experiment.max_steps
         figures = self.result(cell)["figures"]
         step, examples = figures["step"], figures["examples"]
-        if self._eval_examples and examples > self._eval_examples:
+        settings = configured.experiment.settings
+        expected = input_pipeline.count_windows(data_dir, "eval", settings)
+        expected = min(self._eval_examples or expected, expected)
+        if examples != expected:
             raise ValueError(
-                f"{self.run_dir(cell)} has figures of {examples:,} windows; this study asks for "
-                f"those of {self._eval_examples:,}. Choose another --output_dir."
+                f"{self.run_dir(cell)} has figures of {examples:,} held-out windows; this study "
+                f"asks for those of {expected:,}. Choose another --output_dir, or --eval_examples."
             )
         if step > max_steps:
             raise ValueError(

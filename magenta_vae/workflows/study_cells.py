@@ -15,7 +15,12 @@ COLUMNS = {  # The paper's; a decoder to measure the hierarchical one against; w
     "unclipped": ("VAE w/ scheduled sampling, unclipped", ("variants/unclipped.gin",)),
 }
 PAPER_COLUMNS = ("baseline", "vae", "scheduled")
-SCALES = ("full", "small", "few_visits", "tiny")
+SCALES = {  # The gin file of a model at each scale.
+    "full": None,
+    "small": "scale/small.gin",
+    "few_visits": "scale/few_visits/{model}.gin",
+    "tiny": "scale/tiny.gin",
+}
 
 
 class Cell(NamedTuple):

@@ -164,11 +164,14 @@ def _go_on(
 ) -> dict:
     """Trains a run that is started, from where it stands."""
     is_chief = devices.is_chief(strategy)
-    if configured.experiment.curriculum:
-        report(f"windows grow: {configured.experiment.curriculum.describe()}, then whole")
     num_replicas = strategy.num_replicas_in_sync
     experiment = micro_batches.settle(configured.experiment, record, num_replicas)
     max_steps = max_steps or experiment.max_steps
+    curriculum, growth = experiment.curriculum, {}
+    if curriculum:
+        report(f"windows grow: {curriculum.describe(max_steps)}")
+        work = functools.partial(curriculum.count_whole, experiment.settings.num_bars)
+        growth = {"changes": curriculum.until, "work": work}
     digest = _digest(configured, record, splits)
     devices.require_agreement(strategy, digest, "configuration, data and origin")
     keras.utils.set_random_seed(experiment.seed)
@@ -194,9 +197,9 @@ def _go_on(
         held_out,
         run_dir,
         max_steps,
-        changes=experiment.curriculum.until if experiment.curriculum else (),
         report=report,
         show=show,
+        **growth,
         **configured.loop_options,
     )
     if is_chief and not metrics:
@@ -289,7 +292,8 @@ def check_pieces(experiment: configuration.Experiment, model: LatentModel) -> No
         except ValueError as error:
             bars = num_steps // STEPS_PER_BAR
             raise ValueError(
-                f"GrowingWindows.num_bars has {bars} bars, which the model does not take: {error}"
+                f"The model takes no pieces of {bars} bars ({STEPS_PER_BAR} steps a bar), which "
+                f"GrowingWindows.num_bars asks for. {error}"
             ) from error
 
 

@@ -67,7 +67,9 @@ def test_stages_end_at_their_steps():
     found = [growing.piece_at(step) for step in (0, 2999, 3000, 5999, 6000)]
     assert [piece and piece.num_steps for piece in found] == [32, 32, 128, 128, None]
     assert growing.stages(16) == [32, 128]
-    assert growing.describe() == "2 bars to step 3,000, 8 bars to step 6,000"
+    assert growing.describe(9000) == "2 bars to step 3,000, 8 bars to step 6,000, then whole"
+    early = growing.describe(6000)
+    assert early.endswith("6,000; the run ends at step 6,000 and sees no window whole")
 
 
 @pytest.mark.parametrize(
@@ -81,15 +83,18 @@ def test_stages_end_at_their_steps():
 )
 def test_steps_on_pieces_count_by_their_bars(first, last, expected):
     growing = GrowingWindows(MELODY, (2, 8), (3000, 6000))
-    assert growing.count_whole(first, last, 32) == expected
+    assert growing.count_whole(32, first, last) == expected
 
 
 @pytest.mark.parametrize(
     "num_bars, until, message",
     [
-        ((8, 2), (1, 2), "num_bars must be whole numbers that grow.*Received: num_bars=\\(8, 2\\)"),
+        ((8, 2), (1, 2), "num_bars must be a tuple of.*that grow.*Received: num_bars=\\(8, 2\\)"),
+        (2, (1,), "num_bars must be a tuple.*as in \\(2,\\). Received: num_bars=2"),
+        ((2,), None, "until must be a tuple.*as in \\(3000,\\). Received: until=None"),
+        ((True, 8), (1, 2), "num_bars must be a tuple"),
         ((0,), (1,), "num_bars must be"),
-        ((2, 8), (5, 5), "until must be whole numbers that grow.*Received: until=\\(5, 5\\)"),
+        ((2, 8), (5, 5), "until must be a tuple of whole numbers.*Received: until=\\(5, 5\\)"),
         ((2.5,), (1,), "num_bars must be"),
         ((2, 8), (5,), "one number a stage. Received: num_bars=\\(2, 8\\), until=\\(5,\\)"),
         ((), (), "one number a stage"),

@@ -243,6 +243,6 @@ def test_the_first_segments_of_a_window_are_predicted_as_in_the_whole():
 
 @pytest.mark.parametrize("steps", [SEGMENT_STEPS + 1, STEPS + SEGMENT_STEPS])
 def test_steps_that_are_no_segments_of_a_window_are_refused(steps):
-    message = f"must be up to 4 segments of 5 steps. Received: {steps} steps"
+    message = f"must be 1 to 4 whole segments of 5 steps. Received: {steps} steps"
     with pytest.raises(ValueError, match=message):
         make_decoder((7,)).predict(make_z(), make_tokens((7,), steps=steps))

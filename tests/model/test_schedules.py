@@ -45,9 +45,11 @@ def test_a_pace_is_a_schedule_in_proportion(make):
     assert again(800) == paced(800)
 
 
-@pytest.mark.parametrize("pace", [0, -1, math.nan])
+@pytest.mark.parametrize("pace", [0, -1, math.nan, math.inf, "ten", None])
 def test_a_pace_that_does_not_go_on_is_refused(pace):
-    with pytest.raises(ValueError, match=f"pace must be above 0. Received: pace={pace}"):
+    with pytest.raises(
+        ValueError, match=f"Constant.pace must be a number above 0. Received: pace={pace!r}"
+    ):
         schedules.Constant(1.0, pace=pace)
 
 

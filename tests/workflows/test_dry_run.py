@@ -131,7 +131,7 @@ def test_steps_on_pieces_take_less_time(data_dir, tmp_path, monkeypatch):
     stages = [("num_bars", "(1,)"), ("until", "(2,)")]
     params = [f"curriculum.GrowingWindows.{name} = {value}" for name, value in stages]
     rows = describe(tmp_path / "run", data_dir, params, [GROWING])
-    assert rows["pieces"] == "1 bar to step 2, then whole windows"
+    assert rows["windows"] == "grow: 1 bar to step 2, then whole"
     assert rows["time"].startswith("about 8 seconds a step, 24 seconds for the 4 steps")
 
 
