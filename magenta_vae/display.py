@@ -187,6 +187,14 @@ def format_seconds(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
+def format_duration(seconds: float) -> str:
+    """Returns a number in the unit that suits it, as in 1.8 hours or 42 seconds."""
+    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.2g} seconds" if seconds < 10 else f"{seconds:.0f} seconds"
+
+
 def _describe(what: str, number: int, total: int | None, seconds: float) -> str:
     if total is None:
         return f"{what}: {number:,} done"

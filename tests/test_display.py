@@ -155,3 +155,11 @@ def test_in_a_pipe_only_what_stays_is_written():
     ran = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
     assert ran.stdout == "half of it\ndone\n"
     assert ran.stderr == "warning: careful\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0123, "0.012 seconds"), (42.4, "42 seconds"), (600, "10.0 minutes"), (5e5, "5.8 days")],
+)
+def test_times_have_units_for_people(seconds, text):
+    assert display.format_duration(seconds) == text

@@ -134,17 +134,8 @@ def _describe_time(
     if left and experiment.curriculum:
         whole = experiment.curriculum.count_whole(experiment.settings.num_bars, first, last)
     what = f"the {left:,} steps{' that are left' if steps else ''}"
-    return (
-        f"about {_format_time(seconds)} a step, {_format_time(seconds * whole)} for {what}, "
-        "by these, without evaluations"
-    )
-
-
-def _format_time(seconds: float) -> str:
-    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.2g} seconds" if seconds < 10 else f"{seconds:.0f} seconds"
+    step, all_steps = map(display.format_duration, (seconds, seconds * whole))
+    return f"about {step} a step, {all_steps} for {what}, by these, without evaluations"
 
 
 def _list_files(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 
+from magenta_vae import display
 from magenta_vae.configuration import Experiment
 from magenta_vae.data.settings import Settings
 from magenta_vae.inference import data_prior, sample_words
@@ -129,7 +130,8 @@ def _describe_training(card: Mapping) -> str:
         if "config" not in stage:
             before = f" --init_from={stage['model'] or 'ANOTHER_RUN'}"
             continue
-        took = f" ({stage['seconds'] / 3600:.1f} hours of steps)" if stage["seconds"] else ""
+        seconds = stage["seconds"]
+        took = f" ({display.format_duration(seconds)} of steps)" if seconds else ""
         num_bars, config = stage["num_bars"], f"--gin_file={stage['config']}"
         sentences.append(f"{stage['step']:,} steps of `{stage['config']}`{took}")
         if num_bars not in built:

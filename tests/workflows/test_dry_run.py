@@ -135,14 +135,6 @@ def test_steps_on_pieces_take_less_time(data_dir, tmp_path, monkeypatch):
     assert rows["time"].startswith("about 8 seconds a step, 24 seconds for the 4 steps")
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.0123, "0.012 seconds"), (42.4, "42 seconds"), (600, "10.0 minutes"), (5e5, "5.8 days")],
-)
-def test_times_have_units_for_people(seconds, text):
-    assert dry_run._format_time(seconds) == text
-
-
 def test_what_is_next_is_the_same_command_without_the_flag(monkeypatch):
     given = ["scripts/train", "--gin_file=demo.gin", "--dry_run", "--max_steps=3", "--dry_run=true"]
     monkeypatch.setattr(sys, "argv", given)
