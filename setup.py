@@ -63,7 +63,7 @@ setup(
         "tensorboard>=2.20",  # tf.summary raises without it
         "tensorflow>=2.20",
         "tensorflow-probability>=0.25",
-        "tf-keras>=2.20",  # imported by tensorflow-probability
+        "tf-keras>=2.20.1",  # imported by tensorflow-probability
         "tqdm>=4.66",
         'audioop-lts; python_version >= "3.13"',  # imported by note-seq's pydub
     ],
@@ -76,7 +76,7 @@ setup(
         "hub": ["huggingface_hub>=0.30"],  # models at hf:// addresses
         "litert": ["ai-edge-litert>=2.3"],
         "onnx": ["onnx>=1.23", "onnxruntime>=1.32", "tf2onnx>=1.17"],
-        "serving": ["tensorflow-serving-api>=2.21"],  # gRPC: REST needs none of it
+        "serving": ["tensorflow-serving-api>=2.20"],  # gRPC: REST needs none of it
         "umap": ["umap-learn>=0.5.7"],  # maps of latent spaces that keep neighbours together
         "test": [
             "distributed>=2026.8",
@@ -93,10 +93,10 @@ setup(
             "onnxruntime>=1.32",
             "playwright>=1.65",  # drives a Chromium that is installed
             "pytest>=8.0",
-            "pytest-xdist>=3.6",
+            "pytest-xdist>=3.6.1",
             "ruff>=0.17",
             "starlette>=1.0",
-            "tensorflow-serving-api>=2.21",
+            "tensorflow-serving-api>=2.20",
             "tf2onnx>=1.17",
             "types-protobuf>=7.35",
             "types-tqdm>=4.70",
