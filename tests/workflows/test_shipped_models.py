@@ -17,7 +17,7 @@ MAX_BYTES = 20e6  # of all of them in the wheel, which compresses them
 
 
 def test_they_are_there_and_light():
-    assert {"drums_2bar", "mel_2bar", "trio_16bar"} <= set(NAMES)
+    assert {"drums_2bar", "mel_16bar", "mel_2bar", "trio_16bar"} <= set(NAMES)
     files = [path for folder in model_places.shipped().values() for path in Path(folder).iterdir()]
     assert sum(len(zlib.compress(path.read_bytes())) for path in files) < MAX_BYTES
 
@@ -44,3 +44,8 @@ def test_each_says_what_it_is_made_of(name):
         assert track["reconstruction_accuracy"] > track["most_frequent_token_share"] + 0.1
     text = (Path(folder) / model_files.README_FILE).read_text()
     assert all(line in text for line in card["attribution"])
+
+
+def test_the_licence_names_each():
+    text = (Path(__file__).parents[2] / "LICENSE").read_text()
+    assert [name for name in NAMES if name not in text] == []
