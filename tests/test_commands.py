@@ -190,8 +190,9 @@ def test_what_commands_end_with_is_typed_as_it_is_and_runs_without_a_word_of_ten
         "sample",
         "interpolate",
         "similar",
+        "explore",
     ]
-    for line in lines[1:]:
+    for line in lines[1:3]:  # The last would serve a page until it is stopped.
         done = sh(line)
         assert (done.returncode, done.stderr) == (0, ""), line
     assert list((tmp_path / "my samples" / "between").glob("*.mid"))

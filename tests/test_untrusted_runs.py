@@ -298,7 +298,7 @@ def test_the_parts_are_those_that_the_package_has():
             assert callable(getattr(importlib.import_module(f"magenta_vae.{module}"), name))
 
 
-INCLUDED = ("base.gin", "flat.gin", "hierdec.gin", "shared.gin", "mel.gin")
+INCLUDED = ("base.gin", "flat.gin", "hierdec.gin", "shared.gin", "mel.gin", "common.gin")
 BUNDLED = [path for path in (ROOT / "gin_configs").rglob("*.gin") if path.name not in INCLUDED]
 
 
@@ -306,6 +306,8 @@ BUNDLED = [path for path in (ROOT / "gin_configs").rglob("*.gin") if path.name n
 def test_the_bundled_configurations_name_parts_alone(path, tmp_path):
     if path.parent.name in ("variants", "scale"):
         files = ["hierdec_trio_16bar.gin", str(path)]
+    elif path.parent.name == "few_visits":
+        files = [path.name, str(path)]
     else:
         files = [str(path)]
     saved = tmp_path / "config.gin"

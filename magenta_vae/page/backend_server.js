@@ -1,16 +1,28 @@
 // The backend that asks the server which gave the page.
 
-async function ask(path, options = {}) {
-  let response;
+/** Returns what a request or the reading of its answer gives; both fail where the server is gone. */
+async function orNoAnswer(promise) {
   try {
-    response = await fetch(path, options);
+    return await promise;
   } catch (error) {
     if (error.name === 'AbortError') throw error;
     throw new Error('The server does not answer. Start `magenta_vae explore` again and reload this page.');
   }
-  const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw Object.assign(new Error(answer.error ?? `The server answered ${response.status}.`), { rule: answer.rule });
-  return answer;
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+async function ask(path, options = {}) {
+  const response = await orNoAnswer(fetch(path, options));
+  const answer = parsed(await orNoAnswer(response.text()));
+  if (response.ok && answer) return answer;
+  throw Object.assign(new Error(answer?.error ?? `The server answered ${response.status}.`), { rule: answer?.rule });
 }
 
 function post(path, body, signal) {

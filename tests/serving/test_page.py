@@ -252,6 +252,23 @@ def file_of(tmp_path, num_bars, chord):
     return (tmp_path / "made.mid").read_bytes()
 
 
+def test_a_request_that_is_given_up_while_its_answer_comes_is_given_up(open_page, server):
+    page = open_page(server).page
+    name = page.evaluate(
+        """async () => {
+            const { open } = await import('./backend_server.js');
+            const backend = await open();
+            const whole = window.fetch;
+            const text = () => Promise.reject(new DOMException('given up', 'AbortError'));
+            window.fetch = async () => ({ ok: true, status: 200, text });
+            const given = await backend.decode([], 1, 0).catch((error) => error.name);
+            window.fetch = whole;
+            return given;
+        }"""
+    )
+    assert name == "AbortError"
+
+
 def test_files_are_dropped_on_corners(open_page, server, model, tmp_path):
     opened = open_page(server)
     page, content = opened.page, SONG.read_bytes()
@@ -291,7 +308,8 @@ def test_files_are_dropped_on_corners(open_page, server, model, tmp_path):
     }
     page.set_input_files(".corner:nth-of-type(3) input[type=file]", chords)
     until(page, "explorer.state.corners[2].kind === 'point'")
-    assert "Of its chords the highest notes were read" in page.inner_text("#message")
+    words = "Of its chords the highest notes were read"
+    until(page, f"document.querySelector('#message').textContent.includes('{words}')")
     opened.complaints.clear()  # The first answer was a refusal.
     page.set_input_files(
         ".corner:nth-of-type(1) input[type=file]",
