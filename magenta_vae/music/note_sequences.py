@@ -112,8 +112,9 @@ def note_sequence_to_song(sequence: music_pb2.NoteSequence) -> Song:
     names = {info.instrument: info.name for info in sequence.instrument_infos}
     pitches = np.array([note.pitch for note in sequence.notes], np.int32)
     velocities = np.array([note.velocity for note in sequence.notes], np.int32)
-    if pitches.min() < 0 or pitches.max() > 127:
-        raise SongError("not a pitch", f"expected 0-127, found {pitches.min()} to {pitches.max()}")
+    lowest, highest = np.min(pitches), np.max(pitches)
+    if lowest < 0 or highest > 127:
+        raise SongError("not a pitch", f"expected 0-127, found {lowest} to {highest}")
     for _, program, _ in parts:
         if not 0 <= program <= 127:
             raise SongError("not a program", f"expected 0-127, found {program}")

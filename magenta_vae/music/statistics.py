@@ -83,8 +83,8 @@ def pitch_class_entropy(tokens: np.ndarray, track: Vocabulary) -> np.ndarray:
     rows, steps = np.nonzero(onsets(tokens, track))
     classes = np.asarray(tokens, np.int64)[rows, steps] % NUM_PITCH_CLASSES
     size = len(tokens) * NUM_PITCH_CLASSES
-    counts = np.bincount(rows * NUM_PITCH_CLASSES + classes, minlength=size)
-    counts = counts.reshape(-1, NUM_PITCH_CLASSES)
+    counted = np.bincount(rows * NUM_PITCH_CLASSES + classes, minlength=size)
+    counts = counted.reshape(-1, NUM_PITCH_CLASSES)
     shares = counts / _nan_for_0(counts.sum(axis=-1))[:, None]
     # A class that does not occur adds nothing: x log x is 0 at 0.
     return np.sum(shares * np.log2(1 / np.where(counts == 0, 1, shares)), axis=-1)

@@ -197,4 +197,4 @@ def _scores_line(track: str, label: str, scores: Mapping[str, float | None]) -> 
 
 
 def _most_frequent_share(tokens: np.ndarray) -> float:
-    return float(np.bincount(tokens.reshape(-1)).max() / tokens.size)
+    return float(np.max(np.bincount(tokens.reshape(-1))) / tokens.size)
