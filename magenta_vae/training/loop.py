@@ -14,7 +14,7 @@ import tensorflow as tf
 from magenta_vae.training import devices, divergence, file_errors, signals
 from magenta_vae.training.checkpoints import BestCheckpoint, Checkpoints
 from magenta_vae.training.held_out import Evaluations, HeldOut
-from magenta_vae.training.progress import Progress
+from magenta_vae.training.progress import Progress, count_steps
 from magenta_vae.training.steps import TrainingSteps
 from magenta_vae.training.summaries import Summaries
 
@@ -29,7 +29,7 @@ def train(
     max_steps: int,
     *,
     changes: Sequence[int] = (),
-    work: Callable[[int, int], float] = lambda first, last: last - first,
+    work: Callable[[int, int], float] = count_steps,
     steps_per_call: int = 10,
     eval_every: int = 1000,
     checkpoint_every: int = 1000,

@@ -292,8 +292,7 @@ def check_pieces(experiment: configuration.Experiment, model: LatentModel) -> No
         except ValueError as error:
             bars = num_steps // STEPS_PER_BAR
             raise ValueError(
-                f"The model takes no pieces of {bars} bars ({STEPS_PER_BAR} steps a bar), which "
-                f"GrowingWindows.num_bars asks for. {error}"
+                f"GrowingWindows.num_bars asks for {bars}, which the model does not take. {error}"
             ) from error
 
 

@@ -171,7 +171,7 @@ def test_windows_grow_while_a_run_goes_on_and_after_it_was_stopped(variant, data
 
 @pytest.mark.parametrize(
     "num_bars, message",
-    [((3,), "no pieces of 3 bars.*whole segments of 32"), ((32,), "be shorter")],
+    [((3,), "num_bars asks for 3, which.*whole segments of 32"), ((32,), "be shorter")],
 )
 def test_pieces_that_do_not_fit_are_refused_before_a_run_begins(
     num_bars, message, data_dirs, tmp_path
