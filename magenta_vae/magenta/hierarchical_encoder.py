@@ -28,7 +28,12 @@ class HierarchicalBidirectionalLSTM(keras.layers.Layer):
         features: what the encoder is fed for each class, float [classes, width] a track; one-hot
             rows by default.
         recompute, cudnn: see `LSTMStack`.
+        num_steps: steps of a window. A piece of a window is then cut in fewer segments of the same
+            length; without, in `num_segments` shorter ones.
         **kwargs: options of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: for steps of a window that are no multiple of its segments.
     """
 
     def __init__(
@@ -40,12 +45,18 @@ class HierarchicalBidirectionalLSTM(keras.layers.Layer):
         features: Sequence[np.ndarray] | None = None,
         recompute: bool = False,
         cudnn: bool = True,
+        num_steps: int | None = None,
         name: str = "encoder",
         **kwargs,
     ):
         super().__init__(name=name, **kwargs)
         self.z_size = z_size
-        self.num_segments = num_segments
+        self.num_segments, self.num_steps = num_segments, num_steps
+        if num_steps is not None and num_steps % num_segments:
+            raise ValueError(
+                f"num_steps must be a multiple of num_segments={num_segments}. "
+                f"Received: num_steps={num_steps}."
+            )
         self._units = units_of_layers(num_units, NUM_LEVELS)
         with keras.name_scope(self.name):
             stacks = make_stacks(
@@ -68,26 +79,20 @@ class HierarchicalBidirectionalLSTM(keras.layers.Layer):
         """Returns mu and sigma, float32 [batch, z_size], of int32 [batch, steps, tracks].
 
         Args:
-            tokens: of all tracks; the steps are a multiple of `num_segments`.
+            tokens: of all tracks; whole segments.
             training: whether a gradient will be taken: what it needs is then kept. Without, the
                 values are the same, and a gradient would take far more memory.
 
         Raises:
-            ValueError: for steps that are no multiple of `num_segments`.
+            ValueError: for steps that are no whole segments.
         """
-        num_steps, num_tracks = tokens.shape[1:]
-        if num_steps is not None and num_steps % self.num_segments:
-            raise ValueError(
-                f"A window's steps must be a multiple of num_segments={self.num_segments}. "
-                f"Received: {num_steps} steps."
-            )
-        num_rows = tf.shape(tokens)[0]
+        num_rows, num_tracks = tf.shape(tokens)[0], tokens.shape[2]
+        num_segments, segment_steps = self._cut(tokens)
         # All segments as rows of one batch: none depends on another. [B, T, K] -> [T / S, B * S, K]
-        segment_steps = tf.shape(tokens)[1] // self.num_segments
-        rows = tf.reshape(tokens, [num_rows * self.num_segments, segment_steps, num_tracks])
+        rows = tf.reshape(tokens, [num_rows * num_segments, segment_steps, num_tracks])
         segments = self._final_outputs(0, None, tf.transpose(rows, [1, 0, 2]), training)
-        embeddings = tf.reshape(segments, [num_rows, self.num_segments, 2 * self._units[0]])
-        no_tokens = tf.zeros([self.num_segments, num_rows, 0], tf.int32)
+        embeddings = tf.reshape(segments, [num_rows, num_segments, 2 * self._units[0]])
+        no_tokens = tf.zeros([num_segments, num_rows, 0], tf.int32)
         final = self._final_outputs(1, tf.transpose(embeddings, [1, 0, 2]), no_tokens, training)
         return tuple(tf.cast(linear(final), tf.float32) for linear in (self._mu, self._sigma))
 
@@ -98,9 +103,24 @@ class HierarchicalBidirectionalLSTM(keras.layers.Layer):
             **super().get_config(),
             "num_units": self._units,
             "num_segments": self.num_segments,
+            "num_steps": self.num_steps,
             "z_size": self.z_size,
             **{name: stack[name] for name in ("num_classes", "features", "recompute", "cudnn")},
         }
+
+    def _cut(self, tokens: tf.Tensor) -> tuple[int | tf.Tensor, int | tf.Tensor]:
+        """Returns how many segments tokens are cut into, and the steps of a segment."""
+        steps = tokens.shape[1]
+        if self.num_steps is None:
+            of, unit = "num_segments", self.num_segments
+        else:
+            of, unit = "segment_steps", self.num_steps // self.num_segments
+        if steps is not None and steps % unit:
+            raise ValueError(
+                f"A window's steps must be a multiple of {of}={unit}. Received: {steps} steps."
+            )
+        count = (tf.shape(tokens)[1] if steps is None else steps) // unit
+        return (unit, count) if self.num_steps is None else (count, unit)
 
     def _final_outputs(
         self, level: int, context: tf.Tensor | None, tokens: tf.Tensor, training: bool

@@ -13,8 +13,10 @@ CLASSES = (4, 6)
 ROLLS = (RNG.integers(2, size=(4, 3)).astype(np.float32), np.eye(6, dtype=np.float32)[:, :5])
 
 
-def make_encoder(num_units=(5, 3), num_segments=4, features=None):
-    encoder = HierarchicalBidirectionalLSTM(CLASSES, num_units, num_segments, 4, features)
+def make_encoder(num_units=(5, 3), num_segments=4, features=None, **options):
+    encoder = HierarchicalBidirectionalLSTM(
+        CLASSES, num_units, num_segments, 4, features, **options
+    )
     for variable in encoder.variables:
         variable.assign(0.5 * RNG.normal(size=variable.shape))
     return encoder
@@ -68,6 +70,18 @@ def test_one_number_of_units_is_for_both_levels():
 def test_steps_that_cannot_be_cut_are_refused_with_both_numbers():
     with pytest.raises(ValueError, match=r"multiple of num_segments=4\. Received: 10 steps"):
         make_encoder()(make_tokens(steps=10))
+
+
+def test_a_piece_of_a_window_is_cut_in_segments_of_the_windows_length():
+    of_windows, of_pieces = make_encoder(num_steps=12), make_encoder(num_segments=2)
+    of_pieces.set_weights(of_windows.get_weights())
+    piece = make_tokens(steps=6)
+    for ours, expected in zip(of_windows(piece), of_pieces(piece), strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-6)
+    with pytest.raises(ValueError, match=r"segment_steps=3\. Received: 8 steps"):
+        of_windows(make_tokens(steps=8))
+    with pytest.raises(ValueError, match=r"multiple of num_segments=4\. Received: num_steps=10"):
+        make_encoder(num_steps=10)
 
 
 @pytest.mark.parametrize(
