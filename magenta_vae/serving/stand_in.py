@@ -16,10 +16,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf import json_format
 
 from magenta_vae import private_apis
 
-PREDICT = ":predict"
+PREDICT, METADATA = ":predict", "/metadata"
+SIGNATURES_TYPE = "type.googleapis.com/tensorflow.serving.SignatureDefMap"
 NUM_THREADS = 4
 MAX_BODY = 64 * 2**20  # Bytes of a request.
 FREE = 0  # A port that the system chooses.
@@ -211,7 +213,9 @@ def _rest_handler(name: str, servable: Servable) -> type[BaseHTTPRequestHandler]
                 return self.answer(400, {"error": str(error)})
 
         def do_GET(self):  # noqa: N802
-            """Answers whether the model can be asked."""
+            """Answers whether the model can be asked, or what its signatures are."""
+            if self.path in [place + METADATA for place in places]:
+                return self.answer(200, _metadata(name, servable))
             if self.path not in places:
                 return self.answer(404, {"error": f"Malformed request: GET {self.path}"})
             status = {"version": str(servable.version), "state": "AVAILABLE"}
@@ -229,6 +233,19 @@ def _rest_handler(name: str, servable: Servable) -> type[BaseHTTPRequestHandler]
             pass
 
     return Handler
+
+
+def _metadata(name: str, servable: Servable) -> dict:
+    """Describes inputs and outputs of each signature, as TensorFlow Serving does."""
+    signatures = {
+        signature: json_format.MessageToDict(
+            definition, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        )
+        for signature, definition in servable.signatures.items()
+    }
+    spec = {"name": name, "signature_name": "", "version": str(servable.version)}
+    definitions = {"@type": SIGNATURES_TYPE, "signature_def": signatures}
+    return {"model_spec": spec, "metadata": {"signature_def": definitions}}
 
 
 def _predict(servable: Servable, request: dict) -> dict:

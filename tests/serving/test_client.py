@@ -52,6 +52,18 @@ def test_the_client_learns_what_the_model_is(client, exported):
     assert client.description["name"] == NAME
 
 
+def test_rest_describes_the_signatures(addresses):
+    with urllib.request.urlopen(f"{addresses['rest']}/v1/models/{NAME}/metadata") as answer:
+        description = json.load(answer)
+    assert description["model_spec"] == {"name": NAME, "signature_name": "", "version": "1"}
+    signatures = description["metadata"]["signature_def"]["signature_def"]
+    seed = signatures["sample"]["inputs"]["seed"]
+    assert seed["dtype"] == "DT_INT64" and seed["tensor_shape"]["dim"] == [
+        {"size": "-1", "name": ""}
+    ]
+    assert {"encode", "decode", "sample", "interpolate"} <= set(signatures)
+
+
 def test_music_is_encoded_as_by_the_model(client, exported, windows):
     np.testing.assert_allclose(
         client.encode(windows), exported.trained.encode(windows), rtol=1e-5, atol=1e-5
