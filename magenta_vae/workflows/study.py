@@ -13,7 +13,8 @@ import keras
 from magenta_vae import configuration, display, files
 from magenta_vae.data import descriptions, input_pipeline
 from magenta_vae.inference import outputs
-from magenta_vae.workflows import run_files, runs, training
+from magenta_vae.training import song_intervals
+from magenta_vae.workflows import run_files, runs, study_songs, training
 from magenta_vae.workflows.study_cells import COLUMNS, SCALES, Cell
 
 RESULT_FILE, SECONDS_FILE = "result.json", "seconds.json"
@@ -161,7 +162,11 @@ class Study:
         held_out = run.windows("eval", data_dir)
         known = run.provenance("eval", len(held_out), data_dir)
         number = self._eval_examples
-        metrics = run.metrics(held_out[:number], known and known.first(number))
+        songs = known and known.first(number)
+        sums = song_intervals.SongSums(songs.songs) if songs else None
+        metrics = run.metrics(held_out[:number], songs, [sums] if sums else [])
+        if sums:
+            study_songs.write(run_dir, sums.sums)
         samples_dir = os.path.join(run_dir, "samples")
         shutil.rmtree(samples_dir, ignore_errors=True)
         music = run.model().sample(NUM_SAMPLES, seed=cell.seed)

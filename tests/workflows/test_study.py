@@ -14,8 +14,11 @@ from magenta_vae.workflows import (
     runs,
     study,
     study_cells,
+    study_claims,
     study_curves,
     study_report,
+    study_rows,
+    study_songs,
     training,
 )
 
@@ -132,7 +135,7 @@ def test_windows_of_another_length_are_not_set_beside_the_papers(melodies, monke
     result = own.result(cells[0])
     result["data"]["settings"]["num_bars"] = 8
     monkeypatch.setattr(own, "result", lambda cell: result)
-    assert {row.paper for row in study_report.collect(own)} == {None}
+    assert {row.paper for row in study_rows.collect(own)} == {None}
 
 
 def test_the_table_has_mean_spread_and_the_papers_number(melodies):
@@ -173,11 +176,11 @@ def test_kinds_of_hit_have_rows_and_results_without_notes_have_none():
     kick, snare = ({"precision": p, "recall": 0.5, "f1": 0.5} for p in (0.25, None))
     notes = {"notes": {"reconstruction": kick}, "hits": {"kick": kick, "snare": snare}}
     of_seeds = {seed: {"figures": {"tracks": {"drums": notes}}} for seed in (0, 1)}
-    rows = list(study_report._note_rows("drums_2bar", "vae", of_seeds))
+    rows = list(study_rows._note_rows("drums_2bar", "vae", of_seeds))
     assert "| drums_2bar | drums | VAE | kick | 0.250 ± 0.000 |" in study_report.format_notes(rows)
     assert "| drums_2bar | drums | VAE | snare | - |" in study_report.format_notes(rows)
     old = {0: {"figures": {"tracks": {"drums": {}}}}}
-    assert list(study_report._note_rows("drums_2bar", "vae", old)) == []
+    assert list(study_rows._note_rows("drums_2bar", "vae", old)) == []
     assert study_report.format_notes([]) == ""
 
 
@@ -190,7 +193,7 @@ def test_intervals_of_seeds_are_put_together_where_all_have_them():
     data = {"settings": {"num_bars": 2}}
     several = {0: figures(0.25, 0.5), 1: figures(0.5, 1.0)}
     results = {seed: {"figures": each, "data": data} for seed, each in several.items()}
-    rows = list(study_report._rows("mel_2bar", "vae", results))
+    rows = list(study_rows._rows("mel_2bar", "vae", results))
     assert [(row.metric, row.low, row.high) for row in rows] == [
         ("next", 0.375, 0.75),
         ("recon", None, None),
@@ -199,7 +202,7 @@ def test_intervals_of_seeds_are_put_together_where_all_have_them():
     line = study_report.format_intervals(rows).splitlines()[-1]
     assert line == "| mel_2bar | melody | VAE | 0.375 to 0.750 | - | 0.4 to 0.8 |"
     del results[1]["figures"]["intervals"]  # Of an older version, or of data without songs.
-    rows = list(study_report._rows("mel_2bar", "vae", results))
+    rows = list(study_rows._rows("mel_2bar", "vae", results))
     assert study_report.format_intervals(rows) == ""
 
 
@@ -215,17 +218,51 @@ def test_the_differences_of_columns_are_of_the_seeds_that_both_have(melodies):
     assert "scheduled" not in table  # No such run is done.
 
 
+def test_differences_have_intervals_where_the_songs_were_kept(melodies, monkeypatch):
+    own = melodies[0]
+    name = ("tracks", "melody", "reconstruction_accuracy")
+    ones = np.ones([2, 5])
+    kept = {
+        own.run_dir(study_cells.Cell("mel_2bar", column, 0)): {name: ones * [[share], [1.0]]}
+        for column, share in (("vae", 0.75), ("baseline", 0.5))
+    }
+    monkeypatch.setattr(study_songs, "read", lambda run_dir: kept[run_dir])
+    table = study_claims.format_table([*study_claims.find(study_rows.collect(own), own)])
+    recon, following = table.splitlines()[-2:]
+    assert recon.endswith(" (0.332) | 0.250 to 0.250 |")
+    assert following.endswith(" (0.263) | - |")
+
+
 def test_a_column_alone_has_no_table_of_differences(melodies):
-    rows = study_report.collect(melodies[0])
+    rows = study_rows.collect(melodies[0])
     alone = [row for row in rows if row.column == rows[0].column]
-    assert study_report.format_claims(rows)
-    assert study_report.format_claims(alone) == ""
+    assert [*study_claims.find(rows, melodies[0])]
+    assert study_claims.format_table([*study_claims.find(alone, melodies[0])]) == ""
+
+
+def test_intervals_of_differences_are_over_songs_that_both_columns_share(tmp_path):
+    name, rng = ("kl_nats",), np.random.default_rng(0)
+    counts = rng.integers(1, 30, 40).astype(float)
+    hard = rng.normal(50, 20, 40) * counts  # Songs differ far more than columns.
+    places = {column: [str(tmp_path / column / str(seed)) for seed in range(2)] for column in "ab"}
+    for column, gain in (("a", 0.0), ("b", 1.0)):
+        for seed, place in enumerate(places[column]):
+            noise = rng.normal(0, 0.1, 40) * counts
+            of_songs = np.stack([hard + (gain + seed) * counts + noise, counts])
+            study_songs.write(place, {name: of_songs, ("loss",): of_songs})
+    assert list(study_songs.read(places["a"][0])) == [name]  # Only what Table 1 has.
+    low, high = study_songs.find_interval(name, places["b"], places["a"])
+    assert 0.9 < low < 1.0 < high < 1.1
+    assert study_songs.find_interval(name, places["a"], places["a"]) == (0, 0)
+    assert study_songs.find_interval(name, places["a"], [str(tmp_path / "older")]) is None
+    study_songs.write(str(tmp_path / "other"), {name: of_songs[:, :30]})
+    assert study_songs.find_interval(name, places["a"], [str(tmp_path / "other")]) is None
 
 
 def test_differences_have_the_spread_of_the_seeds():
     parts = ("mel_2bar", "melody", "VAE", "KL")
-    row = study_report.Row(*parts, [40.0, 44.0, 45.0], 76.2, [0, 1, 2])
-    other = study_report.Row(*parts, [33.0, 30.0], 72.9, [2, 0])
+    row = study_rows.Row(*parts, [40.0, 44.0, 45.0], 76.2, [0, 1, 2])
+    other = study_rows.Row(*parts, [33.0, 30.0], 72.9, [2, 0])
     assert str(row.minus(other)) == "11.0 ± 1.4 (3.3)"  # 10 and 12
     assert row.minus(other._replace(values=[1.0], seeds=[3])) is None
     assert str(row.minus(other._replace(paper=None))) == "11.0 ± 1.4"
