@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = {
     "": "The paper's models and the demos",
     "scale": "Smaller models, laid over any of them",
+    "scale/few_visits": "For more music than a small machine visits twice, a file for each model",
     "variants": "What the paper compares, and what it leaves open",
     "magenta": "Models that Magenta released",
 }

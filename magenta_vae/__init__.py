@@ -5,7 +5,25 @@ What programs use most lies here, and is imported when it is used: TensorFlow ta
 
 import importlib
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # What `__getattr__` finds, for type checkers and editors.
+    from magenta_vae.inference.excerpts import Excerpt as Excerpt
+    from magenta_vae.inference.generation import TrainedModel as TrainedModel
+    from magenta_vae.inference.reading import WindowReader as WindowReader
+    from magenta_vae.model import schedules as schedules
+    from magenta_vae.model.decoders import Conductor as Conductor
+    from magenta_vae.model.decoders import FlatDecoder as FlatDecoder
+    from magenta_vae.model.decoders import HierarchicalDecoder as HierarchicalDecoder
+    from magenta_vae.model.encoders import BidirectionalLSTM as BidirectionalLSTM
+    from magenta_vae.model.music_vae import MusicVAE as MusicVAE
+    from magenta_vae.music.note_sequences import read_midi as read_midi
+    from magenta_vae.music.note_sequences import write_midi as write_midi
+    from magenta_vae.music.tokens import Drums as Drums
+    from magenta_vae.music.tokens import Melody as Melody
+    from magenta_vae.music.window_format import Playback as Playback
+    from magenta_vae.music.window_format import WindowFormat as WindowFormat
+    from magenta_vae.serving.client import Client as Client
 
 __version__ = "0.1.0"
 
@@ -52,7 +70,7 @@ def load(
     jit_compile: bool = False,
     modules: Collection[str] = (),
     data_dir: str | None = None,
-):
+) -> "TrainedModel":
     """Returns a trained model, ready to make music: an `inference.generation.TrainedModel`.
 
     It may be anybody's: its configuration is data, of which nothing is run. Threads may load and

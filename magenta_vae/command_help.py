@@ -79,6 +79,8 @@ EXCEPTIONS = {
     "import_magenta": {"checkpoint": "Input", "run_dir": "Output"},
     "train": {"run_dir": "Output"},
 }
+# What stands for a value of a command, where it is another than in most commands.
+VALUE_EXCEPTIONS = {"import_magenta": {"checkpoint": "PATH"}}
 # What stands for a value, where its kind does not say it.
 VALUES = {
     "allow_module": "MODULE",
@@ -119,7 +121,7 @@ def format_help(
     width = min(width or shutil.get_terminal_size().columns, WIDE)
     summary, examples, others = _split(inspect.cleandoc(docstring))
     grouped = group_flags(name)
-    required = [f"--{flag.name}={_value(flag)}" for flag in grouped.get(REQUIRED, ())]
+    required = [f"--{flag.name}={_value(flag, name)}" for flag in grouped.get(REQUIRED, ())]
     usage = ["usage:", command, arguments, *required, "[--flag=value ...]"]
     lines = [" ".join(filter(None, usage)), ""]
     for paragraph in (summary, *others):
@@ -129,7 +131,7 @@ def format_help(
         lines += ["Example:" if _count(examples) == 1 else "Examples:"]
         lines += [*(f"  {line}" for line in typed), ""]
     for title, found in grouped.items():
-        lines += [f"{title}:", *_format_flags(found, width), ""]
+        lines += [f"{title}:", *_format_flags(name, found, width), ""]
     lines += _wrap("--helpfull also lists absl's flags, of logging and debugging.", width)
     return "\n".join(lines)
 
@@ -176,10 +178,10 @@ def _count(examples: Sequence[str]) -> int:
     return sum(not line.startswith(" ") for line in examples)
 
 
-def _format_flags(found: Sequence[flags.Flag], width: int) -> Iterator[str]:
+def _format_flags(command: str, found: Sequence[flags.Flag], width: int) -> Iterator[str]:
     """Yields the lines of some flags."""
     for flag in found:
-        left, right = f"  {_spell(flag)}", explain(flag)
+        left, right = f"  {_spell(flag, command)}", explain(flag)
         column = 6 if width < NARROW else 28
         wrapped = _wrap(right, width - column) or [""]
         if len(left) + 2 <= column:
@@ -194,19 +196,20 @@ def _wrap(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width, break_on_hyphens=False)
 
 
-def _spell(flag: flags.Flag) -> str:
+def _spell(flag: flags.Flag, command: str) -> str:
     """Returns a flag as it is typed."""
     if flag.boolean:
         return f"--[no]{flag.name}"
-    return f"--{flag.name}={_value(flag)}"
+    return f"--{flag.name}={_value(flag, command)}"
 
 
-def _value(flag: flags.Flag) -> str:
+def _value(flag: flags.Flag, command: str) -> str:
     if choices := getattr(flag.parser, "enum_values", None):
         spelled = "|".join(choices)
         return spelled if len(spelled) <= 20 else "NAME"
-    if flag.name in VALUES:
-        return VALUES[flag.name]
+    values = VALUES | VALUE_EXCEPTIONS.get(command, {})
+    if flag.name in values:
+        return values[flag.name]
     if flag.name.endswith("_dir"):
         return "FOLDER"
     return KINDS.get(flag.flag_type().removeprefix("multi "), "VALUE")

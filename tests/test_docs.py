@@ -49,6 +49,49 @@ def test_links_lead_somewhere(page):
     assert [link for link in here if not (page.parent / link).exists()] == []
 
 
+USED = re.compile(r"(?:scripts/|magenta_vae )(\w+)((?:(?!scripts/|magenta_vae |&&|[;|`#]).)*)")
+
+
+def commands_of_pages():
+    """Returns the flags and gin files that pages give each command, with the pages."""
+    used = {}
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md"]:
+        for line in page.read_text().replace("\\\n", " ").splitlines():
+            for name, arguments in USED.findall(line):
+                if (ROOT / "scripts" / name).is_file():
+                    given = re.findall(r"(?<![\w-])--(\w+)(?:=([\w./-]+))?", arguments)
+                    used.setdefault(name, set()).update((page.name, *each) for each in given)
+    return used
+
+
+@pytest.mark.parametrize("name, given", sorted(commands_of_pages().items()))
+def test_commands_of_the_pages_have_these_flags(name, given):
+    shown = subprocess.run(
+        [sys.executable, ROOT / "scripts" / name, "--help"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    known = set(re.findall(r"^  --(?:\[no\])?(\w+)", shown, re.MULTILINE))
+    known |= {f"no{flag}" for flag in re.findall(r"^  --\[no\](\w+)", shown, re.MULTILINE)}
+    known.add("help")
+    assert {each for each in given if each[1] not in known} == set()
+    files = {each for each in given if each[1] == "gin_file" and each[2].endswith(".gin")}
+    missing = {each for each in files if not (ROOT / "gin_configs" / each[2]).exists()}
+    assert {each for each in missing if not each[2][0].isupper()} == set()  # MODEL.gin is a name
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda path: path.name)
+def test_anchors_are_headings(page):
+    for link, anchor in re.findall(r"\]\(([\w.]*\.md)?#([\w-]+)\)", page.read_text()):
+        headings = re.findall(r"^#+ (.+)$", (DOCS / link if link else page).read_text(), re.M)
+        anchors = {
+            re.sub(r"[^\w -]", "", each).strip().lower().replace(" ", "-") for each in headings
+        }
+        assert anchor in anchors, (link, anchor)
+
+
 def test_every_public_name_is_there():
     assert [name for name in magenta_vae.__all__ if not hasattr(magenta_vae, name)] == []
     assert set(magenta_vae.__all__) <= set(dir(magenta_vae))
