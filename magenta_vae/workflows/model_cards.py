@@ -130,6 +130,8 @@ def _describe_training(card: Mapping) -> str:
         if "config" not in stage:
             before = f" --init_from={stage['model'] or 'ANOTHER_RUN'}"
             continue
+        if stage.get("partial"):
+            before += " --init_partial"
         seconds = stage["seconds"]
         took = f" ({display.format_duration(seconds)} of steps)" if seconds else ""
         num_bars, config = stage["num_bars"], f"--gin_file={stage['config']}"

@@ -79,7 +79,7 @@ def publish(
     origin = _find_card(run) or {}
     with files.staging(os.path.dirname(output_dir)) as staged:
         published = _write_weights(run, staged)
-        stages = _write_stages(run, staged)
+        stages = _write_stages(run, name, staged)
         figures = _measure(published, windows, temperature, report)
         text = json.dumps(figures, indent=2) + "\n"
         files.write_text(os.path.join(staged, model_files.FIGURES_FILE), text)
@@ -174,39 +174,50 @@ def _write_weights(run: Run, folder: str) -> Run:
     return dataclasses.replace(run, folder=folder, record=record)
 
 
-def _write_stages(run: Run, folder: str) -> list[dict]:
+def _write_stages(run: Run, name: str, folder: str) -> list[dict]:
     """Writes the configurations of the runs that a run started from, the first run's first.
+
+    A model that an earlier model of its name started has the stages of that one too: the name
+    stands for the later model from then on.
 
     Returns:
         What each stage was, the run itself last: `config`, `num_bars`, `step` and `seconds` of its
-        training steps (None where it has not kept them); of a model that it started from, `model`.
+        training steps (None where it has not kept them), `partial` where it took only the weights
+        that fit; of a model of another name that it started from, `model`.
     """
     modules = run.configured.modules
     stages = [_describe_stage(run.folder, run.step, modules)]
     configs: list[str] = []
     for origin in itertools.islice(_origins(run), len(model_files.STAGE_FILES)):
-        if origin.is_model or origin.folder is None:
-            named = model_places.label(origin.place) if origin.is_model else None
-            stages.insert(0, {"model": named, "step": origin.step})
+        if origin.folder is None or origin.is_model:
+            card = model_files.read_card(origin.folder) if origin.folder else {}
+            if card.get("name") == name and "stages" in card:
+                stages[:0] = earlier = [dict(stage) for stage in card["stages"]]
+                named = [stage["config"] for stage in earlier if "config" in stage]
+                configs[:0] = [os.path.join(str(origin.folder), each) for each in named]
+            else:
+                label = model_places.label(origin.place) if origin.is_model else None
+                stages.insert(0, {"model": label, "step": origin.step})
         else:
             stages.insert(0, _describe_stage(origin.folder, origin.step, modules))
             configs.insert(0, os.path.join(origin.folder, configuration.CONFIG_FILE))
-    of_runs = [stage for stage in stages if "seconds" in stage]
-    for stage, config, name in zip(of_runs, configs, model_files.STAGE_FILES, strict=False):
-        shutil.copyfile(config, os.path.join(folder, name))
-        stage["config"] = name
+    of_runs = [stage for stage in stages if "config" in stage]
+    for stage, config, file in zip(of_runs, configs, model_files.STAGE_FILES, strict=False):
+        shutil.copyfile(config, os.path.join(folder, file))
+        stage["config"] = file
     return stages
 
 
 def _describe_stage(folder: str, step: int, modules: Sequence[str]) -> dict:
     config = configuration.CONFIG_FILE
     experiment = configuration.parse_run(os.path.join(folder, config), modules).experiment
-    seconds = summaries.seconds_of_steps(folder, step)
+    origin = run_files.read_record(folder).get("origin") or {}
     return {
         "config": config,
         "num_bars": experiment.settings.num_bars,
         "step": step,
-        "seconds": seconds,
+        "seconds": summaries.seconds_of_steps(folder, step),
+        **({"partial": True} if origin.get("partial") else {}),
     }
 
 

@@ -103,6 +103,18 @@ def test_the_stages_of_its_training_are_told(trained, data_dirs, tmp_path):
     text = (tmp_path / "model" / "README.md").read_text()
     assert "--gin_file=stage-2.gin --data_dir=DATA2 --run_dir=RUN2 --init_from=RUN1" in text
     assert runs.open(str(tmp_path / "model")).step == 1
+    # A later model of the same name goes on from this one, and takes only some of its weights.
+    origin = run_files.Origin(str(tmp_path / "model"), partial=True)
+    later = str(tmp_path / "later")
+    training.train(configured, later, data_dirs["mel_2bar"], 2, origin=origin)
+    card = publishing.publish(runs.open(later), str(tmp_path / "again"), "staged", "Songs")
+    told = [(stage["config"], stage["step"], "partial" in stage) for stage in card["stages"]]
+    names = ["stage-1.gin", "stage-2.gin", "stage-3.gin", "config.gin"]
+    assert told == [*zip(names, [2, 1, 1, 2], [False, False, False, True], strict=True)]
+    written = (tmp_path / "again" / "stage-3.gin").read_bytes()
+    assert written == Path(third, "config.gin").read_bytes()
+    text = (tmp_path / "again" / "README.md").read_text()
+    assert "--run_dir=RUN4 --init_from=RUN3 --init_partial --max_steps=2" in text
 
 
 def test_it_makes_music_with_all_that_lies_beside(published):
