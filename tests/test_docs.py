@@ -92,6 +92,12 @@ def test_anchors_are_headings(page):
         assert anchor in anchors, (link, anchor)
 
 
+def test_type_checkers_know_every_public_name():
+    text = Path(magenta_vae.__file__).read_text()
+    typed = re.findall(r"^    from [\w.]+ import (\w+) as \1$", text, re.MULTILINE)
+    assert {"load", *typed} == set(magenta_vae.__all__)
+
+
 def test_every_public_name_is_there():
     assert [name for name in magenta_vae.__all__ if not hasattr(magenta_vae, name)] == []
     assert set(magenta_vae.__all__) <= set(dir(magenta_vae))

@@ -5,11 +5,10 @@ from typing import NamedTuple
 
 from magenta_vae.training import table1
 from magenta_vae.training.song_intervals import Interval
-from magenta_vae.training.window_figures import Name
 from magenta_vae.workflows import study_songs
 from magenta_vae.workflows.study import Study
 from magenta_vae.workflows.study_cells import COLUMNS, Cell
-from magenta_vae.workflows.study_rows import METRICS, Row
+from magenta_vae.workflows.study_rows import Row, name_of
 
 # (metric, column, column that it is compared with): what the paper says of Table 1, and its
 # hierarchical decoder beside a flat one.
@@ -45,6 +44,7 @@ class Claim(NamedTuple):
 def find(rows: Sequence[Row], study: Study) -> Iterator[Claim]:
     """Yields how columns differ where the paper says that they do, seed by seed."""
     columns = {name: column for column, (name, _) in COLUMNS.items()}
+    songs = {cell: study_songs.read(study.run_dir(cell)) for cell in study.done()}
     for metric, column, other_column in CLAIMS:
         for row in (row for row in rows if (row.metric, row.column) == (metric, column)):
             place = (*row[:2], other_column, metric)
@@ -52,13 +52,11 @@ def find(rows: Sequence[Row], study: Study) -> Iterator[Claim]:
             difference = row.minus(other) if other else None
             if difference is None:
                 continue
-            key = METRICS[metric]
-            name: Name = (key,) if metric == "KL" else ("tracks", row.track, key)
             ours, others = (
-                [study.run_dir(Cell(row.model, columns[each], seed)) for seed in difference.seeds]
+                [songs[Cell(row.model, columns[each], seed)] for seed in difference.seeds]
                 for each in (column, other_column)
             )
-            interval = study_songs.find_interval(name, ours, others)
+            interval = study_songs.find_interval(name_of(metric, row.track), ours, others)
             yield Claim(difference, other_column, interval)
 
 
@@ -71,13 +69,13 @@ def format_table(claims: Sequence[Claim]) -> str:
     if not claims:
         return ""
     has_intervals = any(claim.interval for claim in claims)
-    head = ["model", "track", "difference", "seeds", ""] + ["over songs"] * has_intervals
-    lines = [f"| {' | '.join(head)} |".replace("|  |", "| |"), "|---" * len(head) + "|"]
+    lines = ["| model | track | difference | seeds | |", "|---|---|---|---|---|"]
+    if has_intervals:
+        lines = [OF_DIFFERENCES, "", lines[0] + " over songs |", lines[1] + "---|"]
     for row, other_column, interval in claims:
         name = f"{row.metric}: {row.column} - {other_column}"
         cells = [row.model, row.track, name, str(len(row.seeds)), str(row)]
         if has_intervals:
             cells.append(" to ".join(map(row.format, interval)) if interval else "-")
         lines.append(f"| {' | '.join(cells)} |")
-    notes = [OF_DIFFERENCES, ""] if has_intervals else []
-    return "\n".join(notes + lines)
+    return "\n".join(lines)

@@ -91,6 +91,12 @@ class Row(NamedTuple):
         return self._replace(values=values, paper=paper, seeds=common, lows=(), highs=())
 
 
+def name_of(metric: str, track: str) -> Name:
+    """Returns where a number of Table 1 stands in the metrics of an evaluation."""
+    key = METRICS[metric]
+    return (key,) if metric == "KL" else ("tracks", track, key)
+
+
 def collect(study: Study) -> list[Row]:
     """Returns all numbers of the runs that are done."""
     return [
@@ -134,8 +140,8 @@ def _rows(model: str, column: str, of_seeds: dict[int, dict]) -> Iterator[Row]:
                 continue
             else:
                 values = [each[key] for each in metrics]
-            place: Name = (key,) if metric == "KL" else ("tracks", track, key)
-            yield Row(model, track, name, metric, values, paper, seeds, *_bounds(metrics, place))
+            bounds = _bounds(metrics, name_of(metric, track))
+            yield Row(model, track, name, metric, values, paper, seeds, *bounds)
 
 
 def _note_rows(model: str, column: str, of_seeds: dict[int, dict]) -> Iterator[Row]:

@@ -39,7 +39,9 @@ def read(run_dir: str) -> dict[Name, np.ndarray]:
 
 
 def find_interval(
-    name: Name, run_dirs: Sequence[str], other_dirs: Sequence[str]
+    name: Name,
+    sums: Sequence[Mapping[Name, np.ndarray]],
+    others: Sequence[Mapping[Name, np.ndarray]],
 ) -> Interval | None:
     """Returns the interval of a difference, a bootstrap over songs of the mean over seeds.
 
@@ -48,19 +50,17 @@ def find_interval(
 
     Args:
         name: the figure.
-        run_dirs: runs, of one seed each.
-        other_dirs: the runs of the same seeds that they are compared with.
+        sums: what `read` returned of runs, of one seed each.
+        others: of the runs of the same seeds that these are compared with.
 
     Returns:
         The interval of the figure minus that of the others; None where not all runs kept the
         figures of the same songs.
     """
-    ours, others = (
-        _add([read(place).get(name) for place in places]) for places in (run_dirs, other_dirs)
-    )
-    if ours is None or others is None or ours.shape != others.shape or ours.shape[-1] < 2:
+    ours, theirs = (_add([run.get(name) for run in runs]) for runs in (sums, others))
+    if ours is None or theirs is None or ours.shape != theirs.shape or ours.shape[-1] < 2:
         return None
-    both = song_intervals.of_differences({name: others}, {name: ours}, is_paired=True)
+    both = song_intervals.of_differences({name: theirs}, {name: ours}, is_paired=True)
     return both.get(name)
 
 
