@@ -13,6 +13,14 @@ from magenta_vae.contracts import LatentModel
 from magenta_vae.training import checkpoint_files, published_weights, tracked
 from magenta_vae.training.checkpoint_files import BEST, LATEST
 
+# The lower level of a hierarchical model has the shapes of a flat model of one of its segments,
+# where the conductor's embeddings are as wide as the flat model's z.
+_FLAT_NAMES = {
+    "encoder/level_0_forward/": "encoder/forward/",
+    "encoder/level_0_backward/": "encoder/backward/",
+    "decoder/track_0/": "decoder/flat/",
+}
+
 
 def find_checkpoint(run_dir: str, checkpoint: str | int = LATEST) -> tuple[str, int]:
     """Returns the path and step of one of a run's checkpoints, which has been read whole.
@@ -112,6 +120,7 @@ def initialize(
         model: a built model.
         path: of the checkpoint.
         partial: whether weights of other shapes, or that only one of the two has, may be left out.
+            The lower level of a hierarchical model then takes the weights of a flat one.
         report: is told what was taken and what was not.
 
     Raises:
@@ -121,6 +130,8 @@ def initialize(
     differences, values = [], []
     for variable in model.variables:
         value = saved.pop(id(variable), None)
+        if value is None and partial:
+            value = saved.pop(_flat_name(variable.path), None)
         if value is None:
             differences.append(f"{variable.path} {tuple(variable.shape)} is not in the checkpoint")
             continue
@@ -138,6 +149,13 @@ def initialize(
     for variable, value in values:
         variable.assign(value)
     report(f"{len(values)} of {len(model.variables)} weights are those of {path}{listed}")
+
+
+def _flat_name(path: str) -> str:
+    """Returns what a weight of a lower level is called in a flat model."""
+    for level, flat in _FLAT_NAMES.items():
+        path = path.replace(level, flat)
+    return path
 
 
 def _saved_values(path: str, model: LatentModel) -> dict:

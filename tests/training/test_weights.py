@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from magenta_vae import configuration
-from magenta_vae.training import checkpoints, tracked, weights
+from magenta_vae.training import checkpoints, published_weights, tracked, weights
 
 
 def test_an_empty_model_is_the_model_with_zeros():
@@ -63,3 +63,35 @@ def test_layers_in_lists_start_another_run(tmp_path):
 def test_the_checkpoints_of_this_packages_models_hold_the_model_alone():
     model = configuration.parse(["hierdec_trio_16bar.gin", "scale/tiny.gin"]).experiment.make_model
     assert list(tracked.checkpointed_objects(model())) == ["model"]
+
+
+@pytest.mark.parametrize("published", [False, True], ids=["checkpoint", "published"])
+def test_the_lower_level_starts_from_a_flat_model(published, tmp_path):
+    flat = configuration.parse(["mel_2bar.gin", "scale/tiny.gin"]).experiment.make_model()
+    if published:
+        path = str(tmp_path / published_weights.FILE)
+        published_weights.write(path, flat, 3)
+    else:
+        checkpoints.BestCheckpoint(str(tmp_path), flat).offer(3, loss=1.0)
+        path, _ = weights.find_checkpoint(str(tmp_path), "best")
+    gin_files = ["hierdec_mel_32bar.gin", "scale/tiny.gin", "variants/hierarchical_encoder.gin"]
+    params = ["encoder_units = 16", "decoders.HierarchicalDecoder.num_units = 16"]
+    long = configuration.parse(gin_files, params).experiment.make_model()
+    with pytest.raises(ValueError, match="encoder/level_0_forward/kernel .* is not in the"):
+        weights.initialize(long, path)
+    weights.initialize(long, path, partial=True)
+    values = {variable.path: variable.numpy() for variable in flat.variables}
+    pairs = {
+        "encoder/forward/": "encoder/level_0_forward/",
+        "encoder/backward/": "encoder/level_0_backward/",
+        "decoder/flat/": "decoder/track_0/",
+    }
+    taken = 0
+    for variable in long.variables:
+        for name, level in pairs.items():
+            if variable.path.startswith(level):
+                expected = values[variable.path.replace(level, name)]
+                expected = expected.astype(np.float16) if published else expected
+                np.testing.assert_array_equal(variable, expected, err_msg=variable.path)
+                taken += 1
+    assert taken == len(values) - len(("mu_and_sigma/kernel", "mu_and_sigma/bias"))
