@@ -1,8 +1,11 @@
 """What the paper says of Table 1, in a study: how its columns differ, with intervals over songs."""
 
-from collections.abc import Iterator, Sequence
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from magenta_vae import files
 from magenta_vae.training import table1
 from magenta_vae.training.song_intervals import Interval
 from magenta_vae.workflows import study_songs
@@ -23,8 +26,11 @@ CLAIMS = (
 )
 OF_DIFFERENCES = (
     "Differences of columns, seed by seed, with 95 % intervals by a bootstrap over the held-out "
-    "songs, of the mean over seeds."
+    "songs, of the mean over seeds. A claim holds where the interval and the difference of every "
+    "seed lie on the paper's side of zero (without a paper's number: above zero). The claim fails "
+    "where both lie on the other side. Else, and of a single seed, the claim is open."
 )
+HOLDS, FAILS, OPEN = "holds", "fails", "open"
 
 
 class Claim(NamedTuple):
@@ -39,6 +45,21 @@ class Claim(NamedTuple):
     difference: Row
     other_column: str
     interval: Interval | None
+
+    @property
+    def name(self) -> str:
+        """The metric and the two columns."""
+        return f"{self.difference.metric}: {self.difference.column} - {self.other_column}"
+
+    @property
+    def verdict(self) -> str:
+        """Whether the claim holds, fails or is open, as `OF_DIFFERENCES` says."""
+        values, paper = self.difference.values, self.difference.paper
+        if self.interval is None or len(values) < 2:
+            return OPEN
+        sign = -1 if paper is not None and paper < 0 else 1
+        signed = [sign * value for value in (*values, *self.interval)]
+        return HOLDS if min(signed) > 0 else FAILS if max(signed) < 0 else OPEN
 
 
 def find(rows: Sequence[Row], study: Study) -> Iterator[Claim]:
@@ -71,11 +92,47 @@ def format_table(claims: Sequence[Claim]) -> str:
     has_intervals = any(claim.interval for claim in claims)
     lines = ["| model | track | difference | seeds | |", "|---|---|---|---|---|"]
     if has_intervals:
-        lines = [OF_DIFFERENCES, "", lines[0] + " over songs |", lines[1] + "---|"]
-    for row, other_column, interval in claims:
-        name = f"{row.metric}: {row.column} - {other_column}"
-        cells = [row.model, row.track, name, str(len(row.seeds)), str(row)]
+        lines = [OF_DIFFERENCES, "", lines[0] + " over songs | claim |", lines[1] + "---|---|"]
+    for claim in claims:
+        row, interval = claim.difference, claim.interval
+        cells = [row.model, row.track, claim.name, str(len(row.seeds)), str(row)]
         if has_intervals:
             cells.append(" to ".join(map(row.format, interval)) if interval else "-")
+            cells.append(claim.verdict)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def draw(claims: Iterable[Claim], folder: str) -> None:
+    """Draws each claim into a folder, as `claim-METRIC-COLUMN-OTHER.png`, a line for each track."""
+    short = {name: column for column, (name, _) in COLUMNS.items()}
+    for _, group in itertools.groupby(claims, key=lambda claim: claim.name):
+        of_claim = list(group)
+        row = of_claim[0].difference
+        parts = row.metric.lower(), short[row.column], short[of_claim[0].other_column]
+        _draw_claim(of_claim, os.path.join(folder, f"claim-{'-'.join(parts)}.png"))
+
+
+def _draw_claim(claims: Sequence[Claim], path: str) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 1.1 + 0.4 * len(claims)), layout="constrained")
+    axes = figure.subplots()
+    axes.axvline(0, color="black", linewidth=0.8)
+    names = []
+    for height, claim in enumerate(claims):
+        row, interval = claim.difference, claim.interval
+        if interval:
+            axes.plot(interval, [height] * 2, color="C0", linewidth=5, alpha=0.4)
+        axes.plot(row.values, [height] * len(row.values), "|", color="C0", markersize=11)
+        axes.plot([row.mean], [height], "o", color="C0")
+        if row.paper is not None:
+            axes.plot([row.paper], [height], "D", color="C1", fillstyle="none")
+        names.append(f"{row.model}, {row.track}: {claim.verdict}")
+    axes.set_yticks(range(len(claims)), names)
+    axes.set_ylim(len(claims) - 0.5, -0.5)
+    axes.set_xlabel("dot: mean, stroke: seed, bar: 95 % over songs, diamond: paper", fontsize=8)
+    axes.grid(axis="x", alpha=0.3)
+    figure.suptitle(claims[0].name, fontsize=10)
+    with files.replacing(path) as beside:
+        figure.savefig(beside, format="png", dpi=150)

@@ -18,7 +18,7 @@ OF_INTERVALS = (
 
 
 def write(study: Study) -> str:
-    """Writes `table1.md`, `.csv`, `.json`, `notes.csv`, configurations and curves.
+    """Writes `table1.md`, `.csv`, `.json`, `notes.csv`, configurations, curves and claims.
 
     Returns:
         The table, with the differences of columns.
@@ -46,6 +46,7 @@ def write(study: Study) -> str:
         with files.replacing(path) as beside:
             shutil.copyfile(os.path.join(study.run_dir(cell), CONFIG_FILE), beside)
     study_curves.write(study)
+    study_claims.draw(claims, output_dir)
     return text
 
 

@@ -229,8 +229,35 @@ def test_differences_have_intervals_where_the_songs_were_kept(melodies, monkeypa
     monkeypatch.setattr(study_songs, "read", lambda run_dir: kept.get(run_dir, {}))
     table = study_claims.format_table([*study_claims.find(study_rows.collect(own), own)])
     recon, following = table.splitlines()[-2:]
-    assert recon.endswith(" (0.332) | 0.250 to 0.250 |")
-    assert following.endswith(" (0.263) | - |")
+    assert recon.endswith(" (0.332) | 0.250 to 0.250 | open |")  # Of one seed.
+    assert following.endswith(" (0.263) | - | open |")
+
+
+@pytest.mark.parametrize(
+    ("values", "paper", "interval", "verdict"),
+    [
+        ([0.1, 0.2], 0.3, (0.05, 0.25), "holds"),
+        ([0.1, 0.2], None, (0.05, 0.25), "holds"),
+        ([-0.1, -0.2], -0.3, (-0.25, -0.05), "holds"),
+        ([-0.1, -0.2], 0.3, (-0.25, -0.05), "fails"),
+        ([0.1, 0.2], -0.3, (0.05, 0.25), "fails"),
+        ([0.1, -0.01], 0.3, (0.01, 0.08), "open"),  # One seed lies on the other side.
+        ([0.1, 0.2], 0.3, (-0.01, 0.25), "open"),
+        ([0.1], 0.3, (0.05, 0.25), "open"),
+        ([0.1, 0.2], 0.3, None, "open"),
+    ],
+)
+def test_a_claim_needs_every_seed_and_the_interval(values, paper, interval, verdict):
+    parts = ("mel_2bar", "melody", "VAE", "recon")
+    row = study_rows.Row(*parts, values, paper, list(range(len(values))))
+    assert study_claims.Claim(row, "Baseline", interval).verdict == verdict
+
+
+def test_each_claim_has_a_picture(melodies, tmp_path):
+    claims = [*study_claims.find(study_rows.collect(melodies[0]), melodies[0])]
+    study_claims.draw(claims, str(tmp_path))
+    names = ["claim-next-vae-baseline.png", "claim-recon-vae-baseline.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 def test_a_column_alone_has_no_table_of_differences(melodies):
