@@ -32,6 +32,7 @@ CONFIGURABLES = {
     "model.encoders": ("BidirectionalLSTM", "NoEncoder"),
     "model.music_vae": ("MusicVAE",),
     "model.schedules": ("Constant", "ExponentialDecay", "InverseSigmoid"),
+    "model.upper_levels": ("UpperLevelsVAE",),
     "music.tokens": ("Drums", "Melody", "names", "num_classes"),
     "training.optimizers": ("Adam",),
 }

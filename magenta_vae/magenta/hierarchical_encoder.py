@@ -86,14 +86,41 @@ class HierarchicalBidirectionalLSTM(keras.layers.Layer):
         Raises:
             ValueError: for steps that are no whole segments.
         """
+        return self.encode_window(self.encode_segments(tokens, training), training)
+
+    @property
+    def segment_size(self) -> int:
+        """Width of what `encode_segments` makes of a segment."""
+        return 2 * self._units[0]
+
+    @property
+    def lower_layers(self) -> list[keras.layers.Layer]:
+        """The layers of the lower level."""
+        return [self.forward_stack_0, self.backward_stack_0]
+
+    def encode_segments(self, tokens: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Returns the lower level's final outputs, float [batch, segments, segment_size].
+
+        Args:
+            tokens, training: as of `call`.
+
+        Raises:
+            ValueError: for steps that are no whole segments.
+        """
         num_rows, num_tracks = tf.shape(tokens)[0], tokens.shape[2]
         num_segments, segment_steps = self._cut(tokens)
         # All segments as rows of one batch: none depends on another. [B, T, K] -> [T / S, B * S, K]
         rows = tf.reshape(tokens, [num_rows * num_segments, segment_steps, num_tracks])
         segments = self._final_outputs(0, None, tf.transpose(rows, [1, 0, 2]), training)
-        embeddings = tf.reshape(segments, [num_rows, num_segments, 2 * self._units[0]])
-        no_tokens = tf.zeros([num_segments, num_rows, 0], tf.int32)
-        final = self._final_outputs(1, tf.transpose(embeddings, [1, 0, 2]), no_tokens, training)
+        return tf.reshape(segments, [num_rows, num_segments, self.segment_size])
+
+    def encode_window(
+        self, segments: tf.Tensor, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns mu and sigma, float32 [batch, z_size], of what `encode_segments` returned."""
+        num_segments = segments.shape[1] or tf.shape(segments)[1]
+        no_tokens = tf.zeros([num_segments, tf.shape(segments)[0], 0], tf.int32)
+        final = self._final_outputs(1, tf.transpose(segments, [1, 0, 2]), no_tokens, training)
         return tuple(tf.cast(linear(final), tf.float32) for linear in (self._mu, self._sigma))
 
     def get_config(self) -> dict:

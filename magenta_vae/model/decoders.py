@@ -239,6 +239,11 @@ class HierarchicalDecoder(keras.layers.Layer):
         self.built = True
 
     @property
+    def lower_layers(self) -> list[keras.layers.Layer]:
+        """The layers below the conductor."""
+        return list(self._autoregressors)
+
+    @property
     def _autoregressors(self) -> list[Autoregressor]:
         return [getattr(self, f"track_{track}") for track in range(self._num_tracks)]
 

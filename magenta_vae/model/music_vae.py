@@ -355,9 +355,10 @@ class MusicVAE(keras.Model):
         return cls(**{**config, **made})
 
     def _update_means(self, terms: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        for name, mean in self._means.items():
+        means = {name: mean for name, mean in self._means.items() if name in terms}
+        for name, mean in means.items():
             mean.update_state(terms[name])
-        return {name: mean.result() for name, mean in self._means.items()}
+        return {name: mean.result() for name, mean in means.items()}
 
     def _probability(self, step) -> tf.Tensor:
         if self._sampling_probability is None:

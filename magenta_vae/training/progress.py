@@ -64,12 +64,12 @@ class Progress:
     def line(self, scalars: Mapping[str, float]) -> str:
         """Returns one line for people: step, loss, KL, accuracy, speed, time left."""
         accuracies = [value for name, value in scalars.items() if name.startswith("accuracy/")]
+        accuracy = f"  accuracy {sum(accuracies) / len(accuracies):.3f}" if accuracies else ""
         left = self._work(self._step, self._max_steps) * (self._seconds_per_work or 0.0)
         return (
             f"step {self._step:,}/{self._max_steps:,}"
             f"  loss {scalars['loss']:.2f}"
             f"  kl {scalars['kl']:.2f}"
-            f"  accuracy {sum(accuracies) / max(1, len(accuracies)):.3f}"
-            f"  {scalars['steps_per_second']:.2f} steps/s"
+            f"{accuracy}  {scalars['steps_per_second']:.2f} steps/s"
             f"  {format_seconds(left)} left"
         )

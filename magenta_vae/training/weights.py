@@ -19,6 +19,7 @@ _FLAT_NAMES = {
     "encoder/level_0_forward/": "encoder/forward/",
     "encoder/level_0_backward/": "encoder/backward/",
     "decoder/track_0/": "decoder/flat/",
+    "segment_posterior/": "encoder/mu_and_sigma/",
 }
 
 
