@@ -46,6 +46,7 @@ def publish(
     data_dir: str | None = None,
     report: Callable[[str], None] = lambda line: None,
     temperature: float = TEMPERATURE,
+    num_gaussians: int | None = None,
 ) -> dict:
     """Writes a run as a published model and returns its card; see `model_files`.
 
@@ -63,6 +64,8 @@ def publish(
         data_dir: the data set that it was trained on, by default where the run says it lies.
         report: is given lines about the result.
         temperature: of the samples that the card tells of.
+        num_gaussians: of `--prior=data`, at most. By default as many as take 1.5 MB, and no more
+            than `NUM_GAUSSIANS`.
 
     Raises:
         FileExistsError: where `output_dir` holds something already.
@@ -80,7 +83,7 @@ def publish(
     with files.staging(os.path.dirname(output_dir)) as staged:
         published = _write_weights(run, staged)
         stages = _write_stages(run, name, staged)
-        figures = _measure(published, windows, temperature, report)
+        figures = _measure(published, windows, temperature, num_gaussians, report)
         text = json.dumps(figures, indent=2) + "\n"
         files.write_text(os.path.join(staged, model_files.FIGURES_FILE), text)
         if published.network.z_size:
@@ -222,13 +225,17 @@ def _describe_stage(folder: str, step: int, modules: Sequence[str]) -> dict:
 
 
 def _measure(
-    published: Run, windows: Mapping, temperature: float, report: Callable[[str], None]
+    published: Run,
+    windows: Mapping,
+    temperature: float,
+    num_gaussians: int | None,
+    report: Callable[[str], None],
 ) -> dict:
     """Returns the figures of a model; where its training windows lie is written."""
     model, held_out = published.model(), windows["eval"]
     if published.network.z_size:
         report("fitting where the training windows lie, which takes minutes where they are many")
-        sizes = NUM_WINDOWS, _count_gaussians(published.network.z_size)
+        sizes = NUM_WINDOWS, num_gaussians or _count_gaussians(published.network.z_size)
         fitted = runs.fit_data_prior(model, windows["train"], published.step, *sizes)
         data_prior.write(os.path.join(published.folder, data_prior.FILE), fitted)
     figures = {"step": published.step, **published.metrics(held_out)}

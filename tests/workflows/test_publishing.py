@@ -95,6 +95,7 @@ def test_the_stages_of_its_training_are_told(trained, data_dirs, tmp_path):
         origin = run_files.Origin(str(before))
         training.train(configured, folder, data_dirs["mel_2bar"], 1, origin=origin)
     card = publishing.publish(runs.open(third), str(tmp_path / "model"), "staged", "Songs")
+    assert card["figures"]["data_prior"]["num_gaussians"] > 1
     stages = [(stage["config"], stage["step"]) for stage in card["stages"]]
     assert stages == [("stage-1.gin", 2), ("stage-2.gin", 1), ("config.gin", 1)]
     for name, folder in (("stage-1.gin", trained), ("stage-2.gin", Path(second))):
@@ -107,7 +108,9 @@ def test_the_stages_of_its_training_are_told(trained, data_dirs, tmp_path):
     origin = run_files.Origin(str(tmp_path / "model"), partial=True)
     later = str(tmp_path / "later")
     training.train(configured, later, data_dirs["mel_2bar"], 2, origin=origin)
-    card = publishing.publish(runs.open(later), str(tmp_path / "again"), "staged", "Songs")
+    again = str(tmp_path / "again")
+    card = publishing.publish(runs.open(later), again, "staged", "Songs", num_gaussians=1)
+    assert card["figures"]["data_prior"]["num_gaussians"] == 1
     told = [(stage["config"], stage["step"], "partial" in stage) for stage in card["stages"]]
     names = ["stage-1.gin", "stage-2.gin", "stage-3.gin", "config.gin"]
     assert told == [*zip(names, [2, 1, 1, 2], [False, False, False, True], strict=True)]
