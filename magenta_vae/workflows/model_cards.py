@@ -126,10 +126,12 @@ def _describe_training(card: Mapping) -> str:
     before = ""
     # Of windows of one length the last stage says how music is read.
     of_data = {stage["num_bars"]: stage["config"] for stage in card["stages"] if "config" in stage}
-    for number, stage in enumerate(card["stages"], start=1):
+    number = 0
+    for stage in card["stages"]:
         if "config" not in stage:
             before = f" --init_from={stage['model'] or 'ANOTHER_RUN'}"
             continue
+        number += 1
         if stage.get("partial"):
             before += " --init_partial"
         seconds = stage["seconds"]
