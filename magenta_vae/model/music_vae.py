@@ -243,11 +243,11 @@ class MusicVAE(keras.Model):
         Returns:
             `loss`, `reconstruction`, `kl` (nats) and `accuracy/<track>`: float [batch].
         """
-        kl = latent.kl_to_prior(latent.posterior(mu, sigma))
+        kl, cost, _ = self.kl_terms(mu, sigma, step)
         reconstruction = losses.cross_entropy(logits, tokens)
         accuracies = losses.accuracies(losses.most_likely(logits), tokens)
         return {
-            "loss": reconstruction + losses.kl_cost(kl, self._beta(step), self._free_bits),
+            "loss": reconstruction + cost,
             "reconstruction": reconstruction,
             "kl": kl,
             **{
@@ -255,6 +255,16 @@ class MusicVAE(keras.Model):
                 for track, name in enumerate(self.track_names)
             },
         }
+
+    def kl_terms(self, mu, sigma, step) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Returns the KL to the prior and what it costs, in nats, float [batch], and beta.
+
+        Args:
+            mu, sigma: of the posterior, float [batch, z_size].
+            step: the training step, for beta.
+        """
+        kl, beta = latent.kl_to_prior(latent.posterior(mu, sigma)), self._beta(step)
+        return kl, losses.kl_cost(kl, beta, self._free_bits), beta
 
     def compile(self, *args, **kwargs) -> None:
         """Readies the model for `fit` and `evaluate`; takes what `keras.Model.compile` takes.

@@ -5,7 +5,6 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from magenta_vae.model import latent, losses
 from magenta_vae.model.music_vae import MusicVAE
 from magenta_vae.model.noise import BatchNoise
 from magenta_vae.model.registration import register
@@ -76,10 +75,9 @@ class UpperLevelsVAE(MusicVAE):
         embeddings = decoder.conductor(z, training=True)[:, : segments.shape[1]]
         errors = (tf.cast(embeddings, tf.float32) - means) * tf.exp(-2 * sigma_pre)
         distance = tf.reduce_sum(tf.square(errors), axis=[1, 2]) / 2
-        kl = latent.kl_to_prior(latent.posterior(mu, sigma))
-        beta = self._beta(step)
+        kl, cost, beta = self.kl_terms(mu, sigma, step)
         return {
-            "loss": distance + losses.kl_cost(kl, beta, self._free_bits),
+            "loss": distance + cost,
             "reconstruction": distance,
             "kl": kl,
             "beta": beta,
