@@ -55,6 +55,11 @@ class UpperLevelsVAE(MusicVAE):
         )
         self._segment_posterior.build((None, encoder.segment_size))
 
+    @property
+    def fixed_weights(self) -> list[keras.Variable]:
+        """The weights that do not learn: without a flat model's they would be chance."""
+        return self.non_trainable_variables
+
     def training_terms(
         self, tokens: tf.Tensor, step: tf.Tensor, seed: tf.Tensor, num_rows=None, first_row=0
     ) -> dict[str, tf.Tensor]:

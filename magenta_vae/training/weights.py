@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import numpy as np
@@ -125,7 +125,8 @@ def initialize(
         report: is told what was taken and what was not.
 
     Raises:
-        ValueError: where the two differ and `partial` is not given, with all differences.
+        ValueError: where the two differ and `partial` is not given, with all differences; and as
+            `require_fixed_weights` does.
     """
     saved = _saved_values(path, model)
     differences, values = [], []
@@ -147,9 +148,35 @@ def initialize(
             f"{path} does not fit this configuration:{listed}\n"
             "Give --init_partial to take the weights that fit and leave the others as they begin."
         )
+    taken = {id(variable) for variable, _ in values}
+    require_fixed_weights(model, path, taken, listed)
     for variable, value in values:
         variable.assign(value)
     report(f"{len(values)} of {len(model.variables)} weights are those of {path}{listed}")
+
+
+def require_fixed_weights(
+    model: LatentModel, path: str | None, taken: Container[int] = (), differences: str = ""
+) -> None:
+    """Refuses a model with weights that never learn and that no checkpoint gives.
+
+    Args:
+        model: a built model; its `fixed_weights`, if it has any, never learn.
+        path: of the checkpoint; None without one.
+        taken: the identities of the variables that the checkpoint gives.
+        differences: what the checkpoint and the model differ in, for the message.
+
+    Raises:
+        ValueError: with the names of the weights.
+    """
+    missing = [one.path for one in getattr(model, "fixed_weights", ()) if id(one) not in taken]
+    if missing:
+        where = f"{path} has no such weights" if path else "there is no --init_from"
+        raise ValueError(
+            "Some weights of this model never learn, and must be those of a flat model of one "
+            f"segment (--init_from=FLAT --init_partial): {', '.join(missing)}. "
+            f"Received: {where}.{differences}"
+        )
 
 
 def _flat_name(path: str) -> str:

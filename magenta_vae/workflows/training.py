@@ -300,8 +300,12 @@ def _initialize(
     model: LatentModel, run_dir: str, origin: Mapping | None, report: Callable[[str], None]
 ) -> None:
     """Gives a new run's model the weights of the run that it starts from, if any."""
-    if origin and not checkpoint_files.is_begun(run_dir):  # Later it has weights of its own.
+    if checkpoint_files.is_begun(run_dir):  # It has weights of its own.
+        return
+    if origin:
         weights.initialize(model, origin["checkpoint"], origin["partial"], report)
+    else:
+        weights.require_fixed_weights(model, None)
 
 
 def _training_batches(

@@ -112,3 +112,20 @@ def test_models_without_two_levels_are_refused(flat):
     long = make(LONG, PARAMS)
     with pytest.raises(TypeError, match="needs a decoder with two levels.*has no conductor"):
         UpperLevelsVAE(long.encoder, flat.decoder, ["melody"], 0, lambda step: 1.0)
+
+
+def test_weights_that_never_learn_must_be_given(flat, tmp_path):
+    path = save(flat, tmp_path / "flat")
+    for embedding_size, lacking in ((8, ""), (6, "segment_posterior/kernel")):
+        binding = f"decoders.Conductor.embedding_size = {embedding_size}"
+        model = make([*LONG, "variants/upper_levels.gin"], [*PARAMS, binding])
+        with pytest.raises(ValueError, match=r"--init_from=FLAT .* there is no --init_from"):
+            weights.require_fixed_weights(model, None)
+        if not lacking:
+            weights.initialize(model, path, partial=True)
+            continue
+        before = [variable.numpy() for variable in model.variables]
+        with pytest.raises(ValueError, match=rf"{lacking}.*has no such weights"):
+            weights.initialize(model, path, partial=True)
+        for variable, value in zip(model.variables, before, strict=True):
+            np.testing.assert_array_equal(variable, value)  # None is taken.
