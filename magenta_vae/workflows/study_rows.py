@@ -7,7 +7,7 @@ from typing import NamedTuple
 from magenta_vae.training import evaluation, song_intervals, table1
 from magenta_vae.training.window_figures import Name
 from magenta_vae.workflows.study import Study
-from magenta_vae.workflows.study_cells import COLUMNS
+from magenta_vae.workflows.study_cells import COLUMNS, MODELS
 
 METRICS = {"next": "next_accuracy", "recon": "reconstruction_accuracy", "KL": "kl_nats"}
 # Of onsets, in the reconstruction; the paper has none. Those of a kind of hit also have its name.
@@ -121,8 +121,10 @@ def _results(study: Study) -> list[tuple[tuple[str, str], dict[int, dict]]]:
     for cell in study.done():
         of_seeds = results.setdefault((cell.model, cell.column), {})
         of_seeds[cell.seed] = study.result(cell)
-    order = list(COLUMNS)
-    return sorted(results.items(), key=lambda item: (item[0][0], order.index(item[0][1])))
+    columns = list(COLUMNS)
+    return sorted(
+        results.items(), key=lambda item: (MODELS.index(item[0][0]), columns.index(item[0][1]))
+    )
 
 
 def _rows(model: str, column: str, of_seeds: dict[int, dict]) -> Iterator[Row]:
