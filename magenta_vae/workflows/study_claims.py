@@ -132,6 +132,8 @@ def _draw_claim(claims: Sequence[Claim], path: str) -> None:
     if claims[0].difference.metric == "KL":  # The models' differences are of several magnitudes.
         axes.set_xscale("symlog", linthresh=10)
         axes.xaxis.set_major_formatter("{x:g}")
+    else:
+        axes.locator_params(axis="x", nbins=6)
     axes.set_yticks(range(len(claims)), names)
     axes.set_ylim(len(claims) - 0.5, -0.5)
     axes.set_xlabel("dot: mean, stroke: seed, bar: 95 % over songs, diamond: paper", fontsize=8)
