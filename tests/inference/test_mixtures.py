@@ -100,6 +100,15 @@ def test_points_that_are_alike_make_fewer_gaussians():
     np.testing.assert_allclose(means[np.argmax(means, axis=0)], np.eye(3), atol=1e-6)
 
 
+def test_a_gaussian_of_less_than_a_thousandth_of_the_points_is_left_out(known):
+    values = np.concatenate([draw(known, 20_000, 0), 100 + draw(known, 10, 1)])
+    found, _ = mixtures.fit(values, 4)
+    assert len(found.weights) == 3
+    assert found.weights.sum() == pytest.approx(1)
+    assert found.weights.min() > 0.1
+    assert np.abs(found.means).max() < 10
+
+
 def test_covariances_of_few_points_are_drawn_towards_that_of_all():
     rng = np.random.default_rng(0)
     values = rng.normal(size=[60, 20]) + 8 * np.eye(20)[rng.integers(0, 2, 60)]
