@@ -100,7 +100,7 @@ def test_points_that_are_alike_make_fewer_gaussians():
     np.testing.assert_allclose(means[np.argmax(means, axis=0)], np.eye(3), atol=1e-6)
 
 
-def test_a_gaussian_of_less_than_a_thousandth_of_the_points_is_left_out(known):
+def test_a_gaussian_that_is_hardly_ever_drawn_is_left_out(known):
     values = np.concatenate([draw(known, 20_000, 0), 100 + draw(known, 10, 1)])
     found, _ = mixtures.fit(values, 4)
     assert len(found.weights) == 3
