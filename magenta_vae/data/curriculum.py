@@ -2,8 +2,8 @@
 
 A model of long windows that starts from chance finds key and style first, and single bars late; a
 model that knows two bars learns within some hundred steps where they go
-(`docs/reproduction_trials.md`).
-So a run may begin with short pieces of its windows (Bengio et al., 2009, "Curriculum learning").
+(`docs/reproduction_trials.md`). So a run may begin with short pieces of its windows (Bengio et al.,
+2009, "Curriculum learning").
 """
 
 import bisect

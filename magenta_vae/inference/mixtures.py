@@ -111,9 +111,7 @@ def fit(values: np.ndarray, num_components: int, seed: int = 0) -> tuple[Mixture
             break
         before = density.mean()
         mixture = _maximize(values, np.exp(joint - density), common)
-    kept = mixture.weights >= LEAST_WEIGHT / len(mixture.weights)
-    weights = mixture.weights[kept] / mixture.weights[kept].sum()
-    return Mixture(weights, mixture.means[kept], mixture.roots[kept]), shrinkage
+    return mixture, shrinkage
 
 
 def shrunk_covariance(values: np.ndarray) -> tuple[np.ndarray, float]:
@@ -144,7 +142,8 @@ def root_of(covariance: np.ndarray) -> np.ndarray:
 
 def _maximize(values: np.ndarray, shares: np.ndarray, common: np.ndarray) -> Mixture:
     """Returns the Gaussians of points that are shared among them, float [points, components]."""
-    shares = shares[:, shares.sum(axis=0) > 1]  # A Gaussian without points is none.
+    least = max(1, LEAST_WEIGHT * len(values) / shares.shape[1])
+    shares = shares[:, shares.sum(axis=0) > least]  # A Gaussian of hardly any points is none.
     added = COMMON_POINTS * values.shape[1]
     means, roots = [], []
     for column in shares.T:
