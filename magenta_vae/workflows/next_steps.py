@@ -213,13 +213,19 @@ def after_encode(output: str | None, picture: str | None, folder: str) -> str:
 
 
 def after_sample(
-    run: Sequence[str], z_size: int, paths: Sequence[str], output_dir: str, has_sound: bool
+    run: Sequence[str],
+    z_size: int,
+    seed: int,
+    paths: Sequence[str],
+    output_dir: str,
+    has_sound: bool,
 ) -> str:
     """After music was sampled.
 
     Args:
         run: the flags that name the run.
         z_size: of its model.
+        seed: of the samples.
         paths: the MIDI files.
         output_dir: their folder.
         has_sound: whether sounds lie beside them.
@@ -238,7 +244,7 @@ def after_sample(
         )
         steps["play with its model in the browser (the extra `explore`)"] = _line("explore", *run)
     else:
-        steps["others"] = again("--seed=1")
+        steps["others"] = again(f"--seed={seed + 1}")
     return _format(steps, "Any player of MIDI plays the files." if not has_sound else "")
 
 
@@ -445,9 +451,18 @@ def _ways_to_ask(name: str, address: str) -> dict[str, str]:
 
 
 def again(*extra: str) -> str:
-    """Returns the line that runs this command again, with more flags: later ones win."""
-    name = os.path.basename(sys.argv[0])
-    return f"{configuration.command(name)} {shlex.join([*sys.argv[1:], *extra])}"
+    """Returns the line that runs this command again with more flags, or other values of them."""
+    name, *given = sys.argv
+    anew = {flag.lstrip("-").partition("=")[0] for flag in extra if "=" in flag}
+    kept, words = [], iter(given)
+    for word in words:
+        flag, equals, _ = word.lstrip("-").partition("=")
+        if word.startswith("-") and flag in anew:
+            if not equals:
+                next(words, None)  # Its value is a word of its own.
+        else:
+            kept.append(word)
+    return f"{configuration.command(os.path.basename(name))} {shlex.join([*kept, *extra])}"
 
 
 def _line(name: str, *flags: str, **values) -> str:

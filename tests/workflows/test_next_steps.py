@@ -94,8 +94,8 @@ def test_a_look_at_a_data_set_names_its_configuration(name):
 
 def test_a_baseline_is_not_asked_for_what_it_cannot_do():
     paths = ["s/0.mid", "s/1.mid"]
-    with_z = lines_of(next_steps.after_sample(["--run_dir=r"], 8, paths, "s", False))
-    without = lines_of(next_steps.after_sample(["--run_dir=r"], 0, paths, "s", False))
+    with_z = lines_of(next_steps.after_sample(["--run_dir=r"], 8, 0, paths, "s", False))
+    without = lines_of(next_steps.after_sample(["--run_dir=r"], 0, 0, paths, "s", False))
     assert {words[0].split("/")[-1] for words in with_z.values()} >= {
         "interpolate",
         "similar",
@@ -111,6 +111,9 @@ def test_a_command_is_given_again_as_it_was_typed(monkeypatch):
     assert shlex.split(next_steps.again("--audio"))[1:] == [
         "--run_dir=my run", "--seed", "3", "--audio",
     ]  # fmt: skip
+    assert shlex.split(next_steps.again("--seed=4"))[1:] == ["--run_dir=my run", "--seed=4"]
+    monkeypatch.setattr(sys, "argv", ["scripts/figures", "--seed=3", "--run_dir=r"])
+    assert shlex.split(next_steps.again("--seed=4"))[1:] == ["--run_dir=r", "--seed=4"]
 
 
 def test_commands_are_named_as_the_running_one_was(monkeypatch):
