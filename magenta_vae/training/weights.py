@@ -118,11 +118,29 @@ def initialize(
     """Gives a new model the weights of another run's checkpoint.
 
     Args:
+        model, path, partial: see `fit`.
+        report: is told what was taken and what was not.
+
+    Raises:
+        ValueError: as `fit` does.
+    """
+    values, differences = fit(model, path, partial)
+    for variable, value in values:
+        variable.assign(value)
+    report(f"{len(values)} of {len(model.variables)} weights are those of {path}{differences}")
+
+
+def fit(model: LatentModel, path: str, partial: bool = False) -> tuple[list[tuple], str]:
+    """Returns the values of a checkpoint that a model can take.
+
+    Args:
         model: a built model.
         path: of the checkpoint.
         partial: whether weights of other shapes, or that only one of the two has, may be left out.
             The lower level of a hierarchical model then takes the weights of a flat one.
-        report: is told what was taken and what was not.
+
+    Returns:
+        Pairs of a variable and its value; and a line for each difference.
 
     Raises:
         ValueError: where the two differ and `partial` is not given, with all differences; and as
@@ -150,9 +168,7 @@ def initialize(
         )
     taken = {id(variable) for variable, _ in values}
     require_fixed_weights(model, path, taken, listed)
-    for variable, value in values:
-        variable.assign(value)
-    report(f"{len(values)} of {len(model.variables)} weights are those of {path}{listed}")
+    return values, listed
 
 
 def require_fixed_weights(

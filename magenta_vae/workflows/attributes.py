@@ -128,8 +128,8 @@ def apply(
     lies_there = os.path.dirname(os.path.abspath(vectors)) == run_dir
     if learned.step != run.step or not (lies_there or learned.run_dir == run_dir):
         report(
-            f"note: {vectors} was learned from {learned.run_dir} at step {learned.step:,}; "
-            f"this is {run_dir} at step {run.step:,}"
+            f"warning: {vectors} was learned from {learned.run_dir} at step {learned.step:,}; this "
+            f"is {run_dir} at step {run.step:,}, in whose z the vectors may mean something else"
         )
     means = [
         statistics.mean(musical.measure(windows, model.tracks, learned.track)[attribute])

@@ -43,7 +43,7 @@ def compare(
         for place, checkpoint in zip(places, each_checkpoint, strict=True)
     ]
     labels = string.ascii_uppercase[: len(places)]
-    described = [_describe(run, place) for run, place in zip(opened, places, strict=True)]
+    described = list(map(_describe, opened, places, each_checkpoint))
     for label, one in zip(labels, described, strict=True):
         report(f"{label}  {one['run']}, step {one['step']:,}, {one['parameters']:,} parameters")
     differences = run_differences.find(opened)
@@ -68,8 +68,13 @@ def compare(
     }
 
 
-def _describe(run: Run, place: str) -> dict:
-    return {"run": place, "step": run.step, "parameters": run.network.count_params()}
+def _describe(run: Run, place: str, checkpoint: str) -> dict:
+    return {
+        "run": place,
+        "checkpoint": checkpoint,
+        "step": run.step,
+        "parameters": run.network.count_params(),
+    }
 
 
 def _as_json(figure: Figure) -> dict:

@@ -47,12 +47,15 @@ def describe(
     start_up_lines.settle()
     experiment, is_settled = configured.experiment, run_files.has_steps(run_dir)
     data = _describe_data(experiment, data_dir, songs)
+    begins_with = None
     if not songs:  # It refuses a run of another configuration, or of other data.
         record = run_files.start(configured, run_dir, data_dir, origin, is_writer=False)
         experiment = micro_batches.settle(experiment, record, strategy.num_replicas_in_sync)
+        begins_with = record["origin"]
     with tf.Graph().as_default(), precision.dtype_policy(experiment.dtype_policy):
         model = experiment.make_model()
         training.check_pieces(experiment, model)
+        training.check_origin(model, run_dir, begins_with)
     num_parameters = model.count_params()
     report("Nothing is written. What this training would be:")
     _row(report, "model", f"{num_parameters:,} parameters, {_describe_replicas(strategy)}")

@@ -175,31 +175,34 @@ def after_evaluate(
     return _format(steps)
 
 
-def after_compare(places: Sequence[str], data_dirs: Sequence[str], split: str) -> str:
+def after_compare(compared: Sequence[Mapping], split: str) -> str:
     """After runs were compared.
 
     Args:
-        places: what they were given by.
-        data_dirs: the data set that each was measured on.
-        split: of it.
+        compared: what is known of each run: what it was given by (`run`), which weights were taken
+            (`checkpoint`) and the data set that it was measured on (`data_dir`).
+        split: of the data sets.
     """
     steps = {}
-    for place, data_dir in zip(places, data_dirs, strict=True):
-        steps[f"the figures of each window, of {place}"] = _line(
-            *("evaluate", f"--model={place}", f"--split={split}"),
-            data_dir=data_dir,
-            per_example=_new_folder(f"{os.path.basename(_plain(place))}.csv"),
+    for run in compared:
+        name, flags = os.path.basename(_plain(run["run"])), [f"--model={run['run']}"]
+        if run["checkpoint"] != "latest":
+            name += f"-{run['checkpoint']}"
+            flags.append(f"--checkpoint={run['checkpoint']}")
+        steps[f"the figures of each window, of {name}"] = _line(
+            *("evaluate", *flags, f"--split={split}"),
+            data_dir=run["data_dir"],
+            per_example=_new_folder(f"{name}.csv"),
         )
     return _format(steps)
 
 
-def after_encode(output: str | None, picture: str | None, folder: str) -> str:
+def after_encode(output: str | None, picture: str | None) -> str:
     """After windows were encoded.
 
     Args:
         output: the file of posteriors, if one was written.
         picture: the map, if one was drawn.
-        folder: where another picture may go.
     """
     steps = {}
     if output:
@@ -207,8 +210,8 @@ def after_encode(output: str | None, picture: str | None, folder: str) -> str:
         steps["read it"] = shlex.join(["python3", "-c", program])
     if picture:
         steps["coloured by another attribute"] = again("--color=eighth_syncopation")
-    else:
-        steps["a picture of them"] = again(f"--map={os.path.join(_plain(folder), 'map.png')}")
+    elif output:
+        steps["a picture of them"] = again(f"--map={os.path.splitext(output)[0]}.png")
     return _format(steps)
 
 

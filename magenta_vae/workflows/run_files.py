@@ -76,9 +76,14 @@ def start(
         The record that `run.json` holds.
 
     Raises:
-        ValueError: where the folder holds a run of another configuration, other data or another
-            origin, with the difference.
+        ValueError: where the folder holds a published model; or a run of another configuration,
+            other data or another origin, with the difference.
     """
+    if model_files.is_published(run_dir):
+        raise ValueError(
+            f"--run_dir={run_dir} holds a published model, which a training would damage. Choose "
+            f"another folder; --init_from={run_dir} starts from the weights of the model."
+        )
     record = _record(configured, run_dir, data_dir, data_digests)
     record["micro_batch_size"] = micro_batch_size
     is_begun, old = checkpoint_files.is_begun(run_dir), None
@@ -247,7 +252,7 @@ def _find_origin(
         )
     if is_begun:
         return recorded  # The run goes on: its origin may be gone by now.
-    folder = model_places.find(origin_dir) if is_name else origin_dir
+    folder = os.path.abspath(model_places.find(origin.run_dir))
     if model_files.is_published(folder):
         model_files.check(folder)
     path, step = weights.find_checkpoint(folder, origin.checkpoint)

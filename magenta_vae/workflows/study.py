@@ -13,12 +13,13 @@ import keras
 from magenta_vae import configuration, display, files
 from magenta_vae.data import descriptions, input_pipeline
 from magenta_vae.inference import outputs
-from magenta_vae.training import song_intervals
+from magenta_vae.training import checkpoint_files, song_intervals
 from magenta_vae.workflows import run_files, runs, study_songs, training
-from magenta_vae.workflows.study_cells import COLUMNS, SCALES, Cell
+from magenta_vae.workflows.study_cells import COLUMNS, MODELS, SCALES, Cell
 
 RESULT_FILE, SECONDS_FILE = "result.json", "seconds.json"
-RESULT_KEYS = ("cell", "seconds", "figures", "data")
+_RESULT_TYPES = {"cell": list, "seconds": (int, float), "figures": dict, "data": dict}
+_FIGURE_TYPES = {"step": int, "examples": int, "tracks": dict}
 NUM_SAMPLES = 8
 NO_PICTURES = "loop.train.show_every = 0"  # Nobody watches dozens of runs; samples come at the end.
 
@@ -41,6 +42,9 @@ class Study:
         eval_examples: held-out windows that the figures are of, which lie in random order; None
             for all.
         report: is given lines about the progress.
+
+    Raises:
+        ValueError: for a binding of the seed, which is the cell's.
     """
 
     def __init__(
@@ -55,6 +59,11 @@ class Study:
         eval_examples: int | None = None,
         report: Callable[[str], None] = lambda line: None,
     ):
+        if any("Experiment.seed" in binding for binding in gin_params):
+            raise ValueError(
+                "--gin_param must not bind the seed of the runs: --first_seed and --seeds say "
+                f"which seeds there are. Received: {', '.join(gin_params)}."
+            )
         self.output_dir = output_dir
         self._data_dir = data_dir
         self._scale = scale
@@ -68,11 +77,14 @@ class Study:
     def run(self, cells: Sequence[Cell]) -> Iterator[Cell]:
         """Trains and evaluates what is not done yet of some cells, and yields each when it is.
 
+        Data sets, configurations and origins of all cells are checked before the first training.
+
         Raises:
-            FileNotFoundError: where a model's data set is missing, with the command that builds it.
-            ValueError: where the folder has runs of these models of another scale, binding, number
-                of steps, data set or number of held-out windows: they would share rows of the
-                table.
+            FileNotFoundError: where a model's data set is missing, with the command that builds it;
+                where the study to start from has no run of a cell.
+            ValueError: where a data set does not fit its model or holds no windows out; where the
+                folder has runs of these models of another scale, binding, number of steps, data set
+                or number of held-out windows: they would share rows of the table.
         """
         models = {cell.model for cell in cells}
         for model in models:
@@ -80,6 +92,8 @@ class Study:
         cells_done = [cell for cell in self.done() if cell.model in models]
         done = {cell for cell in cells_done if self._is_whole(cell)}
         pending = [cell for cell in cells if cell not in done]
+        for cell in pending:
+            self._check(cell)
         self._report(f"{len(cells) - len(pending)} of {len(cells)} runs are done")
         for index, cell in enumerate(pending):
             rest = self._seconds_left(pending[index:])
@@ -89,12 +103,12 @@ class Study:
 
     def result(self, cell: Cell) -> dict:
         """Returns what `result.json` says of a cell. Raises where the cell is not done."""
-        return _read(os.path.join(self.run_dir(cell), RESULT_FILE), RESULT_KEYS)
+        return _read_result(os.path.join(self.run_dir(cell), RESULT_FILE))
 
     def done(self) -> Iterator[Cell]:
         """Yields all cells that are done, of whichever call."""
         for path in sorted(Path(self.output_dir, "runs").glob(f"*/{RESULT_FILE}")):
-            yield Cell(*_read(path, RESULT_KEYS)["cell"])
+            yield Cell(*_read_result(path)["cell"])
 
     def run_dir(self, cell: Cell) -> str:
         """Returns the run's folder."""
@@ -102,7 +116,16 @@ class Study:
 
     def _origin(self, cell: Cell) -> run_files.Origin | None:
         """Returns what a cell starts from, None where that is chance."""
-        return run_files.Origin(_run_dir(self._init_from, cell)) if self._init_from else None
+        if not self._init_from:
+            return None
+        run_dir = _run_dir(self._init_from, cell)
+        is_begun = checkpoint_files.is_begun(self.run_dir(cell))
+        if not (is_begun or os.path.isdir(run_dir)):  # A run that goes on needs no origin.
+            raise FileNotFoundError(
+                f"--init_from={self._init_from} has no run {cell}. Give a study that has the runs "
+                "of all these models, columns and seeds."
+            )
+        return run_files.Origin(run_dir)
 
     def _find_data(self, model: str) -> str:
         data_dir = os.path.join(self._data_dir, model)
@@ -122,17 +145,25 @@ class Study:
         seed = f"configuration.Experiment.seed = {cell.seed}"
         return configuration.parse(gin_files, [NO_PICTURES, *self._gin_params, seed])
 
+    def _check(self, cell: Cell) -> tuple[configuration.Experiment, int]:
+        """Refuses what a cell's training or evaluation would refuse, before either.
+
+        Returns:
+            The cell's experiment, and the number of held-out windows.
+        """
+        configured, data_dir = self._configure(cell), self._find_data(cell.model)
+        origin, experiment = self._origin(cell), configured.experiment
+        run_files.start(configured, self.run_dir(cell), data_dir, origin, is_writer=False)
+        number = input_pipeline.count_windows(data_dir, "train", experiment.settings)
+        input_pipeline.check_batch(number, experiment.batch_size)
+        return experiment, input_pipeline.count_windows(data_dir, "eval", experiment.settings)
+
     def _is_whole(self, cell: Cell) -> bool:
         """Says whether a cell that has a result has all its steps; they may have become more."""
-        configured = self._configure(cell)
-        data_dir = self._find_data(cell.model)
-        origin = self._origin(cell)
-        run_files.start(configured, self.run_dir(cell), data_dir, origin, is_writer=False)
-        max_steps = self._max_steps or configured.experiment.max_steps
+        experiment, expected = self._check(cell)
+        max_steps = self._max_steps or experiment.max_steps
         figures = self.result(cell)["figures"]
         step, examples = figures["step"], figures["examples"]
-        settings = configured.experiment.settings
-        expected = input_pipeline.count_windows(data_dir, "eval", settings)
         expected = min(self._eval_examples or expected, expected)
         if examples != expected:
             raise ValueError(
@@ -208,9 +239,23 @@ def _counted(path: str) -> Iterator[None]:
             files.write_text(path, json.dumps(total) + "\n")
 
 
-def _read(path: str | os.PathLike, keys: Sequence[str] = ()):
-    return files.read_json(path, keys)
+def _read_result(path: str | os.PathLike) -> dict:
+    """Returns what `result.json` says. Raises `ValueError` where it is damaged."""
+    result = files.read_json(path)
+    files.check_types(path, result, _RESULT_TYPES, _RESULT_TYPES)
+    files.check_types(path, result["figures"], _FIGURE_TYPES, _FIGURE_TYPES)
+    model, column, seed = (*result["cell"], None, None, None)[:3]
+    if model not in MODELS or column not in COLUMNS or type(seed) is not int:
+        raise ValueError(
+            f"{os.fspath(path)} is damaged: cell must be a model, a column and a seed. "
+            f"Received: {result['cell']}."
+        )
+    return result
 
 
 def _read_seconds(path: str) -> float:
-    return _read(path) if os.path.exists(path) else 0.0
+    """Returns the seconds in a file; none of a file that is missing or damaged."""
+    try:
+        return float(files.read_json(path))
+    except (OSError, TypeError, ValueError):  # It is a note beside the run: no reason to stop.
+        return 0.0

@@ -37,6 +37,8 @@ class Cell(NamedTuple):
 def make_cells(models: Sequence[str], columns: Sequence[str], seeds: Sequence[int]) -> list[Cell]:
     """Returns the cells of a study, seeds outermost: every column has something early.
 
+    A cell that is named twice is one cell.
+
     Raises:
         ValueError: for a model or a column that there is not.
     """
@@ -45,4 +47,5 @@ def make_cells(models: Sequence[str], columns: Sequence[str], seeds: Sequence[in
         if unknown or not given:
             received = ", ".join(unknown) if given else "none"
             raise ValueError(f"--{name} must be of {', '.join(known)}. Received: {received}.")
-    return [Cell(model, column, seed) for seed in seeds for model in models for column in columns]
+    cells = (Cell(model, column, seed) for seed in seeds for model in models for column in columns)
+    return list(dict.fromkeys(cells))

@@ -111,19 +111,22 @@ def _train(
     }
     if "eval" not in splits:
         report(f"{data_dir} holds no window out: the run is trained without evaluations")
+    # Without its damaged records a data set is not what it was.
+    digests = None if skip_corrupt else _digests(splits)
+    start = functools.partial(
+        run_files.start, configured, run_dir, data_dir, origin, data_digests=digests
+    )
     # Refuses what does not fit before anything is made.
+    record = start(is_writer=False)
     shown = splits.get("eval", splits["train"])
     with tf.Graph().as_default(), precision.dtype_policy(experiment.dtype_policy):
         model = experiment.make_model()
         make_show(configured, model, shown[: experiment.eval_examples])
         check_pieces(experiment, model)
+        check_origin(model, run_dir, record["origin"])
     plan = micro_batches.plan(experiment, model, strategy, run_files.has_steps(run_dir))
-    # Without its damaged records a data set is not what it was.
-    digests = None if skip_corrupt else _digests(splits)
     with run_files.locked(run_dir) if is_chief else contextlib.nullcontext():
-        record = run_files.start(
-            configured, run_dir, data_dir, origin, is_chief, digests, plan.size
-        )
+        record = start(is_writer=is_chief, micro_batch_size=plan.size)
         if plan.size and experiment.micro_batch_size is None:
             report(f"{plan.describe()}; the run keeps to it")
         return _go_on(configured, strategy, run_dir, record, splits, max_steps, report, show)
@@ -300,10 +303,22 @@ def _initialize(
     model: LatentModel, run_dir: str, origin: Mapping | None, report: Callable[[str], None]
 ) -> None:
     """Gives a new run's model the weights of the run that it starts from, if any."""
-    if checkpoint_files.is_begun(run_dir):  # It has weights of its own.
+    if origin and not checkpoint_files.is_begun(run_dir):
+        weights.initialize(model, origin["checkpoint"], origin["partial"], report)
+
+
+def check_origin(model: LatentModel, run_dir: str, origin: Mapping | None) -> None:
+    """Refuses a model that cannot begin with the weights of the run that it starts from, if any.
+
+    Args:
+        model: a built model, in a graph or not.
+        run_dir: of the new run; a run that has taken steps has weights of its own.
+        origin: as `run.json` records where the first weights come from.
+    """
+    if checkpoint_files.is_begun(run_dir):
         return
     if origin:
-        weights.initialize(model, origin["checkpoint"], origin["partial"], report)
+        weights.fit(model, origin["checkpoint"], origin["partial"])
     else:
         weights.require_fixed_weights(model, None)
 

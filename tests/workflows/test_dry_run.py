@@ -9,7 +9,14 @@ import sys
 import pytest
 
 from magenta_vae import configuration
-from magenta_vae.workflows import datasets, dry_run, next_steps, step_trials, training
+from magenta_vae.workflows import (
+    datasets,
+    dry_run,
+    next_steps,
+    run_files,
+    step_trials,
+    training,
+)
 from magenta_vae.workflows.micro_batches import Plan
 
 FILES = ["mel_2bar.gin", "scale/tiny.gin"]
@@ -40,6 +47,10 @@ def describe(run_dir, data_dir, params=(), files=(), **options):
         name = line[2:12].strip() or name
         rows[name] = [*rows.get(name, []), line[13:]]
     return {name: " ".join(texts) for name, texts in rows.items()}
+
+
+def train(run_dir, data_dir, **options):
+    training.train(configuration.parse(FILES), str(run_dir), data_dir, **options)
 
 
 def everything_below(folder):
@@ -106,6 +117,19 @@ def test_a_data_set_that_would_be_built_is_told(tmp_path):
     (line,) = (line for line in lines if "a data set is built first" in line)
     assert line.endswith("testdata")
     assert lines[-1].strip() == f"{run_dir}/data/: the data set"
+
+
+@pytest.mark.parametrize("describe_or_train", [describe, train])
+def test_weights_that_do_not_fit_are_refused_and_no_folder_is_made(
+    describe_or_train, data_dir, tmp_path
+):
+    for name, message in (
+        ("mel_2bar", "weights.safetensors does not fit this configuration"),
+        ("mel_2ba", "There is no model mel_2ba.*The nearest is mel_2bar"),
+    ):
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
+            describe_or_train(tmp_path / "run", data_dir, origin=run_files.Origin(name))
+        assert not (tmp_path / "run").exists()
 
 
 GROWING = "variants/growing_windows.gin"

@@ -143,15 +143,25 @@ def test_an_exported_page_is_hosted(tmp_path):
 
 
 def test_what_was_encoded_is_read_and_seen():
-    lines = lines_of(next_steps.after_encode("z.npz", None, "runs/mine/"))
-    assert lines["read it"] == ["python3", "-c", 'import numpy; print(dict(numpy.load("z.npz")))']
-    assert lines["a picture of them"][-1] == "--map=runs/mine/map.png"
-    lines = lines_of(next_steps.after_encode(None, "map.png", "runs/mine"))
+    lines = lines_of(next_steps.after_encode("o/z.npz", None))
+    assert lines["read it"] == [
+        "python3",
+        "-c",
+        'import numpy; print(dict(numpy.load("o/z.npz")))',
+    ]
+    assert lines["a picture of them"][-1] == "--map=o/z.png"
+    lines = lines_of(next_steps.after_encode(None, "map.png"))
     assert list(lines) == ["coloured by another attribute"]
 
 
 def test_after_a_comparison_each_run_has_a_table_of_windows():
-    lines = lines_of(next_steps.after_compare(["runs/a/", "mel_2bar"], ["data", "data"], "eval"))
-    words = list(lines.values())
-    assert [dict(flags_of(each))["--model"] for each in words] == ["runs/a/", "mel_2bar"]
-    assert [each[-1] for each in words] == ["--per_example=a.csv", "--per_example=mel_2bar.csv"]
+    compared = [
+        {"run": run, "checkpoint": checkpoint, "data_dir": "data"}
+        for run, checkpoint in (("runs/a/", "2"), ("runs/a/", "best"), ("mel_2bar", "latest"))
+    ]
+    words = list(lines_of(next_steps.after_compare(compared, "eval")).values())
+    assert [each[1] for each in words] == ["--model=runs/a/", "--model=runs/a/", "--model=mel_2bar"]
+    assert [dict(flags_of(each)).get("--checkpoint") for each in words] == ["2", "best", None]
+    assert [each[-1] for each in words] == [
+        "--per_example=a-2.csv", "--per_example=a-best.csv", "--per_example=mel_2bar.csv",
+    ]  # fmt: skip

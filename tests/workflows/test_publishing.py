@@ -239,6 +239,13 @@ def test_what_is_there_is_never_overwritten(trained, published):
     assert sorted(os.listdir(published)) == before
 
 
+def test_a_training_leaves_it_alone(published, data_dirs):
+    before = {path: path.read_bytes() for path in published.iterdir()}
+    with pytest.raises(ValueError, match="holds a published model.*--init_from"):
+        training.train(runs.open(str(published)).configured, str(published), data_dirs["mel_2bar"])
+    assert {path: path.read_bytes() for path in published.iterdir()} == before
+
+
 def test_the_working_directory_and_empty_words_are_refused(trained, tmp_path, monkeypatch):
     run = runs.open(str(trained))
     (tmp_path / "here").mkdir()

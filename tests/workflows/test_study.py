@@ -3,12 +3,14 @@
 import csv
 import json
 import os
+import shutil
 import statistics
 import time
 
 import numpy as np
 import pytest
 
+from magenta_vae import files
 from magenta_vae.workflows import (
     run_files,
     runs,
@@ -363,6 +365,48 @@ def test_a_missing_data_set_is_named_before_anything_is_trained(tmp_path):
     assert not os.path.exists(tmp_path / "study")
 
 
+def test_all_cells_are_checked_before_one_is_trained(data_dirs, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "train", None)  # To call it is an error.
+    wrong = {"drums_2bar": data_dirs["mel_2bar"]}
+    cells = study_cells.make_cells(["mel_2bar", "drums_2bar"], ["vae"], [0])
+    with pytest.raises(ValueError, match="drums_2bar holds windows of tracks"):
+        list(make_study(str(tmp_path), data_dirs | wrong).run(cells))
+    other = make_study(str(tmp_path / "other"), data_dirs, init_from=str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="--init_from=.* has no run mel_2bar-vae-seed0"):
+        list(other.run(cells[:1]))
+    path = tmp_path / "data" / "mel_2bar" / "dataset.json"
+    path.parent.unlink()
+    shutil.copytree(data_dirs["mel_2bar"], path.parent)
+    description = json.loads(path.read_text())
+    description["shards"]["eval"] = {}
+    path.write_text(json.dumps(description))
+    with pytest.raises(ValueError, match="The eval split of .* is empty"):
+        list(make_study(str(tmp_path), {}).run(cells[:1]))
+
+
+def test_a_bound_seed_is_refused(data_dirs, tmp_path):
+    with pytest.raises(ValueError, match="must not bind the seed.*: --first_seed"):
+        make_study(str(tmp_path), data_dirs, gin_params=["configuration.Experiment.seed = 7"])
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"cell": ["mel_2bar", "vea", 0]}, "cell must be a model, a column and a seed"),
+        ({"cell": 3}, "cell must be list"),
+        ({"figures": {}}, "holds no step"),
+    ],
+)
+def test_a_damaged_result_is_named(change, message, melodies, data_dirs, tmp_path):
+    own, cells, _, _ = melodies
+    other = make_study(str(tmp_path), data_dirs)
+    os.makedirs(other.run_dir(cells[0]))
+    path = os.path.join(other.run_dir(cells[0]), study.RESULT_FILE)
+    files.write_text(path, json.dumps(own.result(cells[0]) | change))
+    with pytest.raises(ValueError, match=f"{path} is damaged.*{message}"):
+        other.result(cells[0])
+
+
 @pytest.mark.parametrize(
     "models, columns, message",
     [(["mel"], ["vae"], "--models must be of drums_2bar"), (["mel_2bar"], ["vea"], "--columns")],
@@ -370,6 +414,10 @@ def test_a_missing_data_set_is_named_before_anything_is_trained(tmp_path):
 def test_what_there_is_not_is_refused(models, columns, message):
     with pytest.raises(ValueError, match=message):
         study_cells.make_cells(models, columns, [0])
+
+
+def test_a_cell_that_is_named_twice_is_one():
+    assert len(study_cells.make_cells(["mel_2bar"], ["vae", "vae"], [0])) == 1
 
 
 @pytest.mark.slow
