@@ -18,6 +18,7 @@ CURVES = {  # As TensorBoard names them, for each track where there are several,
     "reconstruction_accuracy": "reconstruction accuracy",
     "kl": "KL (nats)",
 }
+LOG_FROM = 10.0  # A panel whose largest value is so many times the smallest has a logarithmic axis.
 
 
 class Point(NamedTuple):
@@ -88,6 +89,9 @@ def _draw_curves(runs: list[list[Point]], path: str) -> None:
             values = [getattr(point, name) for point in run]
             if values[0] is not None:
                 axes.plot(steps, values, color=colors[column], label=column)
+        drawn = [value for line in axes.lines for value in line.get_ydata() if value > 0]
+        if drawn and max(drawn) > LOG_FROM * min(drawn):  # A KL that beta has not held down yet.
+            axes.set_yscale("log")
         axes.set(title=title, xlabel="step")
         axes.grid(alpha=0.3)
     handles, labels = panels[0].get_legend_handles_labels()
