@@ -188,7 +188,8 @@ def _choose_data(runs: Sequence[Run], data_dir: str | None) -> list[str]:
         if None in places:
             raise ValueError(
                 f"The runs differ in {', '.join(different)}, so that each would be measured on its "
-                f"own data set, and {runs[places.index(None)].folder} has none at hand."
+                f"own data set, and {runs[places.index(None)].folder} has none at hand. Compare it "
+                "with runs of the same windows, on a data set that --data_dir names."
             )
         return [place for place in places if place]
     found = next((place for place in places if place), None)
