@@ -92,6 +92,8 @@ CALLS = {
     "posterior": lambda model, a, b: np.stack(model.posterior(model.tokenize([a, b]))),
     "encode_tokens": lambda model, a, b: model.encode_tokens(model.tokenize([a, b])),
     "decode_tokens": lambda model, a, b: model.decode_tokens(np.ones([3, model.z_size]), 2.0, 4),
+    "decode_of_no_points": lambda model, a, b: model.decode_tokens(np.ones([0, model.z_size])),
+    "encode_tokens_of_none": lambda model, a, b: model.encode_tokens(model.tokenize(a)[:0]),
     "sample_z": lambda model, a, b: model.sample_z(ROWS_PER_REQUEST + 3, seed=5),
     "similar": lambda model, a, b: model.similar(a, 5, 0.4, 0.8, seed=6),
     "similar_in_the_prior": lambda model, a, b: model.similar(a, 3, 0, 0.8, seed=6),
@@ -156,6 +158,8 @@ def test_wrong_arguments_are_refused_before_anything_is_sent(client, windows):
         ValueError, match="temperature must be finite and above 0. Received: temperature=0"
     ):
         client.sample(1, temperature=0)
+    with pytest.raises(ValueError, match="num_samples must be at most 2,147,483,647"):
+        client.sample(10**12)
     with pytest.raises(ValueError, match="seed must be in 0 to 2.32 - 1. Received: seed=-1"):
         client.sample(1, seed=-1)
     with pytest.raises(ValueError, match=r"z must be \[points, 8\]. Received: shape \(2, 3\)"):
@@ -220,7 +224,7 @@ def test_a_model_that_is_not_served(kind, addresses):
         client.sample(1)
 
 
-@pytest.mark.parametrize("address", ["localhost:8501", "ftp://host:1", "grpc://"])
+@pytest.mark.parametrize("address", ["localhost:8501", "ftp://host:1", "grpc://", None, 3])
 def test_an_address_must_say_how_to_speak(address):
     with pytest.raises(ValueError, match="address must be as grpc://host:8500"):
         Client(address, NAME)
