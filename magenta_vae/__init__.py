@@ -88,7 +88,8 @@ def load(
             several tracks many times: the first batch of each size takes seconds more, each further
             one less (`docs/performance.md`).
         modules: of your own whose functions and classes the run may name beside this package's.
-            They are imported, so that their code is run: name those that you trust.
+            Those that it does name are imported, so that their code is run: give those that you
+            trust.
         data_dir: a data set whose training windows `sample(prior="data")` is fitted to; by default
             what the run has kept of its own.
 

@@ -288,6 +288,12 @@ def test_no_module_of_python_can_be_allowed(run_dir, module):
         runs.open(run_dir, modules=[module])
 
 
+@pytest.mark.parametrize("modules", [[3], "parts", None, 3])
+def test_modules_are_a_list_of_names(run_dir, modules):
+    with pytest.raises(ValueError, match="modules must be a list of names. Received: "):
+        magenta_vae.load(run_dir, modules=modules)
+
+
 def test_the_parts_are_those_that_the_package_has():
     import importlib
 

@@ -72,7 +72,8 @@ def check_run_text(text: str, name: str, modules: Collection[str] = ()) -> None:
 
 def check_modules(modules: Collection[str]) -> None:
     """Raises `ValueError` for modules that cannot be allowed: Python's own run any command."""
-    if isinstance(modules, str | bytes):
+    is_list = isinstance(modules, Collection) and not isinstance(modules, str | bytes)
+    if not is_list or not all(isinstance(module, str) for module in modules):
         raise ValueError(f"modules must be a list of names. Received: {modules!r}.")
     for module in modules:
         if not _can_be_allowed(module):

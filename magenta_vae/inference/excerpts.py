@@ -2,12 +2,14 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from note_seq.protobuf import music_pb2
 
 from magenta_vae.contracts import Vocabulary
+from magenta_vae.inference import validation
 from magenta_vae.music.described_vocabulary import NUM_PROGRAMS
 from magenta_vae.music.songs import Instrument, Song, SongError
 from magenta_vae.music.window_format import Playback
@@ -46,8 +48,11 @@ class Excerpt:
     def __post_init__(self):
         for name in ("start_bar", "num_windows"):
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
+            if value is not None and (not validation.is_whole(value) or value < 1):
                 raise ValueError(f"{name} must be a whole number from 1. Received: {value!r}.")
+        _check_choice("track", self.track, 1, sys.maxsize, "a number from 1, or a name")
+        last = NUM_PROGRAMS - 1
+        _check_choice("program", self.program, 0, last, f"of 0 to {last}")
 
     @property
     def is_whole(self) -> bool:
@@ -188,8 +193,7 @@ def _wishes(excerpt: Excerpt, tracks: Sequence[Vocabulary]) -> list[_Wish]:
     names = [track.name for track in tracks]
     wishes = []
     for what in ("track", "program"):
-        given = getattr(excerpt, what)
-        for each in [given] if isinstance(given, int | str) else given or []:
+        for each in _listed(getattr(excerpt, what)):
             name, separator, value = str(each).partition("=")
             if not separator or name not in names:
                 name, value = "", str(each)
@@ -198,6 +202,21 @@ def _wishes(excerpt: Excerpt, tracks: Sequence[Vocabulary]) -> list[_Wish]:
             of = name or (names[0] if len(names) == 1 else None)
             wishes.append(_Wish(of, what, int(value) if value.isdecimal() else value))
     return wishes
+
+
+def _check_choice(name: str, choice: Any, least: int, most: int, expected: str) -> None:
+    """Raises `ValueError` where what is chosen is neither a text nor a number within bounds."""
+    for each in _listed(choice):
+        is_number = validation.is_whole(each) and least <= each <= most
+        if not is_number and not isinstance(each, str):
+            raise ValueError(f"{name} must be {expected}. Received: {each!r}.")
+
+
+def _listed(choice: Any) -> Collection:
+    """Returns what is chosen, none or one or several, as a list."""
+    if choice is None:
+        return []
+    return choice if validation.is_list(choice) else [choice]
 
 
 def _choose(song: Song, track: Vocabulary, wishes: Sequence[_Wish]) -> list[int] | None:

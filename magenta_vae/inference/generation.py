@@ -53,6 +53,7 @@ class TrainedModel(MusicModel):
         find_data_prior: Callable[[], DataPrior] | None = None,
         find_windows: Callable[[str | None, str], latents.Windows] | None = None,
     ):
+        validation.check_flag("jit_compile", jit_compile)
         self._model = model
         self._window_format = window_format
         self._find_data_prior = find_data_prior

@@ -131,6 +131,8 @@ class MusicModel(abc.ABC):
             playbacks: the tempo and the programs of each window, as those of a `Reading`; 120
                 quarters a minute and the programs of the vocabularies for None.
         """
+        z = validation.as_points(z, self.z_size)
+        validation.check_playbacks(playbacks, len(z))
         return self._detokenize(self.decode_tokens(z, temperature, seed), playbacks)
 
     def decode_tokens(
@@ -273,12 +275,8 @@ class MusicModel(abc.ABC):
             strength: below 0 for less of the attribute; 0 is `reconstruct`.
             temperature, seed: see `decode`.
         """
-        validation.check_finite("strength", strength)
-        vector = np.asarray(vector, np.float32)
-        if vector.shape != (self.z_size,):
-            raise ValueError(
-                f"The vector must be of this model: [{self.z_size}]. Received: {vector.shape}."
-            )
+        vector = validation.as_vector(vector, self.z_size)
+        validation.check_strength(strength, vector)
         reading = self.read(music)
         changed = self.encode_tokens(reading.tokens) + np.float32(strength) * vector
         return self.decode(changed, temperature, seed, reading.playbacks)
@@ -287,7 +285,8 @@ class MusicModel(abc.ABC):
         self, windows: np.ndarray, playbacks: Sequence[Playback] | None = None
     ) -> NoteSequences:
         """Returns the windows of int [windows, steps, tracks] tokens, each played in its way."""
-        pairs = zip(windows, playbacks or [BY_DEFAULT] * len(windows), strict=True)
+        each = [BY_DEFAULT] * len(windows) if playbacks is None else playbacks
+        pairs = zip(windows, each, strict=True)
         return [self.window_format.detokenize(window, playback) for window, playback in pairs]
 
 

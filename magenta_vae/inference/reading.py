@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from note_seq.protobuf import music_pb2
 
-from magenta_vae.inference import excerpts
+from magenta_vae.inference import excerpts, validation
 from magenta_vae.inference.excerpts import Excerpt, ReadTrack, ReadWindow
 from magenta_vae.music import note_sequences, readers, songs, tokens, windows
 from magenta_vae.music.songs import STEPS_PER_BAR, Instrument, Song, SongError
@@ -67,6 +67,7 @@ class WindowReader:
             raise ValueError(
                 f"polyphony must be one of {', '.join(POLYPHONY)}. Received: {polyphony!r}."
             )
+        validation.check_flag("pad", pad)
         self._format = window_format
         self._polyphony = polyphony
         self._pad = pad

@@ -2,16 +2,18 @@
 
 import numbers
 import operator
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 from note_seq.protobuf import music_pb2
 
 from magenta_vae.inference import fields
-from magenta_vae.music.window_format import WindowFormat
+from magenta_vae.music.window_format import Playback, WindowFormat
 
 TEMPERATURE = 0.5  # paper, Sampling Details
 MAX_SEED = 2**63 - 1  # It is an int64 in TensorFlow.
+MAX_COUNT = 2**31 - 1  # Of rows: beside a seed, in the 63 bits of a served row's seed.
 
 NoteSequences = list[music_pb2.NoteSequence]
 
@@ -31,6 +33,47 @@ def as_tokens(tokens, window_format: WindowFormat) -> np.ndarray:
     return fields.windows(window_format).checked("tokens", tokens)
 
 
+def as_vector(vector, z_size: int) -> np.ndarray:
+    """Returns a way in the latent space, float32 [z_size], or raises `ValueError`."""
+    vector = np.asarray(vector)
+    if vector.shape != (z_size,):
+        raise ValueError(
+            f"The vector must be of this model: [{z_size}]. "
+            f"Received: {vector.shape} of {vector.dtype.name}."
+        )
+    return fields.points(z_size).checked("vector", vector[None])[0]
+
+
+def check_strength(strength: float, vector: np.ndarray) -> None:
+    """Raises `ValueError` for a number whose product with a vector no point can be changed by."""
+    check_finite("strength", strength)
+    size = float(np.abs(vector).max(initial=0))
+    if abs(float(strength)) * size > fields.MAX_SIZE_OF_Z:
+        raise ValueError(
+            f"strength times the vector must be at most {fields.MAX_SIZE_OF_Z:g} in size. "
+            f"Received: strength={strength} and a vector of {size:g}."
+        )
+
+
+def check_playbacks(playbacks: Sequence[Playback] | None, num_points: int) -> None:
+    """Raises `ValueError` for what is neither None nor a list of a `Playback` for each point."""
+    if playbacks is None:
+        return
+    expected = f"playbacks must be None or a list of a Playback for each of {num_points} points"
+    if not is_list(playbacks):
+        raise ValueError(f"{expected}. Received: {type(playbacks).__name__}.")
+    if len(playbacks) != num_points:
+        raise ValueError(f"{expected}. Received: {len(playbacks)}.")
+    if wrong := [each for each in playbacks if not isinstance(each, Playback)]:
+        raise ValueError(f"{expected}. Received: {wrong[0]!r} among them.")
+
+
+def check_flag(name: str, value: bool) -> None:
+    """Raises `ValueError` for what is neither True nor False: Python takes "no" for true."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} must be True or False. Received: {name}={value!r}.")
+
+
 def check_temperature(temperature: float) -> None:
     """Raises `ValueError` for a temperature that a softmax cannot have."""
     if not _is_number(temperature) or not 0 < temperature < np.inf:
@@ -41,7 +84,7 @@ def check_temperature(temperature: float) -> None:
 
 def check_seed(seed: int, last: int = MAX_SEED, name_of_last: str = "2^63 - 1") -> None:
     """Raises `ValueError` for a seed that is no whole number from 0 to the last one."""
-    if not _is_whole(seed) or not 0 <= seed <= last:
+    if not is_whole(seed) or not 0 <= seed <= last:
         raise ValueError(f"seed must be in 0 to {name_of_last}. Received: seed={seed!r}.")
 
 
@@ -52,20 +95,25 @@ def check_share(name: str, value: float) -> None:
 
 
 def check_finite(name: str, value: float) -> None:
-    """Raises `ValueError` for what is no finite number."""
-    if not _is_number(value) or not np.isfinite(value):
+    """Raises `ValueError` for what is no finite number of 32 bits."""
+    if not _is_number(value) or not abs(value) <= fields.MAX_FLOAT:
         raise ValueError(f"{name} must be a finite number. Received: {name}={value}.")
 
 
 def check_count(name: str, number: int, least: int = 1) -> None:
-    """Raises `ValueError` for what is no whole number of at least `least`."""
-    if not _is_whole(number) or number < least:
-        whole = "" if _is_whole(number) else "a whole number and "
+    """Raises `ValueError` for what is no whole number of at least `least`, or beyond any memory."""
+    if not is_whole(number) or number < least:
+        whole = "" if is_whole(number) else "a whole number and "
         raise ValueError(f"{name} must be {whole}at least {least}. Received: {name}={number!r}.")
+    if number > MAX_COUNT:
+        raise ValueError(f"{name} must be at most {MAX_COUNT:,}. Received: {name}={number}.")
 
 
-def check_grid(corners: Sequence, num_rows: int, num_columns: int) -> None:
+def check_grid(corners: Collection, num_rows: int, num_columns: int) -> None:
     """Raises `ValueError` for what are not the corners and the sides of a grid."""
+    if not is_list(corners):
+        received = type(corners).__name__
+        raise ValueError(f"corners must be a list of four pieces of music. Received: {received}.")
     if len(corners) != 4:
         raise ValueError(f"A grid has four corners. Received: {len(corners)}.")
     for name, number in (("num_rows", num_rows), ("num_columns", num_columns)):
@@ -75,6 +123,7 @@ def check_grid(corners: Sequence, num_rows: int, num_columns: int) -> None:
             "num_rows and num_columns must be at least 2. "
             f"Received: num_rows={num_rows}, num_columns={num_columns}."
         )
+    check_count("num_rows * num_columns", int(num_rows) * int(num_columns))
 
 
 def positions(num_steps: int) -> np.ndarray:
@@ -83,7 +132,13 @@ def positions(num_steps: int) -> np.ndarray:
     return np.linspace(0, 1, num_steps)
 
 
-def _is_whole(value) -> bool:
+def is_list(value: Any) -> bool:
+    """Says whether a value holds several others, as a list does; a text does not."""
+    return isinstance(value, Collection) and not isinstance(value, str | bytes)
+
+
+def is_whole(value: Any) -> bool:
+    """Says whether a value is a whole number, of Python or of numpy; True and False are none."""
     try:
         operator.index(value)
     except TypeError:

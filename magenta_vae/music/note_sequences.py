@@ -42,7 +42,11 @@ def read_midi(path: str | os.PathLike) -> music_pb2.NoteSequence:
 
 
 def write_midi(note_sequence: music_pb2.NoteSequence, path: str | os.PathLike) -> None:
-    """Writes a NoteSequence as a MIDI file, whole or not at all."""
+    """Writes a NoteSequence as a MIDI file, whole or not at all; `ValueError` for what is none."""
+    if not isinstance(note_sequence, music_pb2.NoteSequence):
+        raise ValueError(
+            f"note_sequence must be one NoteSequence. Received: {type(note_sequence).__name__}."
+        )
     with files.replacing(path) as beside:
         note_seq.note_sequence_to_midi_file(note_sequence, beside)
 

@@ -131,6 +131,8 @@ class Client(MusicModel):
         return self._standard(pairs) if prior == STANDARD else self._from_data(pairs)
 
     def _posterior(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if not len(tokens):  # In JSON no rows have no shape: a server cannot tell what they are.
+            return np.zeros([0, self.z_size], np.float32), np.zeros([0, self.z_size], np.float32)
         outputs = self._batched("encode", tokens=tokens)
         return outputs["mu"].astype(np.float32), outputs["sigma"].astype(np.float32)
 
@@ -172,6 +174,8 @@ class Client(MusicModel):
     def _tokens(
         self, signature: str, temperature: float, row_seeds: np.ndarray, **inputs: np.ndarray
     ) -> np.ndarray:
+        if not len(row_seeds):  # As of `_posterior`.
+            return np.zeros([0, self.window_format.num_steps, len(self.tracks)], np.int32)
         inputs["temperature"] = np.full(len(row_seeds), temperature, np.float32)
         inputs["seed"] = row_seeds
         return self._ask(signature, "tokens", **inputs).astype(np.int32)

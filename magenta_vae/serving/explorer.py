@@ -31,7 +31,8 @@ from magenta_vae.music.songs import SongError
 from magenta_vae.music.window_format import WindowFormat
 from magenta_vae.serving import page_answers, page_requests
 from magenta_vae.serving.browser_guard import BrowserGuard
-from magenta_vae.serving.page_requests import Asked, PageRequests, RequestError
+from magenta_vae.serving.json_bodies import RequestError
+from magenta_vae.serving.page_requests import Asked, PageRequests
 
 MAX_FILE_BYTES = 5_000_000
 MAX_WINDOWS = 16  # Of a file.

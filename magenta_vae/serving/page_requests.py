@@ -4,7 +4,6 @@ Values are checked as those of a served model are (`inference.fields`), and each
 field, what was expected and what was received.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -13,27 +12,13 @@ from starlette.requests import Request
 
 from magenta_vae.inference import fields, interpolation
 from magenta_vae.inference.validation import MAX_SEED, TEMPERATURE
+from magenta_vae.serving import json_bodies
+from magenta_vae.serving.json_bodies import RequestError, show
 from magenta_vae.serving.seeds import ROWS_PER_REQUEST, SEED_BITS
 
 MAX_POINTS = ROWS_PER_REQUEST
 MAX_INDEX = 2 ** (63 - SEED_BITS) - 1  # Beside a seed, in the 63 bits of a row's seed.
 JSON_BYTES_PER_NUMBER = 32  # More than a float of 64 bits has digits.
-MAX_SHOWN = 60  # Characters of a value that was received.
-
-
-class RequestError(ValueError):
-    """A request that is refused.
-
-    Args:
-        message: what was expected and what was received.
-        status: of the answer.
-        facts: what else the answer says, as JSON values.
-    """
-
-    def __init__(self, message: str, status: int = 400, facts: Mapping[str, Any] | None = None):
-        super().__init__(message)
-        self.status = status
-        self.facts = facts or {}
 
 
 class Priors(Protocol):
@@ -125,14 +110,14 @@ class PageRequests:
 
     def _given(self, name: str, point: Any) -> np.ndarray:
         if not isinstance(point, list) or len(point) != self._z_size:
-            received = f"{len(point)} values" if isinstance(point, list) else _show(point)
+            received = f"{len(point)} values" if isinstance(point, list) else show(point)
             raise RequestError(
                 f"{name} must be {self._z_size} numbers, or an object with prior and seed. "
                 f"Received: {received}."
             )
         if not all(type(number) in (int, float) for number in point):
             wrong = next(number for number in point if type(number) not in (int, float))
-            raise RequestError(f"{name} must be numbers. Received: {_show(wrong)}.")
+            raise RequestError(f"{name} must be numbers. Received: {show(wrong)}.")
         try:
             return self._point.checked(name, np.array([point], np.float64))[0]
         except OverflowError as error:
@@ -146,7 +131,7 @@ class PageRequests:
         if point["prior"] not in self._priors:
             raise RequestError(
                 f"{name}.prior must be one of: {', '.join(self._priors)}. "
-                f"Received: {_show(point['prior'])}."
+                f"Received: {show(point['prior'])}."
             )
         seed = _as_natural(f"{name}.seed", point["seed"])
         index = _as_natural(f"{name}.index", point.get("index", 0), 0, MAX_INDEX)
@@ -180,18 +165,7 @@ def check_content_type(request: Request, expected: str) -> None:
 
 def _parse(body: bytes, known: Sequence[str], needed: Sequence[str]) -> dict[str, Any]:
     """Returns the object that a body of JSON is."""
-
-    def refuse(constant: str):
-        raise ValueError(f"{constant} is no number of JSON")
-
-    try:
-        content = json.loads(body, parse_constant=refuse)
-    except RecursionError as error:
-        raise RequestError("The body must be JSON. Received: too many brackets.") from error
-    except ValueError as error:  # Of UTF-8 as well, and of numbers of thousands of digits.
-        raise RequestError(f"The body must be JSON. Received what is none: {error}.") from error
-    if not isinstance(content, dict):
-        raise RequestError(f"The body must be an object of JSON. Received: {_show(content)}.")
+    content = json_bodies.parse_object(body)
     _check_names("The body", content, known, needed)
     return content
 
@@ -202,9 +176,9 @@ def _check_names(
     missing = [name for name in needed if name not in content]
     unknown = [name for name in content if name not in known]
     if missing:
-        raise RequestError(f"{what} must have {missing[0]}. Received: {_show(list(content))}.")
+        raise RequestError(f"{what} must have {missing[0]}. Received: {show(list(content))}.")
     if unknown:
-        raise RequestError(f"{what} may have {', '.join(known)}. Received: {_show(unknown[0])}.")
+        raise RequestError(f"{what} may have {', '.join(known)}. Received: {show(unknown[0])}.")
 
 
 def _as_list(name: str, value: Any, lengths: Sequence[int]) -> list:
@@ -213,36 +187,27 @@ def _as_list(name: str, value: Any, lengths: Sequence[int]) -> list:
     spelled = (
         f"{lengths[0]} to {lengths[-1]}" if len(lengths) > 2 else " or ".join(map(str, lengths))
     )
-    received = f"{len(value)}" if isinstance(value, list) else _show(value)
+    received = f"{len(value)}" if isinstance(value, list) else show(value)
     raise RequestError(f"{name} must be a list of {spelled} points. Received: {received}.")
 
 
 def _as_natural(name: str, value: Any, least: int = 0, most: int = MAX_SEED) -> int:
     if type(value) is not int or not least <= value <= most:
         raise RequestError(
-            f"{name} must be a whole number of {least} to {most}. Received: {_show(value)}."
+            f"{name} must be a whole number of {least} to {most}. Received: {show(value)}."
         )
     return value
 
 
 def _as_temperature(value: Any) -> float:
     if type(value) not in (int, float):
-        raise RequestError(f"temperature must be a number. Received: {_show(value)}.")
+        raise RequestError(f"temperature must be a number. Received: {show(value)}.")
     if not fields.MIN_FLOAT <= value <= fields.MAX_FLOAT:
         expected = fields.positive().expected
-        raise RequestError(f"temperature must be {expected}. Received: {_show(value)}.")
+        raise RequestError(f"temperature must be {expected}. Received: {show(value)}.")
     return float(value)
 
 
 def _pair(seed: int) -> tuple[int, int]:
     """Returns what a row of a seed draws from; see `seeds`."""
     return seed % 2**SEED_BITS, seed >> SEED_BITS
-
-
-def _show(value: Any) -> str:
-    """Returns a value that was received, as JSON, or its beginning."""
-    try:
-        text = json.dumps(value)
-    except (ValueError, RecursionError):  # A number of thousands of digits, a thousand brackets.
-        text = f"a value of type {type(value).__name__}"
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."

@@ -19,11 +19,14 @@ import tensorflow as tf
 from google.protobuf import json_format
 
 from magenta_vae import private_apis
+from magenta_vae.serving import rest_requests
+from magenta_vae.serving.json_bodies import RequestError, show
 
 PREDICT, METADATA = ":predict", "/metadata"
 SIGNATURES_TYPE = "type.googleapis.com/tensorflow.serving.SignatureDefMap"
 NUM_THREADS = 4
 MAX_BODY = 64 * 2**20  # Bytes of a request.
+MAX_DIGITS = 20  # Of the number of these bytes.
 FREE = 0  # A port that the system chooses.
 HOST = "127.0.0.1"
 
@@ -71,21 +74,24 @@ class Servable:
             name: self._make_callable(signature) for name, signature in self.signatures.items()
         }
 
-    def dtype(self, signature: str, name: str) -> type:
-        """Returns the numpy type of an input."""
-        return tf.as_dtype(self.signatures[signature].inputs[name].dtype).as_numpy_dtype
+        self.dtypes: dict[str, dict[str, np.dtype]] = {
+            name: {
+                each: np.dtype(tf.as_dtype(info.dtype).as_numpy_dtype)
+                for each, info in signature.inputs.items()
+            }
+            for name, signature in self.signatures.items()
+        }
 
     def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns the outputs by name. Raises `LookupError` or `ValueError` with a message."""
         if signature not in self.signatures:
             raise LookupError(f'Serving signature name: "{signature}" not found in signature def')
-        expected = set(self.signatures[signature].inputs)
-        if set(inputs) != expected:
-            raise ValueError(f"input keys must be {sorted(expected)}. Received: {sorted(inputs)}.")
+        dtypes = self.dtypes[signature]
+        if set(inputs) != set(dtypes):
+            raise ValueError(f"input keys must be {sorted(dtypes)}. Received: {sorted(inputs)}.")
         for name, value in inputs.items():
-            dtype = self.dtype(signature, name)
-            if value.dtype != dtype:
-                raise ValueError(f"{name} must be {dtype.__name__}. Received: {value.dtype}.")
+            if value.dtype != dtypes[name]:
+                raise ValueError(f"{name} must be {dtypes[name]}. Received: {value.dtype}.")
         try:
             return self._callables[signature](inputs)
         except tf.errors.OpError as error:
@@ -167,7 +173,9 @@ def _serving_grpc(name: str, servable: Servable, port: int | None) -> Iterator[s
                 context.abort(grpc.StatusCode.NOT_FOUND, message)
             inputs = {key: tf.make_ndarray(value) for key, value in request.inputs.items()}
             try:
-                outputs = servable.run(spec.signature_name or "serving_default", inputs)
+                outputs = servable.run(
+                    spec.signature_name or rest_requests.DEFAULT_SIGNATURE, inputs
+                )
             except (LookupError, ValueError) as error:
                 context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
             answer = predict_pb2.PredictResponse()
@@ -200,16 +208,16 @@ def _rest_handler(name: str, servable: Servable) -> type[BaseHTTPRequestHandler]
         protocol_version = "HTTP/1.1"
 
         def do_POST(self):  # noqa: N802
-            length = int(self.headers.get("Content-Length") or 0)
-            if length > MAX_BODY:
-                self.close_connection = True
-                return self.answer(413, {"error": f"A request may have {MAX_BODY} bytes."})
-            text = self.rfile.read(length)
+            try:
+                body = self.rfile.read(_length(self.headers.get("Content-Length")))
+            except RequestError as error:
+                self.close_connection = True  # Nobody knows where the next request begins.
+                return self.answer(error.status, {"error": str(error)})
             if not any(self.path == place + PREDICT for place in places):
                 return self.answer(404, {"error": f"Malformed request: POST {self.path}"})
             try:
-                return self.answer(200, _predict(servable, json.loads(text)))
-            except (LookupError, ValueError, TypeError) as error:
+                return self.answer(200, _predict(servable, body))
+            except (LookupError, ValueError) as error:
                 return self.answer(400, {"error": str(error)})
 
         def do_GET(self):  # noqa: N802
@@ -248,32 +256,28 @@ def _metadata(name: str, servable: Servable) -> dict:
     return {"model_spec": spec, "metadata": {"signature_def": definitions}}
 
 
-def _predict(servable: Servable, request: dict) -> dict:
+def _length(declared: str | None) -> int:
+    """Returns the bytes of a body, as its header says. Raises `RequestError`."""
+    text = declared or "0"
+    if not (text.isascii() and text.isdecimal()):
+        raise RequestError(
+            f"Content-Length must be a whole number of at least 0. Received: {show(text)}."
+        )
+    if len(text) > MAX_DIGITS or int(text) > MAX_BODY:
+        raise RequestError(f"A request may have {MAX_BODY} bytes. Received: {show(text)}.", 413)
+    return int(text)
+
+
+def _predict(servable: Servable, body: bytes) -> dict:
     """Answers a request of the REST API, in the format it came in."""
-    signature = request.get("signature_name", "serving_default")
-    if signature not in servable.signatures:
-        raise LookupError(f'Serving signature name: "{signature}" not found in signature def')
-    names = sorted(servable.signatures[signature].inputs)
-    in_rows = "instances" in request
-    columns = _columns(request["instances"], names) if in_rows else request["inputs"]
-    if not isinstance(columns, dict):  # A single input may come without its name.
-        columns = {names[0]: columns}
-    inputs = {
-        name: np.asarray(value, servable.dtype(signature, name)) if name in names else value
-        for name, value in columns.items()
-    }
-    outputs = {name: _values(value) for name, value in servable.run(signature, inputs).items()}
+    asked = rest_requests.read(body, servable.dtypes)
+    answer = servable.run(asked.signature, asked.inputs)
+    outputs = {name: _values(value) for name, value in answer.items()}
     single = len(outputs) == 1
-    if not in_rows:
+    if not asked.in_rows:
         return {"outputs": next(iter(outputs.values())) if single else outputs}
     rows = [dict(zip(outputs, row, strict=True)) for row in zip(*outputs.values(), strict=True)]
     return {"predictions": [next(iter(row.values())) for row in rows] if single else rows}
-
-
-def _columns(instances: list, names: list[str]) -> dict:
-    if not isinstance(instances[0], dict):
-        return {names[0]: instances}
-    return {name: [row[name] for row in instances] for name in instances[0]}
 
 
 def _values(array: np.ndarray) -> list:

@@ -135,10 +135,11 @@ def connect(
     address: str, model: str, version: int | None, timeout_seconds: float
 ) -> RESTTransport | GRPCTransport:
     """Returns the way that the form of an address asks for."""
-    kind, separator, place = address.partition("://")
-    if separator and place and kind in ("http", "https"):
+    kind, _, place = str(address).partition("://")
+    is_address = isinstance(address, str) and place
+    if is_address and kind in ("http", "https"):
         return RESTTransport(address, model, version, timeout_seconds)
-    if separator and place and kind == "grpc":
+    if is_address and kind == "grpc":
         return GRPCTransport(place, model, version, timeout_seconds)
     raise ValueError(
         "address must be as grpc://host:8500 (gRPC) or http://host:8501 (REST). "

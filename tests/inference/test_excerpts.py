@@ -115,7 +115,19 @@ def test_bars_and_windows_are_counted_from_one(choice):
         Excerpt(BAND, **choice)
 
 
-@pytest.mark.parametrize("program", [128, -1, "bass"])
+@pytest.mark.parametrize("track", [1.5, -1, 0, True, b"lead", [2, None], [["lead"]]])
+def test_a_track_is_a_number_or_a_name(track):
+    with pytest.raises(ValueError, match="track must be a number from 1, or a name. Received: "):
+        Excerpt(BAND, track=track)
+
+
+def test_numbers_of_numpy_are_taken():
+    chosen = Excerpt(BAND, track=np.int64(2), start_bar=np.int64(2), num_windows=np.int64(1))
+    (window,) = ONE.read_windows(chosen).windows
+    assert (window.first_bar, window.tracks[0].number) == (2, 2)
+
+
+@pytest.mark.parametrize("program", [128, -1, "bass", 1.5, [33, None]])
 def test_a_program_is_a_number(program):
     with pytest.raises(ValueError, match="program must be of 0 to 127. Received: "):
         ONE.read(Excerpt(BAND, program=program))

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 from concurrent import futures
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from magenta_vae.inference import attributes, generation, graphs
 from magenta_vae.model import decoders, encoders, music_vae, schedules
 from magenta_vae.music import note_sequences, synthetic, tokens, window_format
 from magenta_vae.music.songs import SongError
-from magenta_vae.music.window_format import WindowFormat
+from magenta_vae.music.window_format import Playback, WindowFormat
 
 TRACKS = (tokens.Melody("lead", 0, 31), tokens.Melody("bass", 32, 39), tokens.Drums())
 
@@ -298,6 +299,9 @@ def test_the_largest_seed_and_numbers_of_numpy_are_taken(model):
     assert len(model.sample(np.int64(2), temperature=np.float32(1), seed=2**63 - 1)) == 2
 
 
+POINTS = np.zeros([2, 4])
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
@@ -309,6 +313,26 @@ def test_the_largest_seed_and_numbers_of_numpy_are_taken(model):
         (lambda m: m.interpolate("a.mid", "b.mid", 2.5), "num_steps must be a whole number"),
         (lambda m: m.interpolate_grid(["a"] * 4, 2.5, 2), "num_rows must be a whole number"),
         (lambda m: m.apply_attribute("a", [0] * 4, float("inf")), "strength must be a finite"),
+        (lambda m: m.apply_attribute("a", [0] * 4, 10**400), "strength must be a finite number"),
+        (lambda m: m.apply_attribute("a", [1] * 4, 3e38), "strength times the vector must be at"),
+        (
+            lambda m: m.apply_attribute("a", "abc"),
+            r"vector must be of this model: \[4\]. .* str",
+        ),
+        (lambda m: m.apply_attribute("a", ["a"] * 4), "vector must be numbers. Received: str"),
+        (lambda m: m.apply_attribute("a", [np.nan] * 4), "vector must be finite .* Received.*nan"),
+        (lambda m: m.sample(10**12), r"num_samples must be at most 2,147,483,647. Received: num_s"),
+        (lambda m: m.sample_z(2**70), "num_samples must be at most 2,147,483,647. Received: num_s"),
+        (lambda m: m.similar("a.mid", 2**70, 0.5), "num_samples must be at most 2,147,483,647"),
+        (lambda m: m.interpolate("a", "b", 10**12), "num_steps must be at most 2,147,483,647"),
+        (lambda m: m.interpolate_grid(["a"] * 4, 10**6, 10**6), r"num_rows \* num_columns must be"),
+        (lambda m: m.interpolate_grid(None, 3, 3), "corners must be a list .* Received: NoneType"),
+        (lambda m: m.interpolate_grid((c for c in "abcd"), 3, 3), "four pieces .*d: generator"),
+        (lambda m: m.interpolate_grid("abcd", 3, 3), "corners must be a list .* Received: str"),
+        (lambda m: m.decode(POINTS, playbacks=[]), "Playback for each of 2 points. Received: 0"),
+        (lambda m: m.decode(POINTS, playbacks=[Playback()]), "each of 2 points. Received: 1"),
+        (lambda m: m.decode(POINTS, playbacks=[1, 2]), "each of 2 points. Received: 1 among them"),
+        (lambda m: m.decode(POINTS, playbacks=3), "each of 2 points. Received: int"),
         (lambda m: m.decode([[0, 0, 0, 3e38]]), "z must be finite and at most 1e.06 in size"),
         (lambda m: m.decode([["a"] * 4]), "z must be numbers"),
         (lambda m: m.encode(b"song.mid"), "path of a file. Received: bytes"),
@@ -321,8 +345,21 @@ def test_the_largest_seed_and_numbers_of_numpy_are_taken(model):
     ],
 )
 def test_what_cannot_be_is_refused_before_tensorflow_sees_it(model, call, says):
-    with pytest.raises(ValueError, match=says):
+    with warnings.catch_warnings(), pytest.raises(ValueError, match=says):
+        warnings.simplefilter("error")
         call(model)
+
+
+def test_a_flag_is_true_or_false():
+    with pytest.raises(ValueError, match="pad must be True or False. Received: pad='yes'"):
+        make(TRACKS, pad="yes")
+    with pytest.raises(ValueError, match="jit_compile must be True or False. Received: jit_compi"):
+        make(TRACKS, jit_compile="x")
+
+
+def test_of_no_points_there_is_no_music(model):
+    assert model.decode(POINTS[:0]) == model.decode(POINTS[:0], playbacks=[]) == []
+    assert model.decode_tokens(POINTS[:0]).shape == (0, 32, 1)
 
 
 FORKED = """

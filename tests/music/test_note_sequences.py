@@ -338,6 +338,13 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert (tmp_path / "song.mid").read_bytes() == b"before"
 
 
+@pytest.mark.parametrize("music", [None, [sequence(TUNE)], "song.mid"])
+def test_what_is_no_note_sequence_is_not_written(music, tmp_path):
+    with pytest.raises(ValueError, match="note_sequence must be one NoteSequence. Received: "):
+        write_midi(music, tmp_path / "folder" / "song.mid")
+    assert not os.listdir(tmp_path)
+
+
 def test_notes_are_added_by_the_first_tempo():
     made = empty_note_sequence(qpm=60, num_steps=2)
     assert made.total_time == 0.5

@@ -1,5 +1,7 @@
 """The client against a stand-in for TensorFlow Serving that runs an exported model."""
 
+import functools
+import http.client
 import json
 import socket
 import urllib.error
@@ -90,6 +92,8 @@ CALLS = {
     "posterior": lambda model, a, b: np.stack(model.posterior(model.tokenize([a, b]))),
     "encode_tokens": lambda model, a, b: model.encode_tokens(model.tokenize([a, b])),
     "decode_tokens": lambda model, a, b: model.decode_tokens(np.ones([3, model.z_size]), 2.0, 4),
+    "decode_of_no_points": lambda model, a, b: model.decode_tokens(np.ones([0, model.z_size])),
+    "encode_tokens_of_none": lambda model, a, b: model.encode_tokens(model.tokenize(a)[:0]),
     "sample_z": lambda model, a, b: model.sample_z(ROWS_PER_REQUEST + 3, seed=5),
     "similar": lambda model, a, b: model.similar(a, 5, 0.4, 0.8, seed=6),
     "similar_in_the_prior": lambda model, a, b: model.similar(a, 3, 0, 0.8, seed=6),
@@ -154,6 +158,8 @@ def test_wrong_arguments_are_refused_before_anything_is_sent(client, windows):
         ValueError, match="temperature must be finite and above 0. Received: temperature=0"
     ):
         client.sample(1, temperature=0)
+    with pytest.raises(ValueError, match="num_samples must be at most 2,147,483,647"):
+        client.sample(10**12)
     with pytest.raises(ValueError, match="seed must be in 0 to 2.32 - 1. Received: seed=-1"):
         client.sample(1, seed=-1)
     with pytest.raises(ValueError, match=r"z must be \[points, 8\]. Received: shape \(2, 3\)"):
@@ -218,7 +224,7 @@ def test_a_model_that_is_not_served(kind, addresses):
         client.sample(1)
 
 
-@pytest.mark.parametrize("address", ["localhost:8501", "ftp://host:1", "grpc://"])
+@pytest.mark.parametrize("address", ["localhost:8501", "ftp://host:1", "grpc://", None, 3])
 def test_an_address_must_say_how_to_speak(address):
     with pytest.raises(ValueError, match="address must be as grpc://host:8500"):
         Client(address, NAME)
@@ -250,6 +256,13 @@ def test_rows_and_columns_say_the_same(addresses, exported):
     assert [row.keys() for row in encoded["predictions"]] == [{"mu", "sigma"}] * 2
 
 
+ONE_ROW = {"seed": [1], "temperature": [1]}
+
+
+def nested(number_of_brackets):
+    return functools.reduce(lambda inner, _: [inner], range(number_of_brackets), 1)
+
+
 @pytest.mark.parametrize(
     ("request_body", "message"),
     [
@@ -258,12 +271,87 @@ def test_rows_and_columns_say_the_same(addresses, exported):
         ({"signature_name": "sample", "inputs": {"seed": [1]}}, "temperature"),
         ({"signature_name": "sample", "inputs": {"seed": [1, 2], "temperature": [1]}}, "rows"),
         ({"signature_name": "encode", "inputs": [[[130]] * 32]}, "tokens must be classes"),
+        (b"", "The body must be JSON"),
+        (b"[" * 100_000, "The body must be JSON. Received: too many brackets."),
+        ([], "The body must be an object of JSON. Received: []."),
+        (None, "The body must be an object of JSON. Received: null."),
+        ({}, "signature_name must be one of: decode, "),
+        ({"signature_name": ["sample"]}, 'Received: ["sample"].'),
+        ({"signature_name": "sample"}, "must have either instances or inputs. Received: ["),
+        ({"signature_name": "encode", "instances": [], "inputs": []}, "must have either instances"),
+        ({"signature_name": "sample", "inputs": [1]}, "inputs must be an object with seed, temp"),
+        ({"signature_name": "encode", "inputs": [[[0]], 0]}, "must have the shape of its neighb"),
+        (
+            {"signature_name": "decode", "inputs": {"z": [[float("nan")] * 8], **ONE_ROW}},
+            "z must be finite",
+        ),
     ],
 )  # fmt: skip
 def test_malformed_requests_get_an_error_of_the_server(addresses, request_body, message):
     status, content = post(addresses["rest"], request_body)
     assert status == 400
     assert message in content["error"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "instances must be a list of at least one row. Received: []."),
+        ({}, "instances must be a list of at least one row. Received: {}."),
+        ([{"seed": 1}], 'an object with seed, temperature. Received: ["seed"].'),
+        ([{"seed": 1, "temperature": 1}, 3], "instances[1] must be an object with seed, temp"),
+        ([{"seed": 1, "temperature": 1, "z": 0}], "instances[0] must be an object with seed, temp"),
+        ([{"seed": 2**70, "temperature": 1}], "seed[0] must be a whole number of 64 bits"),
+        ([{"seed": 1.5, "temperature": 1}], "whole number of 64 bits. Received: 1.5."),
+        ([{"seed": 1.0, "temperature": 1}], "whole number of 64 bits. Received: 1.0."),
+        ([{"seed": "1", "temperature": 1}], 'seed[0] must be a whole number of 64 bits. Rec'),
+        ([{"seed": 1, "temperature": True}], "temperature[0] must be a number of at most 3.4e+38"),
+        ([{"seed": 1, "temperature": None}], "in size. Received: null."),
+        ([{"seed": 1, "temperature": 10**400}], "temperature[0] must be a number of at most"),
+        ([{"seed": 1, "temperature": 1}, {"seed": [1], "temperature": 1}], "shape of its neighb"),
+    ],
+)  # fmt: skip
+def test_rows_of_what_is_no_number_are_refused_with_their_place(addresses, rows, message):
+    status, content = post(addresses["rest"], {"signature_name": "sample", "instances": rows})
+    assert status == 400
+    assert message in content["error"]
+
+
+@pytest.mark.parametrize(
+    ("signature", "inputs", "message"),
+    [
+        ("encode", {"tokens": [[[60]] * 31 + [[0.5]]]}, "tokens[0][31][0] must be a whole number"),
+        ("encode", {"tokens": [[[60]] * 31 + [[2**31]]]}, "must be a whole number of 32 bits"),
+        ("decode", {"z": [[0.0] * 7 + [True]], **ONE_ROW}, "z[0][7] must be a number of at most"),
+        ("decode", {"z": {"a": 1}, **ONE_ROW}, "z must be a number of at most"),
+        ("decode", {"z": nested(900), **ONE_ROW}, "z must have at most 32 axes. Received: more."),
+        ("decode", {"z": nested(20), **ONE_ROW}, "z must have the shape [batch, 8]"),
+    ],
+)  # fmt: skip
+def test_columns_of_what_is_no_number_are_refused_with_their_place(
+    addresses, signature, inputs, message
+):
+    status, content = post(addresses["rest"], {"signature_name": signature, "inputs": inputs})
+    assert status == 400
+    assert message in content["error"]
+
+
+@pytest.mark.parametrize(
+    ("length", "status", "message"),
+    [
+        ("-5", 400, "Content-Length must be a whole number of at least 0. Received: "),
+        ("abc", 400, "Content-Length must be a whole number of at least 0. Received: "),
+        (f"{2**40}", 413, "A request may have 67108864 bytes. Received: "),
+        ("9" * 5000, 413, "A request may have 67108864 bytes. Received: "),
+    ],
+)  # fmt: skip
+def test_a_body_without_a_length_that_can_be_read_is_refused(addresses, length, status, message):
+    connection = http.client.HTTPConnection(addresses["rest"].removeprefix("http://"))
+    connection.request("POST", f"/v1/models/{NAME}:predict", headers={"Content-Length": length})
+    answer = connection.getresponse()
+    assert answer.status == status
+    assert message in json.load(answer)["error"]
+    connection.close()
 
 
 @pytest.mark.parametrize(
