@@ -364,7 +364,7 @@ def test_what_is_fetched_damaged_is_not_kept(served, published, tmp_path, monkey
         file.write(b"more")
     with pytest.raises(ValueError, match=r"weights\.safetensors is damaged or was changed"):
         model_places.find(served)
-    assert not any((tmp_path / "cache" / "magenta_vae" / "models").iterdir())
+    assert not (tmp_path / "cache").exists()
     with pytest.raises(OSError, match="/none/card.json cannot be fetched: HTTP Error 404"):
         model_places.find(f"{served}/none")
 
