@@ -245,6 +245,8 @@ def test_the_working_directory_and_empty_words_are_refused(trained, tmp_path, mo
     monkeypatch.chdir(tmp_path / "here")
     with pytest.raises(ValueError, match="--output_dir is the working directory"):
         publishing.publish(run, ".", "tiny", "Songs")
+    with pytest.raises(ValueError, match="temperature must be finite and above 0"):
+        publishing.publish(run, "there", "tiny", "Songs", temperature=0)
     with pytest.raises(ValueError, match="a name and a description. Received: an empty one"):
         publishing.publish(run, "there", "tiny", " ")
     assert Path.cwd().is_dir() and not os.listdir()
