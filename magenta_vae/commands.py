@@ -1,6 +1,7 @@
 """What every command shares: its flags, and errors that fit on a line."""
 
 import contextlib
+import math
 import os
 import re
 import signal
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from absl import app, flags, logging
 
-from magenta_vae import command_help, display, import_stand_ins, interrupts
+from magenta_vae import command_help, display, files, import_stand_ins, interrupts
 
 if TYPE_CHECKING:  # A command loads TensorFlow once its flags are read.
     from magenta_vae.workflows.runs import Run
@@ -133,14 +134,64 @@ def define_allow_module() -> flags.FlagHolder:
     )
 
 
+def define_folder_flag(name: str, help_text: str, required: bool = True) -> flags.FlagHolder:
+    """Defines a flag that names a folder to write in and returns it.
+
+    That it can be one is known as soon as the flags are read, before the work.
+    """
+    defined = flags.DEFINE_string(name, None, help_text, required=required)
+
+    def check(folder: str | None) -> bool:
+        try:
+            files.check_folder_place(folder or os.curdir)
+        except OSError as error:
+            raise flags.ValidationError(str(error)) from error
+        return True
+
+    flags.register_validator(name, check)
+    return defined
+
+
+class _NumberParser(flags.FloatParser):
+    """Reads numbers as absl does, but no NaN, which absl takes to be within any bounds."""
+
+    number_name = "finite number"
+    syntactic_help = f"a {number_name}"
+
+    def is_outside_bounds(self, value: float) -> bool:
+        is_allowed = math.isfinite(value) or value == self.upper_bound  # NaN is equal to none.
+        return not is_allowed or super().is_outside_bounds(value)
+
+
+def define_number_flag(
+    name: str,
+    default: float | None,
+    help_text: str,
+    lower_bound: float | None = None,
+    upper_bound: float | None = None,
+) -> flags.FlagHolder:
+    """Defines a flag that is a finite number within bounds, both included, and returns it.
+
+    Where the upper bound is infinity, that is a value too.
+    """
+    parser = _NumberParser(lower_bound, upper_bound)
+    return flags.DEFINE(parser, name, default, help_text, serializer=flags.ArgumentSerializer())
+
+
+def define_temperature_flag(help_text: str) -> flags.FlagHolder:
+    """Defines --temperature and returns it."""
+    defined = define_number_flag("temperature", 0.5, help_text)
+    flags.register_validator("temperature", lambda value: value > 0, message="must be above 0")
+    return defined
+
+
 def define_output_flags(required: bool = True) -> dict[str, flags.FlagHolder]:
     """Defines what commands that make music take, by the names `outputs.write_music` uses."""
     return {
-        "output_dir": flags.DEFINE_string(
+        "output_dir": define_folder_flag(
             "output_dir",
-            None,
             "Folder of the MIDI. What an earlier call wrote there under the same name is replaced.",
-            required=required,
+            required,
         ),
         "plot": flags.DEFINE_bool("plot", False, "Also write pictures (.png)."),
         **define_sound_flags(),
@@ -152,7 +203,7 @@ def define_sound_flags() -> dict[str, flags.FlagHolder]:
     defined = {
         "audio": flags.DEFINE_bool("audio", False, "Also write sound (.wav)."),
         "soundfont": flags.DEFINE_string("soundfont", None, "A SoundFont (.sf2) that plays it."),
-        "qpm": flags.DEFINE_float(
+        "qpm": define_number_flag(
             "qpm",
             None,
             "Tempo in quarters a minute; by default that of the music read, of samples 120.",
@@ -238,8 +289,8 @@ def define_continuous_flag(file: str) -> flags.FlagHolder:
 def define_sampling_flags() -> tuple[flags.FlagHolder, flags.FlagHolder]:
     """Defines --temperature and --seed and returns them."""
     return (
-        flags.DEFINE_float(
-            "temperature", 0.5, "Of the softmax: lower is safer, 1 is the model's own distribution."
+        define_temperature_flag(
+            "Of the softmax: lower is safer, 1 is the model's own distribution."
         ),
         define_seed_flag("The same seed gives the same files."),
     )

@@ -15,6 +15,8 @@ from typing import IO, Any
 MAX_JSON_BYTES = 2**26  # Descriptions of the largest data sets have some megabytes.
 # What a disk says that knows no locks, as some of networks do.
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+# What a write fails with that has no room; Python does not say then which file it was of.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
@@ -22,15 +24,18 @@ def replacing(path: str | os.PathLike) -> Iterator[str]:
     """Gives a path beside another to write to, and renames it to the other at the end.
 
     Where the writing fails, what was at `path` stays as it was and nothing is left beside it.
+
+    Raises:
+        OSError: where it cannot be written, with `path`.
     """
-    make_folder_of(path)
     beside = f"{os.fspath(path)}.{uuid.uuid4().hex}.partial"
-    try:
-        yield beside
-        os.replace(beside, path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
+    with _making(os.path.dirname(path) or "."), _naming(path, beside):
+        try:
+            yield beside
+            os.replace(beside, path)
+        except BaseException:
+            Path(beside).unlink(missing_ok=True)
+            raise
 
 
 @contextlib.contextmanager
@@ -38,14 +43,53 @@ def staging(folder: str | os.PathLike) -> Iterator[str]:
     """Gives a new folder within another, which is made if it is missing, and removes it at the end.
 
     What is written there can be renamed into the other folder once all of it is whole.
+
+    Raises:
+        OSError: where nothing can be written there, with `folder`.
     """
-    os.makedirs(folder, exist_ok=True)
     beside = os.path.join(folder, f"{uuid.uuid4().hex}.partial")
-    os.mkdir(beside)
+    with _making(folder), _naming(folder, beside):
+        os.mkdir(beside)
+        try:
+            yield beside
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _making(folder: str | os.PathLike) -> Iterator[None]:
+    """Makes a folder, and removes what it has made of it again where what follows fails."""
+    missing = _missing(folder)
     try:
-        yield beside
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        os.makedirs(folder, exist_ok=True)
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # Others have written there meanwhile.
+            for made in missing:
+                os.rmdir(made)
+        raise
+
+
+def _missing(folder: str | os.PathLike) -> list[str]:
+    """Returns the folders that must be made that a folder may be there, the innermost first."""
+    missing = []
+    each = os.path.abspath(folder)
+    while not os.path.lexists(each):
+        missing.append(each)
+        each = os.path.dirname(each)
+    return missing
+
+
+@contextlib.contextmanager
+def _naming(path: str | os.PathLike, beside: str) -> Iterator[None]:
+    """Has errors of a file that is written beside its place name the place."""
+    try:
+        yield
+    except OSError as error:
+        is_nameless = error.filename is None and error.errno in DISK_FULL
+        if is_nameless or str(error.filename).startswith(beside):
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+        raise
 
 
 def make_folder_of(path: str | os.PathLike) -> None:
@@ -69,6 +113,14 @@ def prepare_output(flag: str, path: str | os.PathLike) -> None:
         make_folder_of(path)
     except OSError as error:
         raise OSError(f"--{flag}={path} cannot be written: {error.strerror}.") from error
+
+
+def check_folder_place(folder: str | os.PathLike) -> None:
+    """Raises `NotADirectoryError` for a path that can be no folder, with the file in its way."""
+    missing = _missing(folder)
+    found = os.path.dirname(missing[-1]) if missing else os.path.abspath(folder)
+    if not os.path.isdir(found):
+        raise NotADirectoryError(f"expected a folder, new or not. {found} is no folder.")
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

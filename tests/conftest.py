@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 
 import pytest
 
@@ -11,6 +12,22 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # A core for each of the tests' process
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # As of what a shell runs in the background.
     signal.signal(signal.SIGINT, signal.default_int_handler)  # Programs that tests run inherit it.
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 160 KB, where one may be mounted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", folder]
+    try:
+        mounted = subprocess.run(command, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("there is no mount command")
+    if mounted.returncode:
+        pytest.skip("mounting is not permitted")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
 
 
 @pytest.fixture(scope="session")

@@ -461,7 +461,24 @@ def test_attributes_are_learned_and_applied(run_dir, tmp_path):
         (["evaluate", "--run_dir=nowhere", "--seed=1"], "--seed: of --samples alone"),
         (
             ["evaluate", "--run_dir=nowhere", "--samples", "--temperature=0"],
-            "temperature must be finite and above 0",
+            "flag --temperature=0.0: must be above 0",
+        ),
+        (
+            ["sample", "--run_dir=nowhere", "--output_dir=x", "--qpm=nan"],
+            "flag --qpm=nan: nan is not a finite number in the range [4, 1000]",
+        ),
+        (
+            ["similar", "--run_dir=x", "--input=x", "--output_dir=x", "--similarity=nan"],
+            "flag --similarity=nan: nan is not a finite number in the range [0, 1]",
+        ),
+        (["attributes", "--run_dir=x", "--strength=inf"], "--strength=inf: inf is not a finite"),
+        (
+            ["publish", "--run_dir=x", "--output_dir=x", "--description=x", "--temperature=nan"],
+            "flag --temperature=nan: nan is not a finite number",
+        ),
+        (
+            ["build_dataset", "--output_dir=x", "--seconds_per_file=nan"],
+            "flag --seconds_per_file=nan: nan is not",
         ),
         (
             ["export", "--run_dir=x", "--output_dir=x", "--evaluate", "--figures=y"],
@@ -489,6 +506,23 @@ def test_errors_fit_in_a_message(command, message, tmp_path, monkeypatch):
     assert f"error: {message}" in error or message in error
     assert "Traceback" not in error
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "flag"),
+    [
+        *((name, "output_dir") for name in ("figures", "inspect_dataset", "publish", "sample")),
+        *(("table1", "output_dir"), ("train", "run_dir")),
+    ],
+)
+def test_a_file_in_the_place_of_a_folder_is_named_before_the_work(name, flag, tmp_path):
+    path = tmp_path / "file"
+    path.write_text("kept")
+    for folder in (path, path / "new"):
+        error = run(name, f"--{flag}={folder}", expect=1)
+        message = f"flag --{flag}={folder}: expected a folder, new or not. {path} is no folder.\n"
+        assert message in error
+    assert path.read_text() == "kept"
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import tensorflow as tf
 from bindings import query
 
 from magenta_vae import configuration
+from magenta_vae.configuration import configurables
 from magenta_vae.inference import outputs
 from magenta_vae.training import latent_summaries
 from magenta_vae.training.weights import load_weights
@@ -163,6 +164,27 @@ def test_an_unknown_file_is_answered_with_the_known_ones():
 def test_an_incomplete_configuration_is_named():
     with pytest.raises(ValueError, match="incomplete.*settings"):
         configuration.parse([])
+
+
+def test_a_part_that_lacks_arguments_is_named_with_the_file_that_binds_them():
+    files = ["hierdec_mel_32bar.gin", TINY, "variants/upper_levels.gin"]
+    experiment = configuration.parse(files).experiment
+    with pytest.raises(
+        ValueError,
+        match=r"^hierarchical_encoder\.HierarchicalBidirectionalLSTM lacks num_classes, num_units, "
+        r"num_segments, z_size\. Expected a --gin_file .* as variants/hierarchical_encoder\.gin "
+        r"does, or --gin_param='hierarchical_encoder\.HierarchicalBidirectionalLSTM\.num_classes =",
+    ):
+        experiment.make_model()
+
+
+def test_another_type_error_of_a_part_is_left_as_it_is():
+    class Part:
+        def __init__(self, size):
+            self.size = len(size)
+
+    with pytest.raises(TypeError, match="has no len"):
+        configurables.Configurable(Part, {"size": 3})()
 
 
 def test_without_data_the_message_holds_the_commands(tmp_path):

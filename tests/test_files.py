@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +30,53 @@ def test_a_failure_leaves_what_was_there(tmp_path):
         raise OSError("the disk is full")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("place", [files.replacing, files.staging])
+def test_a_full_disk_is_named_and_folders_that_were_made_for_it_go(place, tmp_path):
+    path = tmp_path / "new" / "folder" / "a"
+    with pytest.raises(OSError, match=f"No space left on device: '{path}'$") as caught, place(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # As `write` does.
+    assert caught.value.errno == errno.ENOSPC
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_really_full_disk_is_named(small_disk):
+    for path in ("a.txt", "new/a.txt"):
+        with pytest.raises(OSError, match=f"No space left on device: '{small_disk}/{path}'$"):
+            files.write_text(small_disk / path, "text" * 100_000)
+    assert list(small_disk.iterdir()) == []
+
+
+def test_a_file_beside_is_named_by_its_place(tmp_path):
+    path = tmp_path / "a"
+    path.mkdir()
+    with pytest.raises(IsADirectoryError, match=f"Is a directory: '{path}'$"):
+        files.write_text(path, "text")
+    refused = pytest.raises(NotADirectoryError, match=f"Not a directory: '{tmp_path}'$")
+    with refused, files.staging(tmp_path) as beside:
+        Path(beside, "a").touch()
+        Path(beside, "a", "b").touch()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_of_another_file_is_left_as_it_is(tmp_path):
+    with pytest.raises(FileNotFoundError, match="elsewhere'$"), files.replacing(tmp_path / "a"):
+        (tmp_path / "elsewhere").read_text()
+    with pytest.raises(ConnectionResetError) as caught, files.staging(tmp_path):
+        raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+    assert caught.value.filename is None
+
+
+def test_folders_that_were_there_stay_where_the_writing_fails(tmp_path):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(KeyboardInterrupt), files.staging(tmp_path / "there" / "new"):
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == [tmp_path / "there"]
+    with pytest.raises(KeyboardInterrupt), files.staging(tmp_path / "new"):
+        (tmp_path / "new" / "others").touch()
+        raise KeyboardInterrupt
+    assert (tmp_path / "new" / "others").is_file()
 
 
 def test_a_missing_folder_is_made(tmp_path):

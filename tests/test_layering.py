@@ -13,6 +13,7 @@ NAME = PACKAGE.name
 GROUND_FLOOR = {
     "contracts",
     "display",
+    "file_errors",
     "files",
     "private_apis",
     "threads",
@@ -20,6 +21,7 @@ GROUND_FLOOR = {
 MAY_IMPORT = {
     "contracts": set(),
     "display": set(),
+    "file_errors": set(),
     "files": set(),
     "private_apis": set(),
     "threads": set(),
@@ -27,11 +29,13 @@ MAY_IMPORT = {
     "model": {"contracts", "private_apis", "threads"},
     "magenta": {"contracts", "files", "music", "model"},
     "data": {"contracts", "display", "files", "music", "magenta"},
-    "training": {"contracts", "display", "files", "private_apis", "threads", "music"},
+    "training": {
+        *("contracts", "display", "file_errors", "files", "private_apis", "threads", "music"),
+    },
     "inference": {"contracts", "display", "files", "music", "model"},
     "serving": {
-        *("contracts", "display", "files", "private_apis", "music", "data", "model", "magenta"),
-        "inference",
+        *("contracts", "display", "file_errors", "files", "private_apis", "music", "data", "model"),
+        *("magenta", "inference"),
     },
     "configuration": set(),
     "workflows": {

@@ -13,13 +13,14 @@ import itertools
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import gin
 from gin.config import ConfigurableReference
 
 from magenta_vae.configuration import statements
+from magenta_vae.configuration.places import bundled
 
 MAX_VALUES = 100_000  # The largest of the bundled ones have some hundreds.
 _GIN = threading.Lock()  # Gin has one state for the whole process.
@@ -45,10 +46,20 @@ class Configurable:
     is_evaluated: bool = False
 
     def __call__(self, *args, **kwargs):
-        """Returns what the function returns for the bindings and what is given here."""
+        """Returns what the function returns for the bindings and what is given here.
+
+        Raises:
+            ValueError: where it takes arguments that are neither bound nor given, with their names.
+        """
         given = inspect.signature(self.function).bind_partial(*args).arguments if args else {}
         bound = {name: value for name, value in self.bindings.items() if name not in given}
-        return self.function(*args, **{**evaluate(bound), **kwargs})
+        named = {**evaluate(bound), **kwargs}
+        try:
+            return self.function(*args, **named)
+        except TypeError as error:
+            if missing := _missing(self.function, {*given, *named}):
+                raise ValueError(_explain_missing(self.function, missing)) from error
+            raise
 
 
 class Parsed(NamedTuple):
@@ -122,6 +133,34 @@ def evaluate(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(map(evaluate, value))
     return value
+
+
+def _missing(function: Callable, given: Collection[str]) -> list[str]:
+    """Returns the arguments that a function needs beside those that it is given."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # Some functions of C have no signature.
+        return []
+    unnamed = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+    needed = [each for each in parameters if each.default is each.empty]
+    return [each.name for each in needed if each.kind not in unnamed and each.name not in given]
+
+
+def _explain_missing(function: Callable, missing: Sequence[str]) -> str:
+    """Returns what a configurable lacks, and the bundled files that bind all of it, for people."""
+    name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
+    folder = bundled("gin_configs")
+    texts = {path: f"\n{path.read_text(encoding='utf-8')}" for path in folder.rglob("*.gin")}
+    found = sorted(
+        str(path.relative_to(folder))
+        for path, text in texts.items()
+        if all(f"\n{name}.{each} = " in text for each in missing)
+    )
+    example = f", as {' or '.join(found)} does" if found else ""
+    return (
+        f"{name} lacks {', '.join(missing)}. Expected a --gin_file that binds what is missing"
+        f"{example}, or --gin_param='{name}.{missing[0]} = VALUE'."
+    )
 
 
 def _freeze(value: Any, scopes: list[str], count: Iterator[int]) -> Any:

@@ -5,7 +5,6 @@ who merges the ranges of hashes.
 """
 
 import contextlib
-import errno
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,11 +20,10 @@ from magenta_vae.data.settings import Settings
 from magenta_vae.data.shards import NUM_BUCKETS
 from magenta_vae.data.sources import Source
 from magenta_vae.data.splits import SPLITS, OwnSplits
-from magenta_vae.files import require_new_folder
+from magenta_vae.files import DISK_FULL, require_new_folder
 
 SONGS_PER_ENTRY = 512
 ENTRY_BYTES = 2**25
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 MERGE_BYTES = 2**20  # Tokens of one task of the second pass; of a corpus's largest bucket more.
 
 

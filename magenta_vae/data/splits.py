@@ -214,6 +214,11 @@ def _find_columns(
             f"{', '.join(PATH_COLUMNS)}, or lines of a path and a split, with commas between. "
             f"Received: {','.join(rows[0][1])}."
         )
+    if twice := [name for name in (SPLIT_COLUMN, named[0]) if heading.count(name) > 1]:
+        raise ValueError(
+            f"--split_file={path}: expected one column {twice[0]} in the heading, found "
+            f"{heading.count(twice[0])}. Received: {','.join(rows[0][1])}."
+        )
     return heading.index(named[0]), heading.index(SPLIT_COLUMN), rows[1:]
 
 

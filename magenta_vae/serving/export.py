@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from magenta_vae import display, files
+from magenta_vae import display, file_errors, files
 from magenta_vae.contracts import LatentModel
 from magenta_vae.data import vocabularies
 from magenta_vae.inference.data_prior import DataPrior
@@ -59,6 +59,7 @@ def write(
         gin_text: the model's configuration, which stands beside the weights for magenta_js.
 
     Raises:
+        OSError: where the folder cannot be written, with its path.
         ValueError: for a model without latent space, for formats that are not known, for a model
             that cannot be written as one, and for the format web without a site.
     """
@@ -77,7 +78,8 @@ def write(
     # What is staged is called by no integer, so that no server takes it for a version.
     with files.staging(output_dir) as beside:
         display.show("writing the SavedModel")
-        write_saved_model(model, signatures, beside)
+        with file_errors.writing(output_dir):
+            write_saved_model(model, signatures, beside)
         if "onnx" in formats:
             display.show("writing ONNX")
             runtimes.write_onnx(signatures, os.path.join(beside, "onnx"), text)
@@ -93,7 +95,8 @@ def write(
             javascript.write(model, window_format, place, quantize_bytes, facts, gin_text)
         display.show("writing requests to warm up with")
         name = os.path.basename(os.path.abspath(output_dir))
-        warm_up.write_requests(signatures, name, beside)
+        with file_errors.writing(output_dir):
+            warm_up.write_requests(signatures, name, beside)
         assets = Path(beside, "assets")
         assets.mkdir(exist_ok=True)
         (assets / DESCRIPTION_FILE).write_text(text + "\n")

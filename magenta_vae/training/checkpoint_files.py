@@ -12,7 +12,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from magenta_vae.training import file_errors
+from magenta_vae import file_errors
 
 LATEST, BEST = "latest", "best"
 FILES = re.compile(r"step-(\d+)\.(?:index|data-\d{5}-of-\d{5})")

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from magenta_vae import files
+from magenta_vae import file_errors, files
 from magenta_vae.contracts import LatentModel
-from magenta_vae.training import checkpoint_files, file_errors, tracked
+from magenta_vae.training import checkpoint_files, tracked
 
 LOSS_KEY = "loss/.ATTRIBUTES/VARIABLE_VALUE"
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
-from magenta_vae import threads
-from magenta_vae.training import file_errors
+from magenta_vae import file_errors, threads
 
 TF_CONFIG_EXAMPLE = (
     '{"cluster": {"worker": ["first:2222", "second:2222"]}, "task": {"type": "worker", "index": 0}}'

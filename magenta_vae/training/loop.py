@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from magenta_vae.training import devices, divergence, file_errors, signals
+from magenta_vae import file_errors
+from magenta_vae.training import devices, divergence, signals
 from magenta_vae.training.checkpoints import BestCheckpoint, Checkpoints
 from magenta_vae.training.held_out import Evaluations, HeldOut
 from magenta_vae.training.progress import Progress, count_steps

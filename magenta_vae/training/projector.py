@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from magenta_vae import files
-from magenta_vae.training import file_errors
+from magenta_vae import file_errors, files
 
 CONFIG = "projector_config.pbtxt"  # Where the plugin looks, in each folder that has curves.
 VECTORS, METADATA = "projector_mu.tsv", "projector_metadata.tsv"

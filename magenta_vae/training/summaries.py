@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
-from magenta_vae import private_apis
-from magenta_vae.training import file_errors
+from magenta_vae import file_errors, private_apis
 
 if TYPE_CHECKING:  # matplotlib is imported when there is something to draw: training starts sooner.
     from matplotlib.figure import Figure

@@ -11,9 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from magenta_vae import configuration, files
-from magenta_vae.inference import attributes, data_prior
+from magenta_vae.inference import attributes, data_prior, validation
 from magenta_vae.inference.samples import NUM_SAMPLES
-from magenta_vae.inference.validation import TEMPERATURE
 from magenta_vae.training import published_weights, summaries
 from magenta_vae.workflows import (
     attributes as learning,
@@ -45,7 +44,7 @@ def publish(
     attribution: Sequence[str] = (),
     data_dir: str | None = None,
     report: Callable[[str], None] = lambda line: None,
-    temperature: float = TEMPERATURE,
+    temperature: float = validation.TEMPERATURE,
     num_gaussians: int | None = None,
 ) -> dict:
     """Writes a run as a published model and returns its card; see `model_files`.
@@ -69,9 +68,10 @@ def publish(
 
     Raises:
         FileExistsError: where `output_dir` holds something already.
-        ValueError: where a weight does not fit into float16, for a data set that the run was not
-            trained on, and as `Run.windows` does.
+        ValueError: for a temperature that a softmax cannot have, where a weight does not fit into
+            float16, for a data set that the run was not trained on, and as `Run.windows` does.
     """
+    validation.check_temperature(temperature)
     if not (name.strip() and description.strip()):
         raise ValueError("A model has a name and a description. Received: an empty one.")
     output_dir = os.path.realpath(output_dir)

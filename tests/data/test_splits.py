@@ -120,6 +120,11 @@ def test_a_file_without_a_heading(tmp_path):
     [
         ([], "s.csv is empty: expected lines of a path and a split"),
         (["name,fold", "a.mid,1"], "expected a heading with the columns split and one of path"),
+        (
+            ["path,split,Split", "a.mid,dev,test"],
+            "s.csv: expected one column split .* found 2. Rec",
+        ),
+        (["path,split,path", "a.mid,dev,b.mid"], "s.csv: expected one column path .* found 2. Rec"),
         (["path,split", "a.mid,dev", "b.mid,both"], "line 3: a split is train, .*'both'"),
         (["path,split", "a.mid"], "line 2: expected a path and a split. Received: a.mid"),
         (["path,split", ",train"], "line 2: expected a path and a split"),

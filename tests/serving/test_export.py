@@ -323,6 +323,14 @@ def test_a_version_that_another_export_took_meanwhile_is_left_alone(melody, tmp_
     assert os.listdir(tmp_path / "1") == ["theirs"]
 
 
+def test_a_full_disk_is_named_and_nothing_is_left_on_it(melody, small_disk):
+    with pytest.raises(
+        OSError, match=f"^{small_disk}/new could not be written: .*[Nn]o space left"
+    ):
+        write(melody, small_disk / "new")
+    assert list(small_disk.iterdir()) == []
+
+
 def test_a_baseline_is_refused():
     model, settings = tiny_model("mel_2bar", "variants/baseline.gin")
     with pytest.raises(ValueError, match="Only a model with a latent space"):

@@ -4,7 +4,6 @@ import contextlib
 import os
 import resource
 import shutil
-import subprocess
 from pathlib import Path
 
 import keras
@@ -293,22 +292,6 @@ def test_a_checkpoint_that_does_not_fit_is_an_error_that_names_it(saved, tmp_pat
     assert not [path for path in (tmp_path / "checkpoints").iterdir() if "step-4" in path.name]
     save(4)
     assert checkpoint_files.list_steps(tmp_path / "checkpoints") == [2, 4]
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 160 KB, where one may be mounted."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", folder]
-    try:
-        mounted = subprocess.run(command, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip("there is no mount command")
-    if mounted.returncode:
-        pytest.skip("mounting is not permitted")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
 
 
 def test_a_run_on_a_full_disk_ends_with_the_path_and_goes_on_when_there_is_room(small_disk, whole):
