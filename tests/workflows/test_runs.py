@@ -96,8 +96,10 @@ def test_an_origin_without_the_checkpoint_is_refused_before_a_run_is_made(
     tmp_path, data_dir, other, start_run
 ):
     run_dir = tmp_path / "run"
-    with pytest.raises(FileNotFoundError, match="holds no latest checkpoint"):
+    with pytest.raises(FileNotFoundError, match="There is no model .*nowhere"):
         start_run(str(run_dir), data_dir, run_files.Origin(str(tmp_path / "nowhere")))
+    with pytest.raises(FileNotFoundError, match="holds no latest checkpoint"):
+        start_run(str(run_dir), data_dir, run_files.Origin(str(tmp_path)))
     with pytest.raises(FileNotFoundError, match="steps it holds: 3. Received: 7"):
         start_run(str(run_dir), data_dir, run_files.Origin(str(other), "7"))
     assert not run_dir.exists()
