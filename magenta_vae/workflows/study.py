@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -244,18 +245,22 @@ def _read_result(path: str | os.PathLike) -> dict:
     result = files.read_json(path)
     files.check_types(path, result, _RESULT_TYPES, _RESULT_TYPES)
     files.check_types(path, result["figures"], _FIGURE_TYPES, _FIGURE_TYPES)
-    model, column, seed = (*result["cell"], None, None, None)[:3]
-    if model not in MODELS or column not in COLUMNS or type(seed) is not int:
+    cell = result["cell"]
+    is_cell = list(map(type, cell)) == [str, str, int]
+    if not is_cell or cell[0] not in MODELS or cell[1] not in COLUMNS:
         raise ValueError(
             f"{os.fspath(path)} is damaged: cell must be a model, a column and a seed. "
-            f"Received: {result['cell']}."
+            f"Received: {cell}."
         )
     return result
 
 
 def _read_seconds(path: str) -> float:
-    """Returns the seconds in a file; none of a file that is missing or damaged."""
+    """Returns the seconds in a file; none, with a warning, of a file that is damaged."""
+    if not os.path.exists(path):
+        return 0.0
     try:
         return float(files.read_json(path))
-    except (OSError, TypeError, ValueError):  # It is a note beside the run: no reason to stop.
+    except (TypeError, ValueError):  # It is a note beside the run: no reason to stop.
+        warnings.warn(f"{path} is damaged: what it counted is left out.", stacklevel=2)
         return 0.0

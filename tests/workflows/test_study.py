@@ -314,6 +314,9 @@ def test_the_seconds_of_a_run_are_those_of_all_its_starts(data_dirs, tmp_path, m
             list(own.run(cells))
         with open(path) as file:
             assert json.load(file) >= 0.1 * starts
+    files.write_text(path, '"x"')
+    with pytest.raises(KeyboardInterrupt), pytest.warns(UserWarning, match=f"{path} is damaged"):
+        list(own.run(cells))
 
 
 def test_the_study_is_written_in_three_forms(melodies):
@@ -393,6 +396,8 @@ def test_a_bound_seed_is_refused(data_dirs, tmp_path):
     "change, message",
     [
         ({"cell": ["mel_2bar", "vea", 0]}, "cell must be a model, a column and a seed"),
+        ({"cell": ["mel_2bar", [], 0]}, "cell must be a model, a column and a seed"),
+        ({"cell": ["mel_2bar", "vae", 0, 1]}, "cell must be a model, a column and a seed"),
         ({"cell": 3}, "cell must be list"),
         ({"figures": {}}, "holds no step"),
     ],
