@@ -61,6 +61,25 @@ class Claim(NamedTuple):
         signed = [sign * value for value in (*values, *self.interval)]
         return HOLDS if min(signed) > 0 else FAILS if max(signed) < 0 else OPEN
 
+    def described(self) -> dict:
+        """Returns the claim as JSON has it; `low` and `high` are None where songs are not known."""
+        low, high = self.interval or (None, None)
+        return {
+            "model": self.difference.model,
+            "track": self.difference.track,
+            "metric": self.difference.metric,
+            "column": self.difference.column,
+            "other_column": self.other_column,
+            "values": self.difference.values,
+            "seeds": self.difference.seeds,
+            "mean": self.difference.mean,
+            "deviation": self.difference.deviation,
+            "paper": self.difference.paper,
+            "low": low,
+            "high": high,
+            "verdict": self.verdict,
+        }
+
 
 def find(rows: Sequence[Row], study: Study) -> Iterator[Claim]:
     """Yields how columns differ where the paper says that they do, seed by seed."""

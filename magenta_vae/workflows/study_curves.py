@@ -52,9 +52,15 @@ def write(study: Study) -> None:
 
 
 def read(run_dir: str) -> dict[str, list[tuple[int, float]]]:
-    """Returns (step, value) of each scalar of the held-out split, from TensorBoard's files."""
+    """Returns (step, value) of each scalar of the held-out split, from TensorBoard's files.
+
+    Of a run that was copied without these files it returns nothing.
+    """
+    events_dir = os.path.join(run_dir, "eval")
+    if not os.path.isdir(events_dir):
+        return {}
     accumulator = event_accumulator.EventAccumulator(
-        os.path.join(run_dir, "eval"), size_guidance={event_accumulator.TENSORS: 0}
+        events_dir, size_guidance={event_accumulator.TENSORS: 0}
     )
     accumulator.Reload()
     curves = {}

@@ -36,7 +36,8 @@ def write(study: Study) -> str:
         [row._asdict() | {name: getattr(row, name) for name in summary} for row in each]
         for each in (rows, notes)
     )
-    described = json.dumps({"table": table, "notes": of_notes, "runs": runs}, indent=2)
+    parts = {"table": table, "notes": of_notes, "claims": [claim.described() for claim in claims]}
+    described = json.dumps(parts | {"runs": runs}, indent=2)
     files.write_text(os.path.join(output_dir, "table1.json"), described + "\n")
     for name, each in (("table1", table), ("notes", of_notes)):
         path = os.path.join(output_dir, f"{name}.csv")

@@ -327,6 +327,16 @@ def test_the_study_is_written_in_three_forms(melodies):
     with open(os.path.join(own.output_dir, "table1.json")) as file:
         described = json.load(file)
     assert [study_cells.Cell(*run["cell"]) for run in described["runs"]] == sorted(cells)
+    rows = {(row["column"], row["metric"]): row for row in described["table"]}
+    for claim in described["claims"]:
+        values = [
+            dict(zip(row["seeds"], row["values"], strict=True))
+            for row in (
+                rows[claim[column], claim["metric"]] for column in ("column", "other_column")
+            )
+        ]
+        assert claim["values"] == [values[0][seed] - values[1][seed] for seed in claim["seeds"]]
+    assert {claim["metric"] for claim in described["claims"]} == {"next", "recon"}
     with open(os.path.join(own.output_dir, "table1.csv")) as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(described["table"]) == 2 * 3 - 1  # The baseline has no KL.
