@@ -7,14 +7,14 @@ benchmarks/priors.py --model=drums_2bar --data_dir=data/drums_2bar --gaussians=1
 A row is a density and a temperature. Of every statistic stands the distance of samples from
 held-out windows (`samples.compare`), the mean over the seeds, in terms of the larger of two others:
 what chance makes of as many windows as a model's card compares, and the training windows' own.
-Below 1 a statistic is within what other held-out music would be; `worst` is the largest of all
-statistics and seeds. `unlike` is the share of samples that differ from one another, `copies` that
+(The first lines also say what chance makes of as many windows as there are samples: less.)
+`worst` is the largest of all statistics and seeds. `unlike` is the share of samples that differ from one another, `copies` that
 of those which are a training window, transposed or not.
 
 The first rows are the decoder's own part of the distance: held-out windows decoded from the means
 of their posteriors, and from points drawn from these. Then N(0, I), and mixtures of so many
 Gaussians, fitted to the means of training windows as `--prior=data` is; with --noise also with the
-posteriors' mean variances added to their covariances.
+posteriors' mean variances added to their covariances, and with the --spreads of `publish`.
 """
 
 import dataclasses
@@ -33,6 +33,7 @@ NUM_SAMPLES = flags.DEFINE_integer("num_samples", 1024, "Of each set.", lower_bo
 NUM_WINDOWS = flags.DEFINE_integer(
     "num_windows", 20_000, "Training windows of the fit: by default as many as --prior=data takes."
 )
+SPREADS = flags.DEFINE_list("spreads", ["1"], "Of the Gaussians, as `publish --spread`.")
 NOISE = flags.DEFINE_bool("noise", False, "Whether mixtures are tried with the posteriors' noise.")
 
 
@@ -41,7 +42,8 @@ class Comparison:
 
     Attributes:
         names: (track, statistic) of each distance.
-        chance: the distances that chance makes.
+        chance: the distances that chance makes of as many windows as a model's card compares.
+        chance_of_all: those of all these windows.
         of_training: those of training windows.
     """
 
@@ -53,7 +55,10 @@ class Comparison:
         self._own = statistics.measure(held_out, tracks)
         few = statistics.measure(held_out[: samples.NUM_SAMPLES], tracks)
         self.names = [(track, name) for track, rows in few.items() for name in rows]
-        self.chance = [statistics.chance_distance(few[track][name]) for track, name in self.names]
+        self.chance, self.chance_of_all = (
+            [statistics.chance_distance(each[track][name]) for track, name in self.names]
+            for each in (few, self._own)
+        )
         self.of_training = self._distances(training)
 
     def ratios(self, tokens):
@@ -91,8 +96,13 @@ def densities(run, held_out, training):
         start = time.perf_counter()
         fitted = data_prior.fit(*posteriors, run.step, most)
         seconds = time.perf_counter() - start
-        variants = {"": fitted, " + noise": _with_noise(fitted)}
-        for variant, prior in list(variants.items())[: 1 + NOISE.value]:
+        variants = {
+            "" if spread == 1 else f" x {spread:g}": data_prior.with_spread(fitted, spread)
+            for spread in map(float, SPREADS.value)
+        }
+        if NOISE.value:
+            variants[" + noise"] = _with_noise(fitted)
+        for variant, prior in variants.items():
             drawn = generation.TrainedModel(
                 run.network, run.settings.window_format, find_data_prior=lambda prior=prior: prior
             )
@@ -128,7 +138,8 @@ def main(_):
     for number, (track, name) in enumerate(comparison.names):
         commands.report(
             f"{number + 1}: {track} {name.replace('_', ' ')}, chance "
-            f"{comparison.chance[number]:.4f}, training {comparison.of_training[number]:.4f}"
+            f"{comparison.chance[number]:.4f} (of {len(held_out):,} windows "
+            f"{comparison.chance_of_all[number]:.4f}), training {comparison.of_training[number]:.4f}"
         )
     columns = "".join(f"{number + 1:>7}" for number in range(len(comparison.names)))
     commands.report(f"{'density':<32}{'T':>5}{columns}{'worst':>8}{'unlike':>8}{'copies':>8}")

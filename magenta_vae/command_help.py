@@ -47,7 +47,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "What is made": (
         *("samples", "num_samples", "num_steps", "similarity", "attribute", "strength"),
         *("temperature", "seed", "prior", "qpm", "figure", "end_points", "evaluate"),
-        *("name", "description", "license", "attribution", "num_gaussians"),
+        *("name", "description", "license", "attribution", "num_gaussians", "spread"),
         *("num_songs", "num_bars", "models", "columns", "scale", "seeds", "first_seed"),
         "eval_examples",
     ),

@@ -74,10 +74,18 @@ class RunFlags(NamedTuple):
         from magenta_vae.workflows import model_places, runs
 
         folder = model_places.find(self.model.value) if self.model.value else self.run_dir.value
-        if self.model.value and not os.path.isfile(os.path.join(folder, CONFIG_FILE)):
+        if not os.path.isfile(os.path.join(folder, CONFIG_FILE)):
+            name = self.run_dir.value
+            is_name = name is not None and model_places.is_name(name)
+            hint = f" --model={name} opens the model of this name." if is_name else ""
             raise FileNotFoundError(
-                f"--model={folder} holds no {CONFIG_FILE}: it is neither a run nor a model that "
-                "was published."
+                f"--{self.place.name}={folder} holds no {CONFIG_FILE}: it is neither a run nor a "
+                f"model that was published.{hint}"
+            )
+        if folder in model_places.shipped():
+            report(
+                f"note: the folder {folder} here is taken, not the model {folder} that comes with "
+                f"the package. --model=./{folder} says so, too"
             )
         return runs.open(folder, self.checkpoint.value, self.allow_module.value)
 

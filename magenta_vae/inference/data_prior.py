@@ -94,6 +94,24 @@ def fit(
     return DataPrior(kept, noise, shrinkage, len(mu), step, nats)
 
 
+def with_spread(prior: DataPrior, spread: float) -> DataPrior:
+    """Returns a mixture whose Gaussians have standard deviations of so many times those of another.
+
+    Below 1 points lie nearer to the means: there are fewer that lie where no window does, and they
+    differ less.
+    """
+    check_spread(spread)
+    roots = _half(prior.mixture.roots * spread).astype(np.float64)
+    mixture = dataclasses.replace(prior.mixture, roots=roots)
+    return dataclasses.replace(prior, mixture=mixture, nats=prior.kl_to_standard())
+
+
+def check_spread(spread: float) -> None:
+    """Raises `ValueError` for what standard deviations cannot be multiplied by."""
+    if not 0 < spread <= 1:
+        raise ValueError(f"spread must be above 0 and at most 1. Received: {spread}.")
+
+
 def write(path: str | os.PathLike, prior: DataPrior) -> None:
     """Writes a mixture as JSON, whole or not at all.
 
@@ -153,6 +171,11 @@ def describe(prior: DataPrior) -> dict:
     }
 
 
+def is_far(described: dict) -> bool:
+    """Says of what `describe` returns whether samples of N(0, I) are likely to be worse."""
+    return described["kl_to_standard_nats"] > MUCH_NATS
+
+
 def format_description(described: dict) -> str:
     """Returns what `describe` returns as a line for people."""
     kl = described["kl_to_standard_nats"]
@@ -161,7 +184,7 @@ def format_description(described: dict) -> str:
         f"(KL of the Gaussian with their mean and covariance, "
         f"shrinkage {described['shrinkage']:.3f})"
     )
-    return where + (": far. `--prior=data` samples where they lie" if kl > MUCH_NATS else "")
+    return where + (": far. `--prior=data` samples where they lie" if is_far(described) else "")
 
 
 def advice(prior: DataPrior) -> str | None:

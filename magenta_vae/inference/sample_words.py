@@ -61,18 +61,18 @@ def _describe_track(track: str, rows: dict, comparison: dict) -> str:
     for name, what in _SHARES.items():
         if shares := comparison["oddities"][track].get(name):
             clauses.append(f"{shares[SAMPLES]:.1%} {what}, of the songs {shares[HELD_OUT]:.1%}")
-    is_near = {name: each for name, each in near(comparison, track).items() if name in _MEANS}
+    is_near = near(comparison, track)
     far = [_name(name) for name, each in is_near.items() if not each]
     verdict = (
         f"They lie farther from held-out songs than chance or other songs in {_join(far)}."
         if far
-        else f"They lie as near to held-out songs as others do in {_join(map(_name, is_near))}."
+        else f"They lie as near to held-out songs as others do in all {len(is_near)} statistics."
     )
     return f"{track}: its samples {'; '.join(clauses)}. {verdict}"
 
 
 def _name(statistic: str) -> str:
-    return {"repeated_bar_share": "repeated bars"}.get(statistic, statistic.replace("_", " "))
+    return statistic.replace("_bar_share", " bars").replace("_", " ")
 
 
 def _join(words) -> str:

@@ -217,8 +217,10 @@ def _describe_run(run: Run) -> dict[str, Any]:
     if not model_files.is_published(run.folder):
         return {**facts, "description": "", "licence": "", "attribution": []}
     card = model_files.read_card(run.folder)
-    said = {key: card[key] for key in ("name", "description", "attribution")}
-    return {**facts, **said, "licence": card["license"]}
+    said = {key: card[key] for key in ("name", "description")}
+    sources = [*card["attribution"], *card.get("attribution_of_origin", ())]
+    attribution = list(dict.fromkeys(sources))
+    return {**facts, **said, "licence": card["license"], "attribution": attribution}
 
 
 def describe_model(model: TrainedModel) -> dict[str, Any]:

@@ -50,11 +50,16 @@ def format_data(data: Mapping | None) -> str:
     """Returns what became of the songs and windows that a model was trained on, as a list."""
     if data is None:
         return "Not known here: the weights were imported."
-    counts = {
-        name: sum(count.values()) if isinstance(count, dict) else count
-        for name, count in data["counts"].items()
-    }
-    return "\n".join(f"- {name.replace('_', ' ')}: {count:,}" for name, count in counts.items())
+    lines = []
+    for name, count in data["counts"].items():
+        reasons = count if isinstance(count, dict) else {}
+        if name != "taken":  # Whose reasons overlap: they have no sum.
+            total = sum(reasons.values()) if isinstance(count, dict) else count
+            why = ", ".join(f"{reason} {number:,}" for reason, number in reasons.items())
+            lines.append(f"- {name.replace('_', ' ')}: {total:,}{f' ({why})' if why else ''}")
+        else:
+            lines += [f"- {reason}: {number:,}" for reason, number in reasons.items()]
+    return "\n".join(lines)
 
 
 def format_figures(figures: Mapping | None, experiment: Experiment) -> str:
@@ -89,15 +94,7 @@ def format_readme(card: Mapping, experiment: Experiment, z_size: int) -> str:
         "Intended use": describe_use(settings.num_bars),
         "Limits": describe_limits(settings),
         "Training": _describe_training(card),
-        "Data": "\n\n".join(
-            filter(
-                None,
-                (
-                    "\n".join(f"- {line}" for line in card["attribution"]),
-                    format_data(card["data"] or None),
-                ),
-            )
-        ),
+        "Data": _describe_data(card),
         "Evaluation": "On held-out songs, with the weights as they are here: `magenta_vae evaluate "
         "--samples --model=FOLDER --data_dir=DATA`.\n\n"
         + format_figures(card["figures"], experiment)
@@ -117,6 +114,18 @@ def _format_other_prior(figures: Mapping) -> str:
         return ""
     table = text_tables.format_comparison(compared)
     return f"\n\nThe samples above are of N(0, I). Those of `--prior=data`:\n\n```\n{table}\n```"
+
+
+def _describe_data(card: Mapping) -> str:
+    """Returns what a model learnt from: its sources and counts, and the sources of its origin."""
+    of_origin = card.get("attribution_of_origin")
+    parts = [
+        "\n".join(f"- {line}" for line in card["attribution"]),
+        format_data(card["data"] or None),
+        "The weights that the training started from had learnt from:" if of_origin else "",
+        "\n".join(f"- {line}" for line in of_origin or ()),
+    ]
+    return "\n\n".join(filter(None, parts))
 
 
 def _describe_training(card: Mapping) -> str:

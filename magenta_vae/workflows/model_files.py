@@ -37,6 +37,9 @@ _TYPES = {
     "figures": dict,
     "files": dict,
 }
+_OPTIONAL_TYPES = {"attribution_of_origin": list}  # Of a model that started from another one.
+_FIGURE_TYPES = {"tracks": dict}
+_TRACK_TYPES = {"reconstruction_accuracy": int | float, "notes": dict}
 
 
 def is_published(folder: str) -> bool:
@@ -59,7 +62,7 @@ def read_card(folder: str) -> dict:
             "model again."
         )
     card = files.read_json(path)
-    files.check_types(path, card, _TYPES, _TYPES)
+    files.check_types(path, card, _TYPES | _OPTIONAL_TYPES, _TYPES)
     if card["format"] != FORMAT:
         raise ValueError(f"{path} is of format {card['format']}; this version reads {FORMAT}.")
     names = set(card["files"])
@@ -68,9 +71,23 @@ def read_card(folder: str) -> dict:
             f"{path} is damaged: a model's files are {', '.join(REQUIRED)}, and may be "
             f"{', '.join(OPTIONAL)}. It names {', '.join(sorted(names)) or 'none'}."
         )
-    if not all(isinstance(each, str) for each in (*card["files"].values(), *card["attribution"])):
+    texts = *card["files"].values(), *card["attribution"], *card.get("attribution_of_origin", ())
+    if not all(isinstance(each, str) for each in texts):
         raise ValueError(f"{path} is damaged: its attribution and the SHA-256 must be texts.")
+    _check_figures(path, card["figures"])
     return card
+
+
+def _check_figures(path: str, figures: dict) -> None:
+    """Raises `ValueError` where a card has no figure that lists of models show."""
+    files.check_types(f"{path}: figures", figures, _FIGURE_TYPES, _FIGURE_TYPES)
+    for name, track in figures["tracks"].items():
+        place = f"{path}: figures.tracks.{name}"
+        files.check_types(place, track, _TRACK_TYPES, ["reconstruction_accuracy"])
+        notes = track.get("notes", {})
+        files.check_types(f"{place}.notes", notes, {"reconstruction": dict})
+        of_notes = notes.get("reconstruction", {})
+        files.check_types(f"{place}.notes.reconstruction", of_notes, {"f1": int | float | None})
 
 
 def write_card(folder: str, card: Mapping) -> None:
@@ -91,18 +108,28 @@ def check(folder: str) -> dict:
 
     Raises:
         FileNotFoundError: where a file is missing.
-        ValueError: where a file is damaged, with its name.
+        ValueError: where a file is damaged, or would be read though the card does not name it.
     """
     card = read_card(folder)
     for name, expected in card["files"].items():
         check_file(os.path.join(folder, name), expected)
+    for name in OPTIONAL:
+        path = os.path.join(folder, name)
+        if name not in card["files"] and os.path.lexists(path):
+            raise ValueError(
+                f"{path} is no file of the model: {CARD_FILE} beside it does not name it. Move it "
+                "away, or install or download the model again."
+            )
     return card
 
 
 def check_file(path: str, expected: str) -> None:
     """Raises `FileNotFoundError` or `ValueError` where a file is missing or has another SHA-256."""
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"{path} is missing: {CARD_FILE} beside it names it.")
+        raise FileNotFoundError(
+            f"{path} is missing: {CARD_FILE} beside it names it. Install or download the model "
+            "again."
+        )
     found = files.sha256_of(path)
     if found != expected:
         raise ValueError(

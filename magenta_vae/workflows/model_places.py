@@ -11,6 +11,7 @@ import hashlib
 import http.client
 import os
 import shutil
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -69,7 +70,11 @@ def format_shipped() -> str:
     """Returns a table of the models that come with this package."""
     rows = [["name", "MB", "license", "recon", "notes F1", "data"]]
     for name, folder in shipped().items():
-        card = model_files.read_card(folder)
+        try:
+            card = model_files.read_card(folder)
+        except (OSError, ValueError) as error:
+            rows.append([name, *"----", f"cannot be opened: {error}"])
+            continue
         tracks = card["figures"]["tracks"].values()
         recon = [f"{track['reconstruction_accuracy']:.3f}" for track in tracks]
         notes = [_score(track) for track in tracks]
@@ -100,23 +105,17 @@ def _fetch(address: str) -> str:
     """Returns the folder in which a model of an address is kept, fetched where it is not yet."""
     if address.startswith(HUB):
         folder = _fetch_from_hub(address)
-    elif address.startswith(WEB):
+    elif address.startswith(WEB) and urllib.parse.urlsplit(address).netloc:
         folder = _fetch_from_web(address.rstrip("/"))
     else:
         raise ValueError(
-            f"The address of a model begins with {HUB} or https://. Received: {address}."
+            f"The address of a model is {HUB}OWNER/REPOSITORY or https://HOST/FOLDER. "
+            f"Received: {address}."
         )
     return folder
 
 
 def _fetch_from_hub(address: str) -> str:
-    try:
-        import huggingface_hub
-        from huggingface_hub import errors
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"{address} wants the package huggingface_hub: pip install 'magenta_vae[hub]'."
-        ) from error
     place, _, revision = address.removeprefix(HUB).partition("@")
     owner, _, rest = place.strip("/").partition("/")
     repository, _, inside = rest.partition("/")
@@ -125,6 +124,13 @@ def _fetch_from_hub(address: str) -> str:
             f"An address of the hub is {HUB}OWNER/REPOSITORY[/FOLDER][@REVISION]. "
             f"Received: {address}."
         )
+    try:
+        import huggingface_hub
+        from huggingface_hub import errors
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"{address} wants the package huggingface_hub: pip install 'magenta_vae[hub]'."
+        ) from error
     names = (model_files.CARD_FILE, *model_files.REQUIRED, *model_files.OPTIONAL)
     try:
         root = huggingface_hub.snapshot_download(

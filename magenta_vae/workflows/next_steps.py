@@ -154,6 +154,7 @@ def after_evaluate(
     z_size: int,
     figures: str | None,
     has_samples: bool,
+    is_far: bool = False,
     has_data: bool = True,
 ) -> str:
     """After an evaluation.
@@ -164,10 +165,13 @@ def after_evaluate(
         z_size: of its model.
         figures: the file that they were written to, if any.
         has_samples: whether samples were compared.
+        is_far: whether its training windows lie far from N(0, I).
         has_data: whether the run says where its data lie.
     """
     steps = {} if has_samples else {"how its samples differ": again("--samples")}
-    steps["hear samples"] = _line("sample", *run, output_dir=os.path.join(run_dir, "samples"))
+    output_dir = os.path.join(run_dir, "samples")
+    prior = ["--prior=data"] * is_far
+    steps["hear samples"] = _line("sample", *run, *prior, output_dir=output_dir)
     if z_size:
         card = [f"--figures={figures}"] if figures else ["--evaluate"] * has_data
         served = f"served/{os.path.basename(_plain(run_dir))}"
@@ -401,12 +405,13 @@ def after_models(names: Sequence[str]) -> str:
     return _format(steps)
 
 
-def after_publish(folder: str) -> str:
-    """After a model was published in a folder."""
+def after_publish(folder: str, is_far: bool) -> str:
+    """After a model was published in a folder; see `after_evaluate`."""
     samples = f"{_plain(folder)}-samples"
+    prior = ["--prior=data"] * is_far
     return _format(
         {
-            "hear samples of it": _line("sample", model=folder, output_dir=samples),
+            "hear samples of it": _line("sample", *prior, model=folder, output_dir=samples),
             "give it to others": shlex.join(["hf", "upload", "OWNER/REPOSITORY", folder]),
         }
     )

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from magenta_vae import configuration, files
+from magenta_vae.data.provenance import Provenance
 from magenta_vae.inference import attributes, data_prior, validation
 from magenta_vae.inference.samples import NUM_SAMPLES
 from magenta_vae.training import published_weights, summaries
@@ -46,6 +47,7 @@ def publish(
     report: Callable[[str], None] = lambda line: None,
     temperature: float = validation.TEMPERATURE,
     num_gaussians: int | None = None,
+    spread: float = 1.0,
 ) -> dict:
     """Writes a run as a published model and returns its card; see `model_files`.
 
@@ -58,13 +60,14 @@ def publish(
         description: what it was trained on, in a sentence.
         licence: of the weights; by default that of the model that it started from, if any, else
             `LICENCE`.
-        attribution: a line for each source of the data: what it is, from where, its licence. Those
-            of the model that it started from come first.
+        attribution: a line for each source of the data: what it is, from where, its licence. The
+            card also has those of the model that it started from.
         data_dir: the data set that it was trained on, by default where the run says it lies.
         report: is given lines about the result.
         temperature: of the samples that the card tells of.
         num_gaussians: of `--prior=data`, at most. By default as many as take 1.5 MB, and no more
             than `NUM_GAUSSIANS`.
+        spread: what the standard deviations of these Gaussians are multiplied by.
 
     Raises:
         FileExistsError: where `output_dir` holds something already.
@@ -72,18 +75,23 @@ def publish(
             float16, for a data set that the run was not trained on, and as `Run.windows` does.
     """
     validation.check_temperature(temperature)
-    if not (name.strip() and description.strip()):
-        raise ValueError("A model has a name and a description. Received: an empty one.")
+    data_prior.check_spread(spread)
+    for flag, text in {"--name": name, "--description": description}.items():
+        if not text.strip():
+            raise ValueError(f"{flag} must say something. Received: {text!r}.")
     output_dir = os.path.realpath(output_dir)
     files.require_new_folder("--output_dir", output_dir)
     if output_dir == os.getcwd():
         raise ValueError("--output_dir is the working directory: choose a folder in it.")
     windows = {split: _own_windows(run, split, data_dir) for split in ("train", "eval")}
     origin = _find_card(run) or {}
+    carried, of_origin = _find_sources(origin, run, name)
     with files.staging(os.path.dirname(output_dir)) as staged:
         published = _write_weights(run, staged)
         stages = _write_stages(run, name, staged)
-        figures = _measure(published, windows, temperature, num_gaussians, report)
+        known = run.provenance("eval", len(windows["eval"]), data_dir)
+        gaussians = num_gaussians, spread
+        figures = _measure(published, windows, known, temperature, gaussians, report)
         text = json.dumps(figures, indent=2) + "\n"
         files.write_text(os.path.join(staged, model_files.FIGURES_FILE), text)
         if published.network.z_size:
@@ -93,7 +101,8 @@ def publish(
             "name": name,
             "description": description,
             "license": licence or origin.get("license", LICENCE),
-            "attribution": list(dict.fromkeys([*origin.get("attribution", ()), *attribution])),
+            "attribution": list(dict.fromkeys([*carried, *attribution])),
+            **({"attribution_of_origin": of_origin} if of_origin else {}),
             "step": run.step,
             "parameters": run.network.count_params(),
             "seed": run.experiment.seed,
@@ -159,6 +168,23 @@ def _find_card(run: Run) -> dict | None:
         if origin.is_model and origin.folder:
             return model_files.read_card(origin.folder)
     return None
+
+
+def _find_sources(origin: Mapping, run: Run, name: str) -> tuple[list[str], list[str]]:
+    """Returns the sources that a model has from its origin: those of its own data, and others.
+
+    An earlier model of the name, or one that is published again, is the model itself.
+
+    Args:
+        origin: the card of the model that the run is or started from; empty where there is none.
+        run: that is published.
+        name: that it is published under.
+    """
+    sources = list(origin.get("attribution", ()))
+    others = list(origin.get("attribution_of_origin", ()))
+    if model_files.is_published(run.folder) or origin.get("name") == name:
+        return sources, others
+    return [], list(dict.fromkeys([*sources, *others]))
 
 
 def _write_weights(run: Run, folder: str) -> Run:
@@ -227,18 +253,21 @@ def _describe_stage(folder: str, step: int, modules: Sequence[str]) -> dict:
 def _measure(
     published: Run,
     windows: Mapping,
+    known: Provenance | None,
     temperature: float,
-    num_gaussians: int | None,
+    gaussians: tuple[int | None, float],
     report: Callable[[str], None],
 ) -> dict:
     """Returns the figures of a model; where its training windows lie is written."""
     model, held_out = published.model(), windows["eval"]
+    num_gaussians, spread = gaussians
     if published.network.z_size:
         report("fitting where the training windows lie, which takes minutes where they are many")
         sizes = NUM_WINDOWS, num_gaussians or _count_gaussians(published.network.z_size)
         fitted = runs.fit_data_prior(model, windows["train"], published.step, *sizes)
-        data_prior.write(os.path.join(published.folder, data_prior.FILE), fitted)
-    figures = {"step": published.step, **published.metrics(held_out)}
+        path = os.path.join(published.folder, data_prior.FILE)
+        data_prior.write(path, data_prior.with_spread(fitted, spread))
+    figures = {"step": published.step, **published.metrics(held_out, known)}
     report(text_tables.format_metrics(figures, published.experiment))
     priors = model_cards.PRIORS if published.network.z_size else [data_prior.STANDARD]
     for prior in priors:

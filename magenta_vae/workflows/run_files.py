@@ -134,12 +134,21 @@ def locked(run_dir: str):
     return files.locked(os.path.join(run_dir, LOCK_FILE), busy)
 
 
-def require_config(run_dir: str) -> str:
-    """Returns the path of a run's configuration. Raises `FileNotFoundError` where it has none."""
+def require_config(run_dir: str, given: str | None = None) -> str:
+    """Returns the path of a run's configuration.
+
+    Args:
+        run_dir: the run's folder.
+        given: how the folder was given, where that was by a flag.
+
+    Raises:
+        FileNotFoundError: where the folder has none.
+    """
     path = os.path.join(run_dir, CONFIG_FILE)
     if not os.path.isfile(path):
         raise FileNotFoundError(
-            f"--run_dir={run_dir} holds no {CONFIG_FILE}: it is not a folder written by `train`."
+            f"{given or run_dir} holds no {CONFIG_FILE}: it is neither a run nor a model that was "
+            "published."
         )
     return path
 

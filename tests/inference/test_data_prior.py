@@ -33,6 +33,16 @@ def test_points_are_spread_as_the_means_are(posteriors):
     np.testing.assert_allclose(np.cov(points.T), np.cov(posteriors[0].T), atol=0.15)
 
 
+def test_points_of_a_smaller_spread_lie_nearer_to_the_means(posteriors):
+    prior = data_prior.fit(*posteriors, num_gaussians=1)
+    half = data_prior.with_spread(prior, 0.5)
+    centre = prior.mixture.means
+    np.testing.assert_allclose(
+        points_of(half) - centre, (points_of(prior) - centre) / 2, rtol=0.01, atol=1e-4
+    )
+    assert half.kl_to_standard() == prior.kl_to_standard()  # Of the windows, which are the same.
+
+
 @pytest.mark.parametrize(
     ("num_windows", "expected"), [(4000, 20), (47, 1), (48, 2), (130, 5), (2, 1)]
 )

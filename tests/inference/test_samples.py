@@ -146,11 +146,11 @@ def test_words_say_what_the_numbers_say(compared):
     assert melody.startswith("melody: its samples span 0.0 semitones on average, the songs ")
     assert "have 0.5 notes a bar, the songs 4.0" in melody
     assert melody.endswith(
-        "They lie farther from held-out songs than chance or other songs in pitch range, note "
-        "density and repeated bars."
+        "They lie farther from held-out songs than chance or other songs in pitch class entropy, "
+        "pitch range, note density, repeated bars, empty bars and groove consistency."
     )
     assert "100.0% of their beats are silent, of the songs 100.0%" in drums
-    assert drums.endswith("as others do in note density and repeated bars.")
+    assert drums.endswith("as others do in all 4 statistics.")
     assert all_of_them == (
         "Of 256 samples 1 differ, 0 of them copies of training windows (of 40 held-out windows 10)."
     )

@@ -172,12 +172,33 @@ def test_a_changed_file_is_named(published, name):
         ({"format": 2}, "is of format 2; this version reads 1"),
         ({"files": {"../evil": "0"}}, r"It names \.\./evil"),
         ({"figures": []}, "figures must be dict"),
+        ({"figures": {}}, r"card\.json: figures is damaged, it holds no tracks"),
+        (
+            {"figures": {"tracks": {"melody": {}}}},
+            "melody is damaged, it holds no reconst",
+        ),
+        ({"attribution_of_origin": [3]}, "its attribution and the SHA-256 must be texts"),
     ],
 )
 def test_a_card_that_is_none_is_refused(published, change, message):
     path = published / model_files.CARD_FILE
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(ValueError, match=message):
+        runs.open(str(published))
+
+
+def test_a_damaged_card_leaves_the_other_models_in_the_table(shipped):
+    shutil.copytree(shipped, shipped.parent / "worse")
+    (shipped.parent / "worse" / "card.json").write_text('{"format": 1}')
+    table = model_places.format_shipped().splitlines()
+    assert "Songs of tests" in table[1] and "card.json is damaged, it holds no name" in table[2]
+
+
+def test_a_file_that_the_card_does_not_name_is_not_read(published):
+    card = json.loads((published / model_files.CARD_FILE).read_text())
+    del card["files"]["data_prior.json"]
+    (published / model_files.CARD_FILE).write_text(json.dumps(card))
+    with pytest.raises(ValueError, match=r"data_prior\.json is no file of the model"):
         runs.open(str(published))
 
 
@@ -254,7 +275,9 @@ def test_the_working_directory_and_empty_words_are_refused(trained, tmp_path, mo
         publishing.publish(run, ".", "tiny", "Songs")
     with pytest.raises(ValueError, match="temperature must be finite and above 0"):
         publishing.publish(run, "there", "tiny", "Songs", temperature=0)
-    with pytest.raises(ValueError, match="a name and a description. Received: an empty one"):
+    with pytest.raises(ValueError, match="spread must be above 0 and at most 1. Received: 2"):
+        publishing.publish(run, "there", "tiny", "Songs", spread=2)
+    with pytest.raises(ValueError, match="--description must say something. Received: ' '"):
         publishing.publish(run, "there", "tiny", " ")
     assert Path.cwd().is_dir() and not os.listdir()
 
@@ -276,11 +299,17 @@ def test_what_goes_on_from_a_model_carries_its_license(published, data_dirs, tmp
     configured = configuration.parse([str(published / "config.gin"), "variants/fine_tuning.gin"])
     folder, data_dir = str(tmp_path / "tuned"), data_dirs["mel_2bar"]
     training.train(configured, folder, data_dir, 1, origin=run_files.Origin(str(published)))
+    sources = {1: (["More"], SOURCES), 2: ([*SOURCES, "More"], None)}  # Tuned, the model itself.
     for run in (runs.open(folder), runs.open(str(published))):
         target = str(tmp_path / f"again-{run.step}")
         card = publishing.publish(run, target, "again", "Songs", None, ["More"], data_dir)
-        assert (card["license"], card["attribution"]) == ("CC0-1.0", [*SOURCES, "More"])
-    (tuned,) = (json.loads((tmp_path / "again-1" / "card.json").read_text()),)
+        found = card["attribution"], card.get("attribution_of_origin")
+        assert card["license"] == "CC0-1.0" and found == sources[run.step]
+    tuned = model_files.read_card(str(tmp_path / "again-1"))
+    text = (tmp_path / "again-1" / "README.md").read_text()
+    assert text.index("- More") < text.index("had learnt from") < text.index(f"- {SOURCES[0]}")
+    facts = exploring.explore(runs.open(str(tmp_path / "again-1")), data_dir).facts
+    assert facts["attribution"] == ["More", *SOURCES]
     assert [stage.get("model") for stage in tuned["stages"]] == ["tiny", None]
     assert "--init_from=tiny" in (tmp_path / "again-1" / "README.md").read_text()
 
@@ -379,8 +408,9 @@ def test_what_is_fetched_damaged_is_not_kept(served, published, tmp_path, monkey
 
 
 def test_addresses_that_are_none_are_refused():
-    with pytest.raises(ValueError, match="begins with hf:// or https://. Received: ftp://x"):
-        model_places.find("ftp://x")
+    for address in ("ftp://x", "https:///x"):
+        with pytest.raises(ValueError, match=rf"or https://HOST/FOLDER\. Received: {address}"):
+            model_places.find(address)
     with pytest.raises(ValueError, match=r"hf://OWNER/REPOSITORY\[/FOLDER\]"):
         model_places.find("hf://owner")
 
