@@ -8,8 +8,8 @@ A row is a density and a temperature. Of every statistic stands the distance of 
 held-out windows (`samples.compare`), the mean over the seeds, in terms of the larger of two others:
 what chance makes of as many windows as a model's card compares, and the training windows' own.
 (The first lines also say what chance makes of as many windows as there are samples: less.)
-`worst` is the largest of all statistics and seeds. `unlike` is the share of samples that differ from one another, `copies` that
-of those which are a training window, transposed or not.
+`worst` is the largest of all statistics and seeds. `unlike` is the share of samples that differ
+from one another, `copies` that of those which are a training window, transposed or not.
 
 The first rows are the decoder's own part of the distance: held-out windows decoded from the means
 of their posteriors, and from points drawn from these. Then N(0, I), and mixtures of so many
@@ -135,11 +135,14 @@ def main(_):
     )
     model = run.model()
     comparison = Comparison(held_out, alike, model.tracks)
-    for number, (track, name) in enumerate(comparison.names):
+    distances = comparison.chance, comparison.chance_of_all, comparison.of_training
+    for number, ((track, name), *row) in enumerate(
+        zip(comparison.names, *distances, strict=True), 1
+    ):
+        chance, of_all, training_distance = row
         commands.report(
-            f"{number + 1}: {track} {name.replace('_', ' ')}, chance "
-            f"{comparison.chance[number]:.4f} (of {len(held_out):,} windows "
-            f"{comparison.chance_of_all[number]:.4f}), training {comparison.of_training[number]:.4f}"
+            f"{number}: {track} {name.replace('_', ' ')}, chance {chance:.4f} (of "
+            f"{len(held_out):,} windows {of_all:.4f}), training {training_distance:.4f}"
         )
     columns = "".join(f"{number + 1:>7}" for number in range(len(comparison.names)))
     commands.report(f"{'density':<32}{'T':>5}{columns}{'worst':>8}{'unlike':>8}{'copies':>8}")
