@@ -82,7 +82,7 @@ class RunFlags(NamedTuple):
                 f"--{self.place.name}={folder} holds no {CONFIG_FILE}: it is neither a run nor a "
                 f"model that was published.{hint}"
             )
-        if folder in model_places.shipped():
+        if self.model.value and folder in model_places.shipped():
             report(
                 f"note: the folder {folder} here is taken, not the model {folder} that comes with "
                 f"the package. --model=./{folder} says so, too"
