@@ -39,7 +39,12 @@ _TYPES = {
 }
 _OPTIONAL_TYPES = {"attribution_of_origin": list}  # Of a model that started from another one.
 _FIGURE_TYPES = {"tracks": dict}
-_TRACK_TYPES = {"reconstruction_accuracy": int | float, "notes": dict}
+_SHARE = int | float | None
+_TRACK_TYPES = {
+    "reconstruction_accuracy": int | float,
+    "most_frequent_token_share": _SHARE,
+    "notes": dict,
+}
 
 
 def is_published(folder: str) -> bool:
@@ -87,7 +92,7 @@ def _check_figures(path: str, figures: dict) -> None:
         notes = track.get("notes", {})
         files.check_types(f"{place}.notes", notes, {"reconstruction": dict})
         of_notes = notes.get("reconstruction", {})
-        files.check_types(f"{place}.notes.reconstruction", of_notes, {"f1": int | float | None})
+        files.check_types(f"{place}.notes.reconstruction", of_notes, {"f1": _SHARE})
 
 
 def write_card(folder: str, card: Mapping) -> None:

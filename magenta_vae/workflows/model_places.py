@@ -67,19 +67,23 @@ def find(model: str | os.PathLike) -> str:
 
 
 def format_shipped() -> str:
-    """Returns a table of the models that come with this package."""
-    rows = [["name", "MB", "license", "recon", "notes F1", "data"]]
+    """Returns a table of the models that come with this package.
+
+    `one token` is what `recon` would be of a model that always says the most frequent token.
+    """
+    rows = [["name", "MB", "license", "recon", "one token", "notes F1", "data"]]
     for name, folder in shipped().items():
         try:
             card = model_files.read_card(folder)
         except (OSError, ValueError) as error:
-            rows.append([name, *"----", f"cannot be opened: {error}"])
+            rows.append([name, *"-----", f"cannot be opened: {error}"])
             continue
         tracks = card["figures"]["tracks"].values()
         recon = [f"{track['reconstruction_accuracy']:.3f}" for track in tracks]
-        notes = [_score(track) for track in tracks]
+        alone = [_format_share(track.get("most_frequent_token_share")) for track in tracks]
+        notes = [_format_share(_score(track)) for track in tracks]
         size = f"{model_files.size_of(folder) / 1e6:.1f}"
-        cells = [name, size, card["license"], "/".join(recon), "/".join(notes)]
+        cells = [name, size, card["license"], *map("/".join, (recon, alone, notes))]
         rows.append([*cells, card["description"]])
     return columns.align(rows)
 
@@ -96,9 +100,12 @@ def label(model: str) -> str:
     return os.path.basename(os.path.normpath(place))
 
 
-def _score(track: Mapping) -> str:
-    notes = track.get("notes", {}).get("reconstruction", {}).get("f1")
-    return "-" if notes is None else f"{notes:.3f}"
+def _score(track: Mapping) -> float | None:
+    return track.get("notes", {}).get("reconstruction", {}).get("f1")
+
+
+def _format_share(share: float | None) -> str:
+    return "-" if share is None else f"{share:.3f}"
 
 
 def _fetch(address: str) -> str:
