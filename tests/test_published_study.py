@@ -1,0 +1,52 @@
+"""The runs of the study that the docs publish: their tables, and their decoders by length."""
+
+import json
+import shutil
+from pathlib import Path
+
+import lengths
+import pytest
+
+from magenta_vae.workflows import study, study_report
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """Returns the folder of a study of the runs, and what it prints."""
+    folder = tmp_path_factory.mktemp("study")
+    shutil.copytree(DOCS / "studies" / "few_visits", folder / "runs")
+    return folder, study_report.write(study.Study(str(folder), "no_data"))
+
+
+def test_the_page_has_the_figures_and_the_claims_of_the_runs(report):
+    _, text = report
+    page = (DOCS / "reproduction.md").read_text()
+    readme = (DOCS.parent / "README.md").read_text()
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("|")]
+    rows = [row for row in rows if len(row) == 7 and row[3].isdecimal()]
+    claims = [row for row in rows if row[-1].split()[0] in ("holds", "fails", "open")]
+    figures = [row for row in rows if row not in claims]
+    assert len(figures) >= 19 and len(claims) >= 30
+    for row in figures:  # Seeds, next, recon and KL.
+        assert f" | {' | '.join(row[3:]).removesuffix(' |')} | " in page, row
+        assert row[2].startswith("Flat") or f" {row[5]} " in readme, row
+    for row in claims:  # The difference, its interval and the verdict.
+        assert f" | {' | '.join(row[4:])}\n" in page, row
+
+
+def test_a_study_gives_the_difference_with_its_interval(report):
+    folder, _ = report
+    found = lengths.read(folder)
+    hierarchical, flat = found["recon"]
+    assert found["bars"] == 32 and found["seeds"] == [0, 1]
+    assert found["mean"] == pytest.approx(hierarchical - flat)
+    assert found["low"] < found["mean"] < found["high"] < 0
+    assert found["f1"][1] == pytest.approx(0.122, abs=5e-4)
+
+
+def test_a_study_without_both_decoders_is_refused(tmp_path):
+    (tmp_path / "table1.json").write_text(json.dumps({"claims": []}))
+    with pytest.raises(ValueError, match=r"--studies must name .*no difference of the two"):
+        lengths.read(tmp_path)
