@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Shows how the hierarchical decoder differs from a flat one in studies of several lengths.
 
-benchmarks/lengths.py --studies=bars2,bars8,bars16,bars32 --picture=lengths.png
+benchmarks/lengths.py --studies=bars2,bars8,bars16,bars32 --output=lengths.png
 
 Each study is a folder of `table1` with the columns `scheduled` and `flat` of hierdec_mel_32bar. The
 windows of a study have the length that its `num_bars` binds.
@@ -17,7 +17,7 @@ from magenta_vae.training import table1
 from magenta_vae.workflows import study_cells
 
 STUDIES = flags.DEFINE_list("studies", None, "Folders that table1 made.", required=True)
-PICTURE = flags.DEFINE_string("picture", None, "PNG of the differences.")
+OUTPUT = flags.DEFINE_string("output", None, "PNG of the differences.")
 
 MODEL, COLUMNS = "hierdec_mel_32bar", (table1.SCHEDULED, study_cells.COLUMNS["flat"][0])
 KEY = {"metric": "recon", "column": COLUMNS[0], "other_column": COLUMNS[1]}
@@ -85,8 +85,8 @@ def main(_):
             f"| {one['bars']} | {hierarchical:.3f} | {flat:.3f} | {one['mean']:.3f}{spread} | "
             f"{interval} | {f1:.3f} and {flat_f1:.3f} |"
         )
-    if PICTURE.value:
-        _draw(lengths, PICTURE.value)
+    if OUTPUT.value:
+        _draw(lengths, OUTPUT.value)
 
 
 if __name__ == "__main__":

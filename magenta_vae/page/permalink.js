@@ -4,11 +4,13 @@ import { floatsOfText, textOfFloats } from './latent.js';
 import { isWithin, LIMITS, MAX_JOURNEY } from './limits.js';
 
 const DAMAGED = 'The link is damaged: it was cut off or changed.';
-const rounded = (value) => Number(value.toFixed(4));
 const titled = (text) => encodeURIComponent(text ?? '').replaceAll('.', '%2E');
 
 /** What a link says wrongly, in words for a person. */
 class LinkError extends Error {}
+
+/** All digits: from a place beside it other music may be decoded. */
+const placeText = ({ x, y }) => `${x},${y}`;
 
 function cornerText(corner) {
   if (corner.kind === 'dice') return `d.${corner.prior}.${corner.seed}`;
@@ -37,9 +39,9 @@ export function write(state, modelName) {
   const fields = new URLSearchParams();
   fields.set('model', modelName);
   fields.set('corners', state.corners.map(cornerText).join(','));
-  if (state.where.kind === 'pad') fields.set('at', `${rounded(state.where.x)},${rounded(state.where.y)}`);
+  if (state.where.kind === 'pad') fields.set('at', placeText(state.where));
   else fields.set('point', `${textOfFloats(state.where.point)}.${titled(state.where.title)}`);
-  if (state.journey) fields.set('journey', state.journey.map(({ x, y }) => `${rounded(x)},${rounded(y)}`).join(';'));
+  if (state.journey) fields.set('journey', state.journey.map(placeText).join(';'));
   fields.set('temperature', state.temperature);
   fields.set('seed', state.seed);
   fields.set('tempo', state.qpm);
