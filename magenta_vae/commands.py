@@ -70,18 +70,15 @@ class RunFlags(NamedTuple):
 
     def open(self):
         """Returns the run that they name; see `runs.open`."""
-        from magenta_vae.configuration import CONFIG_FILE
-        from magenta_vae.workflows import model_places, runs
+        from magenta_vae.workflows import model_places, run_files, runs
 
         folder = model_places.find(self.model.value) if self.model.value else self.run_dir.value
-        if not os.path.isfile(os.path.join(folder, CONFIG_FILE)):
-            name = self.run_dir.value
-            is_name = name is not None and model_places.is_name(name)
-            hint = f" --model={name} opens the model of this name." if is_name else ""
+        if self.run_dir.value and model_places.is_name(folder):
             raise FileNotFoundError(
-                f"--{self.place.name}={folder} holds no {CONFIG_FILE}: it is neither a run nor a "
-                f"model that was published.{hint}"
+                f"--run_dir={folder} is no folder of a run. --model={folder} opens the model of "
+                "this name."
             )
+        run_files.require_config(folder, f"--{self.place.name}={folder}")
         if self.model.value and folder in model_places.shipped():
             report(
                 f"note: the folder {folder} here is taken, not the model {folder} that comes with "

@@ -11,6 +11,7 @@ import base64
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -171,9 +172,13 @@ def describe(prior: DataPrior) -> dict:
     }
 
 
-def is_far(described: dict) -> bool:
-    """Says of what `describe` returns whether samples of N(0, I) are likely to be worse."""
-    return described["kl_to_standard_nats"] > MUCH_NATS
+def is_far(figures: Mapping) -> bool:
+    """Says of a model's figures whether its samples of N(0, I) are likely to be the worse ones.
+
+    They hold what `describe` returns as `data_prior`; those of a baseline, without a z, do not.
+    """
+    described = figures.get("data_prior")
+    return described is not None and described["kl_to_standard_nats"] > MUCH_NATS
 
 
 def format_description(described: dict) -> str:
@@ -184,7 +189,7 @@ def format_description(described: dict) -> str:
         f"(KL of the Gaussian with their mean and covariance, "
         f"shrinkage {described['shrinkage']:.3f})"
     )
-    return where + (": far. `--prior=data` samples where they lie" if is_far(described) else "")
+    return where + (": far. `--prior=data` samples where they lie" if kl > MUCH_NATS else "")
 
 
 def advice(prior: DataPrior) -> str | None:

@@ -90,8 +90,9 @@ def publish(
         published = _write_weights(run, staged)
         stages = _write_stages(run, name, staged)
         known = run.provenance("eval", len(windows["eval"]), data_dir)
-        gaussians = num_gaussians, spread
-        figures = _measure(published, windows, known, temperature, gaussians, report)
+        if published.network.z_size:
+            _fit_data_prior(published, windows["train"], num_gaussians, spread, report)
+        figures = _measure(published, windows, known, temperature, report)
         text = json.dumps(figures, indent=2) + "\n"
         files.write_text(os.path.join(staged, model_files.FIGURES_FILE), text)
         if published.network.z_size:
@@ -250,23 +251,30 @@ def _describe_stage(folder: str, step: int, modules: Sequence[str]) -> dict:
     }
 
 
+def _fit_data_prior(
+    published: Run,
+    training: np.ndarray,
+    num_gaussians: int | None,
+    spread: float,
+    report: Callable[[str], None],
+) -> None:
+    """Writes where the training windows of a model lie; see `publish`."""
+    report("fitting where the training windows lie, which takes minutes where they are many")
+    sizes = NUM_WINDOWS, num_gaussians or _count_gaussians(published.network.z_size)
+    fitted = runs.fit_data_prior(published.model(), training, published.step, *sizes)
+    path = os.path.join(published.folder, data_prior.FILE)
+    data_prior.write(path, data_prior.with_spread(fitted, spread))
+
+
 def _measure(
     published: Run,
     windows: Mapping,
     known: Provenance | None,
     temperature: float,
-    gaussians: tuple[int | None, float],
     report: Callable[[str], None],
 ) -> dict:
-    """Returns the figures of a model; where its training windows lie is written."""
-    model, held_out = published.model(), windows["eval"]
-    num_gaussians, spread = gaussians
-    if published.network.z_size:
-        report("fitting where the training windows lie, which takes minutes where they are many")
-        sizes = NUM_WINDOWS, num_gaussians or _count_gaussians(published.network.z_size)
-        fitted = runs.fit_data_prior(model, windows["train"], published.step, *sizes)
-        path = os.path.join(published.folder, data_prior.FILE)
-        data_prior.write(path, data_prior.with_spread(fitted, spread))
+    """Returns the figures of a model, and of its samples of each prior that it has."""
+    held_out = windows["eval"]
     figures = {"step": published.step, **published.metrics(held_out, known)}
     report(text_tables.format_metrics(figures, published.experiment))
     priors = model_cards.PRIORS if published.network.z_size else [data_prior.STANDARD]
