@@ -32,7 +32,9 @@ def read(study: str) -> dict:
     path = Path(study, "table1.json")
     described = json.loads(path.read_text())
     claims = [
-        one for one in described["claims"] if one["model"] == MODEL and KEY.items() <= one.items()
+        one
+        for one in described.get("claims", ())
+        if one["model"] == MODEL and KEY.items() <= one.items()
     ]
     if not claims:
         raise ValueError(
