@@ -11,6 +11,8 @@ import hashlib
 import http.client
 import os
 import shutil
+import sys
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -157,11 +159,24 @@ def _fetch_from_hub(address: str) -> str:
 
 
 def _fetch_from_web(address: str) -> str:
-    """Returns where the files of an address are kept; those of another card are another model."""
-    card = _read(f"{address}/{model_files.CARD_FILE}", MAX_CARD_BYTES)
-    kept = _cache() / f"{label(address)}-{hashlib.sha256(card).hexdigest()[:16]}"
+    """Returns where the files of an address are kept; those of another card are another model.
+
+    Where no server answers, what was fetched last is the model, with a line that says so.
+    """
+    name = f"{label(address)}-{_shorten(address.encode())}"
+    try:
+        card = _read(f"{address}/{model_files.CARD_FILE}", MAX_CARD_BYTES)
+    except OSError as error:
+        fetched = sorted(_cache().glob(f"{name}-*"), key=os.path.getmtime)
+        if isinstance(error.__cause__, urllib.error.HTTPError) or not fetched:
+            raise
+        model_files.check(str(fetched[-1]))
+        display.write(f"{error} The model is the one that was fetched before.", sys.stderr)
+        return str(fetched[-1])
+    kept = _cache() / f"{name}-{_shorten(card)}"
     with contextlib.suppress(OSError, ValueError):  # What was kept is not there, or damaged.
         model_files.check(str(kept))
+        os.utime(kept)  # The last one that the address held.
         return str(kept)
     with files.staging(kept.parent) as beside:
         (Path(beside) / model_files.CARD_FILE).write_bytes(card)
@@ -181,6 +196,10 @@ def _fetch_from_web(address: str) -> str:
         except OSError:  # Another process has fetched it meanwhile.
             model_files.check(str(kept))
     return str(kept)
+
+
+def _shorten(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def _cache() -> Path:

@@ -8,6 +8,8 @@ import shutil
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from unittest.mock import Mock
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -377,6 +379,30 @@ def test_what_is_kept_damaged_is_fetched_again(served, tmp_path, monkeypatch):
     folder = Path(model_places.find(served))
     (folder / "config.gin").write_text("nothing")
     assert runs.open(model_places.find(served)).step == 2
+
+
+def test_a_model_that_was_fetched_opens_without_a_network(
+    served, published, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    first = model_places.find(served)
+    described = (published / "card.json").read_text()
+    (published / "card.json").write_text(described + "\n")
+    second = model_places.find(served)
+    (published / "card.json").write_text(described)
+    assert first != second and model_places.find(served) == first
+    with monkeypatch.context() as context:
+        context.setattr(model_places.urllib.request, "urlopen", Mock(side_effect=URLError("off")))
+        assert model_places.find(served) == first
+        with pytest.raises(OSError, match=r"none/card\.json cannot be fetched: .*off"):
+            model_places.find(f"{served}/none")
+        (Path(first) / "config.gin").write_text("nothing")
+        with pytest.raises(ValueError, match=r"config\.gin is damaged or was changed"):
+            model_places.find(served)
+    assert "off>. The model is the one that was fetched before." in capsys.readouterr().err
+    (published / "card.json").unlink()
+    with pytest.raises(OSError, match="HTTP Error 404"):  # The server says that it is gone.
+        model_places.find(served)
 
 
 def test_another_process_may_fetch_the_same_model(served, tmp_path, monkeypatch):
