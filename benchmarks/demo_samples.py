@@ -18,13 +18,13 @@ from pathlib import Path
 
 from absl import flags
 
-from magenta_vae import commands, files
+from magenta_vae import command_flags, commands, files
 
 DEMOS = ["demo.gin", "demo_drums.gin"]
 DEMO = flags.DEFINE_multi_string("demo", DEMOS, "A configuration. May be repeated.")
 SEEDS = flags.DEFINE_integer("seeds", 3, "Trainings of each demo.", lower_bound=1)
 NUM_SAMPLES = flags.DEFINE_integer("num_samples", 256, "Of each training.", lower_bound=1)
-PRIOR = commands.define_prior_flag()
+PRIOR = command_flags.define_prior_flag()
 RUNS_DIR = flags.DEFINE_string("runs_dir", "runs/demo_samples", "Folder of the runs.")
 GIN_PARAM = flags.DEFINE_multi_string("gin_param", [], "A binding. May be repeated.")
 

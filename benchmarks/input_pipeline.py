@@ -21,9 +21,9 @@ import time
 
 from absl import flags
 
-from magenta_vae import commands
+from magenta_vae import command_flags, commands
 
-GIN = commands.define_gin_flags()
+GIN = command_flags.define_gin_flags()
 DATA_DIR = flags.DEFINE_string("data_dir", None, "A data set of 2-bar melodies.", required=True)
 PEER_PYTHON = flags.DEFINE_string("peer_python", None, "The Python that Magenta 2.1.4 is in.")
 TURNS = flags.DEFINE_integer("turns", 4, "Turns of each.")

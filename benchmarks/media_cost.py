@@ -15,10 +15,10 @@ import time
 
 from absl import flags
 
-from magenta_vae import commands
+from magenta_vae import command_flags, commands
 from magenta_vae.workflows import runs, training
 
-GIN = commands.define_gin_flags()
+GIN = command_flags.define_gin_flags()
 RUN_DIR = flags.DEFINE_string("run_dir", None, "A run whose weights are shown, instead.")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "A data set; the run's own by default.")
 ROUNDS = flags.DEFINE_integer("rounds", 3, "Evaluations and shows.", lower_bound=1)

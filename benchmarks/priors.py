@@ -22,9 +22,9 @@ import time
 
 from absl import flags
 
-from magenta_vae import commands
+from magenta_vae import command_flags, commands
 
-RUN = commands.define_run_flags()
+RUN = command_flags.define_run_flags()
 DATA_DIR = flags.DEFINE_string("data_dir", None, "The run's data set, where it is not found.")
 GAUSSIANS = flags.DEFINE_list("gaussians", ["1", "4", "10", "20"], "Gaussians of the mixtures.")
 TEMPERATURES = flags.DEFINE_list("temperatures", ["0.5", "0.7", "0.85", "1"], "Of the softmax.")

@@ -15,9 +15,9 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from magenta_vae import commands
+from magenta_vae import command_flags, commands
 
-RUN = commands.define_run_flags()
+RUN = command_flags.define_run_flags()
 NUM_SAMPLES = flags.DEFINE_integer("num_samples", 512, "Samples.", lower_bound=1)
 
 

@@ -13,9 +13,9 @@ give no more.
 
 from absl import flags
 
-from magenta_vae import commands
+from magenta_vae import command_flags, commands
 
-RUN = commands.define_run_flags()
+RUN = command_flags.define_run_flags()
 DATA_DIR = flags.DEFINE_string("data_dir", None, "A data set of long windows.", required=True)
 SIZES = flags.DEFINE_list("sizes", ["128", "256", "384", "512", "768"], "Dimensions of the codes.")
 NUM_WINDOWS = flags.DEFINE_integer("num_windows", 10_000, "Training windows of the components.")

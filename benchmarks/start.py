@@ -28,9 +28,9 @@ import warnings
 
 from absl import flags
 
-from magenta_vae import commands, configuration
+from magenta_vae import command_flags, commands, configuration
 
-GIN = commands.define_gin_flags()
+GIN = command_flags.define_gin_flags()
 DATA_DIR = flags.DEFINE_string("data_dir", None, "A data set of the configuration.", required=True)
 WORK_DIR = flags.DEFINE_string("work_dir", None, "Where the folders are made; temporary ones.")
 TIMES = flags.DEFINE_integer("times", 0, "How often the last one holds the shards; 0 for none.")

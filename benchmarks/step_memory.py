@@ -17,10 +17,10 @@ import time
 
 from absl import flags
 
-from magenta_vae import commands, configuration, import_stand_ins
+from magenta_vae import command_flags, commands, configuration, import_stand_ins
 
 GB = 2**30
-GIN = commands.define_gin_flags()
+GIN = command_flags.define_gin_flags()
 BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["4", "8", "16"], "Examples of the step.")
 EVALUATE = flags.DEFINE_bool("evaluate", False, "Measure evaluations instead.")
 
