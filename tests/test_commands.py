@@ -498,6 +498,7 @@ def test_attributes_are_learned_and_applied(run_dir, tmp_path):
         (["evaluate", "--run_dir=mel_2bar"], "--model=mel_2bar opens the model of this name"),
         (["encode", "--model=mel_2bar", "--output=z.npz"], "--input or --data_dir is needed"),
         (["train", "--init_from=."], "--init_from=. holds no config.gin: it is neither a run"),
+        (["train", "--gin_file=demo.gin", "--init_from=mel_2bear"], "There is no model mel_2bear"),
         (
             ["publish", "--model=mel_2bar", "--output_dir=x", "--description= "],
             "--description must",
