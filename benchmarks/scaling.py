@@ -3,6 +3,8 @@
 
 benchmarks/scaling.py --runs=study/runs/RUN,... --parameters=128e6 --windows=51.2e6
 
+Of each run the folder needs `config.gin` and `result.json`.
+
 loss = E + A / parameters^a + B / windows^b (Hoffmann et al., 2022, "Training Compute-Optimal Large
 Language Models", 3.3), by least squares of log loss with weights of Huber. A run has the loss of
 its last step. So the runs should have several numbers of steps, with schedules in proportion to
@@ -81,12 +83,13 @@ def bootstrap(parameters, windows, losses, replicates, seed=0):
 
 def _read(run_dir):
     """Returns parameters, windows seen and held-out loss of a run."""
-    from magenta_vae.workflows import runs
+    from magenta_vae import configuration
+    from magenta_vae.training import weights
 
-    run = runs.open(run_dir)
-    figures = json.loads((Path(run_dir) / "result.json").read_text())["figures"]
-    seen = figures["step"] * run.experiment.batch_size
-    return run.network.count_params(), seen, figures["loss"]
+    experiment = configuration.parse([str(Path(run_dir, configuration.CONFIG_FILE))]).experiment
+    figures = json.loads(Path(run_dir, "result.json").read_text())["figures"]
+    parameters = weights.make_empty(experiment.make_model).count_params()
+    return parameters, figures["step"] * experiment.batch_size, figures["loss"]
 
 
 def _draw(table, law, path):
