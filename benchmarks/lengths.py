@@ -72,6 +72,18 @@ def _draw(lengths: list[dict], path: str) -> None:
     figure.savefig(path, dpi=150)
 
 
+def format_row(one: dict) -> str:
+    """Returns the row of a study, as `read` gives the study."""
+    spread = "" if one["deviation"] is None else f" ± {one['deviation']:.3f}"
+    interval = "-" if one["low"] is None else f"{one['low']:.3f} to {one['high']:.3f}"
+    hierarchical, flat = one["recon"]
+    f1, flat_f1 = one["f1"]
+    return (
+        f"| {one['bars']} | {hierarchical:.3f} | {flat:.3f} | {one['mean']:.3f}{spread} | "
+        f"{interval} | {f1:.3f} and {flat_f1:.3f} |"
+    )
+
+
 def main(_):
     lengths = sorted(map(read, STUDIES.value), key=lambda one: one["bars"])
     commands.report(
@@ -79,14 +91,7 @@ def main(_):
     )
     commands.report("|---|---|---|---|---|---|")
     for one in lengths:
-        spread = "" if one["deviation"] is None else f" ± {one['deviation']:.3f}"
-        interval = "-" if one["low"] is None else f"{one['low']:.3f} to {one['high']:.3f}"
-        hierarchical, flat = one["recon"]
-        f1, flat_f1 = one["f1"]
-        commands.report(
-            f"| {one['bars']} | {hierarchical:.3f} | {flat:.3f} | {one['mean']:.3f}{spread} | "
-            f"{interval} | {f1:.3f} and {flat_f1:.3f} |"
-        )
+        commands.report(format_row(one))
     if OUTPUT.value:
         _draw(lengths, OUTPUT.value)
 

@@ -15,8 +15,12 @@ DOCS = Path(__file__).parents[1] / "docs"
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     """Returns the folder of a study of the runs, and what it prints."""
-    folder = tmp_path_factory.mktemp("study")
-    shutil.copytree(DOCS / "studies" / "few_visits", folder / "runs")
+    return write("few_visits", tmp_path_factory.mktemp("study"))
+
+
+def write(name, folder):
+    """Returns the folder of a study that the docs have, and what it prints, made in a folder."""
+    shutil.copytree(DOCS / "studies" / name, folder / "runs")
     return folder, study_report.write(study.Study(str(folder), "no_data"))
 
 
@@ -36,14 +40,16 @@ def test_the_page_has_the_figures_and_the_claims_of_the_runs(report):
         assert f" | {' | '.join(row[4:])}\n" in page, row
 
 
-def test_a_study_gives_the_difference_with_its_interval(report):
-    folder, _ = report
-    found = lengths.read(folder)
-    hierarchical, flat = found["recon"]
-    assert found["bars"] == 32 and found["seeds"] == [0, 1]
-    assert found["mean"] == pytest.approx(hierarchical - flat)
-    assert found["low"] < found["mean"] < found["high"] < 0
-    assert found["f1"][1] == pytest.approx(0.122, abs=5e-4)
+def test_the_page_has_the_differences_of_the_decoders_by_length(report, tmp_path):
+    folders = [write(f"lengths/bars{bars}", tmp_path / str(bars))[0] for bars in (2, 8, 16)]
+    found = [lengths.read(folder) for folder in (*folders, report[0])]
+    assert [each["bars"] for each in found] == [2, 8, 16, 32]
+    page = (DOCS / "reproduction.md").read_text()
+    for each in found:
+        hierarchical, flat = each["recon"]
+        assert each["seeds"] == [0, 1] and each["mean"] == pytest.approx(hierarchical - flat)
+        assert each["low"] < each["mean"] < each["high"]
+        assert f"\n{lengths.format_row(each)}\n" in page
 
 
 def test_a_study_without_both_decoders_is_refused(tmp_path):
