@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""Shows how runs of a study differ from one of them, with 95 % intervals over held-out songs.
+
+benchmarks/beside.py --run=study/runs/RUN --others=other/runs/RUN,...
+
+Of each run the folder needs `config.gin`, `result.json` and `songs.json`. Where both runs were
+measured on the same windows, a draw of songs gives the figures of both. Else each has its draws.
+"""
+
+import json
+from pathlib import Path
+
+from absl import flags
+
+from magenta_vae import commands
+from magenta_vae.training import song_intervals
+from magenta_vae.workflows import study_songs
+
+RUN = flags.DEFINE_string("run", None, "The run that the others are compared with.", required=True)
+OTHERS = flags.DEFINE_list("others", [], "Runs to compare with it.")
+
+FIGURES = {"next": "next_accuracy", "recon": "reconstruction_accuracy"}
+
+
+def format_rows(folder: str, base: str) -> list[str]:
+    """Returns the rows of a run, a line for each track, beside those of another."""
+    described, of_base = (
+        json.loads(Path(each, "result.json").read_text())["figures"] for each in (folder, base)
+    )
+    differences = {} if folder == base else _differences(folder, base)
+    rows = []
+    for track, figures in described["tracks"].items():
+        cells = [folder, f"{described['step']:,}", f"{described['loss']:.0f}"]
+        cells += [f"{described['kl_nats']:.0f}", track]
+        for name in FIGURES.values():
+            difference = figures[name] - of_base["tracks"][track][name]
+            cells.append(f"{figures[name]:.3f}")
+            if interval := differences.get(("tracks", track, name)):
+                low, high = interval
+                cells[-1] += f" ({difference:+.3f}: {low:+.3f} to {high:+.3f})"
+        rows.append(f"| {' | '.join([*cells, _format_f1(figures)])} |")
+    return rows
+
+
+def _format_f1(figures: dict) -> str:
+    f1 = figures["notes"]["reconstruction"]["f1"]
+    return "-" if f1 is None else f"{f1:.3f}"
+
+
+def _differences(folder: str, base: str) -> dict:
+    """Returns the intervals of a run's figures minus those of another run."""
+    ours, theirs = study_songs.read(folder), study_songs.read(base)
+    shapes = [{name: each[1].tolist() for name, each in sums.items()} for sums in (ours, theirs)]
+    return song_intervals.of_differences(theirs, ours, is_paired=shapes[0] == shapes[1])
+
+
+def main(_):
+    commands.report("| run | steps | loss, nats | KL, nats | track | next | recon | F1 of notes |")
+    commands.report("|---|---|---|---|---|---|---|---|")
+    for folder in (RUN.value, *OTHERS.value):
+        for row in format_rows(folder, RUN.value):
+            commands.report(row)
+
+
+if __name__ == "__main__":
+    commands.run(main)
