@@ -37,9 +37,13 @@ def format_rows(folder: str, base: str) -> list[str]:
             cells.append(f"{figures[name]:.3f}")
             if interval := differences.get(("tracks", track, name)):
                 low, high = interval
-                cells[-1] += f" ({difference:+.3f}: {low:+.3f} to {high:+.3f})"
+                cells[-1] += f" ({_sign(difference)}: {_sign(low)} to {_sign(high)})"
         rows.append(f"| {' | '.join([*cells, _format_f1(figures)])} |")
     return rows
+
+
+def _sign(difference: float) -> str:
+    return f"{round(difference, 3) + 0:+.3f}"  # What rounds to -0 is 0.
 
 
 def _format_f1(figures: dict) -> str:

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import beside
 import lengths
 import pytest
 
@@ -50,6 +51,22 @@ def test_the_page_has_the_differences_of_the_decoders_by_length(report, tmp_path
         assert each["seeds"] == [0, 1] and each["mean"] == pytest.approx(hierarchical - flat)
         assert each["low"] < each["mean"] < each["high"]
         assert f"\n{lengths.format_row(each)}\n" in page
+
+
+@pytest.mark.parametrize(
+    ("base", "others"),
+    [
+        ("hierdec_mel_32bar-vae-seed0", ["chance"]),
+        ("hierdec_trio_16bar-scheduled-seed0", ["gap/units", "gap/steps"]),
+    ],
+)
+def test_the_page_has_runs_that_differ_from_the_study_in_one_thing(base, others):
+    page = (DOCS / "reproduction.md").read_text()
+    folders = [str(DOCS / "studies" / study / base) for study in ("few_visits", *others)]
+    for folder in folders:
+        for row in beside.format_rows(folder, folders[0]):
+            _, figures = row.removeprefix("| ").split(" | ", 1)
+            assert f" | {figures}\n" in page
 
 
 def test_a_study_without_both_decoders_is_refused(tmp_path):
