@@ -3,8 +3,8 @@
 
 benchmarks/beside.py --run=study/runs/RUN --others=other/runs/RUN,...
 
-Of each run the folder needs `config.gin`, `result.json` and `songs.json`. Where both runs were
-measured on the same windows, a draw of songs gives the figures of both. Else each has its draws.
+Of each run the folder needs `result.json` and `songs.json`. The runs must be of one model, and
+measured on the same windows: a draw of songs then gives the figures of both.
 """
 
 import json
@@ -19,11 +19,15 @@ from magenta_vae.workflows import study_songs
 RUN = flags.DEFINE_string("run", None, "The run that the others are compared with.", required=True)
 OTHERS = flags.DEFINE_list("others", [], "Runs to compare with it.")
 
-FIGURES = {"next": "next_accuracy", "recon": "reconstruction_accuracy"}
+FIGURES = ("next_accuracy", "reconstruction_accuracy")
 
 
 def format_rows(folder: str, base: str) -> list[str]:
-    """Returns the rows of a run, a line for each track, beside those of another."""
+    """Returns the rows of a run, a line for each track, beside those of another.
+
+    Raises:
+        ValueError: where the two were not measured on the same windows.
+    """
     described, of_base = (
         json.loads(Path(each, "result.json").read_text())["figures"] for each in (folder, base)
     )
@@ -32,7 +36,7 @@ def format_rows(folder: str, base: str) -> list[str]:
     for track, figures in described["tracks"].items():
         cells = [folder, f"{described['step']:,}", f"{described['loss']:.0f}"]
         cells += [f"{described['kl_nats']:.0f}", track]
-        for name in FIGURES.values():
+        for name in FIGURES:
             difference = figures[name] - of_base["tracks"][track][name]
             cells.append(f"{figures[name]:.3f}")
             if interval := differences.get(("tracks", track, name)):
@@ -54,8 +58,14 @@ def _format_f1(figures: dict) -> str:
 def _differences(folder: str, base: str) -> dict:
     """Returns the intervals of a run's figures minus those of another run."""
     ours, theirs = study_songs.read(folder), study_songs.read(base)
-    shapes = [{name: each[1].tolist() for name, each in sums.items()} for sums in (ours, theirs)]
-    return song_intervals.of_differences(theirs, ours, is_paired=shapes[0] == shapes[1])
+    # The second row of each figure is the number of windows or steps of each song.
+    counts = [{name: each[1].tolist() for name, each in sums.items()} for sums in (ours, theirs)]
+    if not ours or counts[0] != counts[1]:
+        raise ValueError(
+            f"--run and --others must be runs of one model, measured on the same windows, with "
+            f"{study_songs.SONGS_FILE}. {folder} and {base} are not."
+        )
+    return song_intervals.of_differences(theirs, ours, is_paired=True)
 
 
 def main(_):

@@ -61,13 +61,14 @@ def _draw(lengths: list[dict], path: str) -> None:
     axes.axhline(0, color="black", linewidth=0.8)
     for one in lengths:
         if one["low"] is not None:
-            axes.plot([one["bars"]] * 2, [one["low"], one["high"]], "C0", linewidth=5, alpha=0.4)
+            ends = [one["low"], one["high"]]
+            axes.vlines(one["bars"], *ends, color="C0", linewidth=5, alpha=0.4)
         axes.plot([one["bars"]] * len(one["values"]), one["values"], "_", color="C0", markersize=11)
-    axes.plot(*zip(*((one["bars"], one["mean"]) for one in lengths), strict=True), "o-", color="C0")
+    axes.plot(*zip(*((one["bars"], one["mean"]) for one in lengths), strict=True), "o", color="C0")
     axes.set_xscale("log", base=2)
     axes.set_xticks([one["bars"] for one in lengths], [one["bars"] for one in lengths])
     axes.set(xlabel="bars of a window", ylabel="recon: hierarchical - flat")
-    axes.set_title("dot: mean, stroke: seed, bar: 95 % over songs", fontsize=8)
+    axes.set_title("dot: mean, stroke: seed, bar: 95 % over songs, not over seeds", fontsize=8)
     axes.grid(axis="y", alpha=0.3)
     figure.savefig(path, dpi=150)
 

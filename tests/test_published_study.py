@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import statistics
 from pathlib import Path
 
 import beside
@@ -25,20 +26,114 @@ def write(name, folder):
     return folder, study_report.write(study.Study(str(folder), "no_data"))
 
 
-def test_the_page_has_the_figures_and_the_claims_of_the_runs(report):
-    _, text = report
+def label(model, track):
+    """Returns how the page calls a track of a model."""
+    names = {
+        "drums_2bar": "2-bar drums",
+        "mel_2bar": "2-bar melodies",
+        "hierdec_mel_32bar": "32-bar melodies",
+        "hierdec_trio_16bar": "trio",
+    }
+    return f"{names[model]}, {track}" if model == "hierdec_trio_16bar" else names[model]
+
+
+def rows_of(text, num_cells):
+    """Returns the rows of Markdown tables that have so many cells, without the headings."""
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    return [line for line in lines if len(line) == num_cells and line[-1] not in ("", "---")]
+
+
+def section(heading, following):
+    """Returns the part of the page from a heading to the next one."""
     page = (DOCS / "reproduction.md").read_text()
+    return page[page.index(f"\n{heading}\n") : page.index(f"\n{following}\n")]
+
+
+def test_the_page_has_the_figures_of_the_runs(report):
+    folder, _ = report
+    described = json.loads((folder / "table1.json").read_text())
     readme = (DOCS.parent / "README.md").read_text()
-    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("|")]
-    rows = [row for row in rows if len(row) == 7 and row[3].isdecimal()]
-    claims = [row for row in rows if row[-1].split()[0] in ("holds", "fails", "open")]
-    figures = [row for row in rows if row not in claims]
-    assert len(figures) >= 19 and len(claims) >= 30
-    for row in figures:  # Seeds, next, recon and KL.
-        assert f" | {' | '.join(row[3:]).removesuffix(' |')} | " in page, row
-        assert row[2].startswith("Flat") or f" {row[5]} " in readme, row
-    for row in claims:  # The difference, its interval and the verdict.
-        assert f" | {' | '.join(row[4:])}\n" in page, row
+    table = section("## The table", "## The paper's claims")
+    found, model = {}, None
+    for line in (line for line in table.splitlines() if line.count("|") == 9):
+        first, column, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        model = first or model
+        found[model, column] = cells
+    f1 = {
+        (label(row["model"], row["track"]), row["column"]): row["mean"]
+        for row in described["notes"]
+        if row["metric"] == "notes F1"
+    }
+    assert len(f1) >= 19
+    for key, mean in f1.items():
+        assert found[key][-1] == f"{mean:.3f}", key
+    for row in described["table"]:
+        key = label(row["model"], row["track"]), row["column"]
+        place = ["next", "recon", "KL"].index(row["metric"])
+        paper = "" if row["paper"] is None else f" ({table1_format(row, row['paper'])})"
+        spread = f" ± {table1_format(row, row['deviation'])}"
+        cell = f"{table1_format(row, row['mean'])}{spread}{paper}"
+        assert found[key][0] == str(len(row["seeds"])) and found[key][1 + place] == cell, key
+        if row["metric"] == "recon":
+            assert found[key][4] == f"{row['low']:.3f} to {row['high']:.3f}", key
+            assert key[1].startswith("Flat") or f" {cell} " in readme, key
+
+
+def table1_format(row, value):
+    """Returns a number with the digits of its metric."""
+    return f"{value:.1f}" if row["metric"] == "KL" else f"{value:.3f}"
+
+
+def test_the_page_has_the_claims_of_the_runs(report):
+    folder, text = report
+    claims = json.loads((folder / "table1.json").read_text())["claims"]
+    printed = [row for row in rows_of(text, 7) if row[-1] in ("holds", "fails", "open")]
+    assert len(printed) == len(claims) >= 30
+    expected = []
+    for claim, row in zip(claims, printed, strict=True):
+        name = label(claim["model"], claim["track"])
+        if claim["metric"] == "KL":
+            name = name.partition(",")[0]
+        expected.append([name, *row[4:]])
+    assert rows_of(section("## The paper's claims", "## 2-bar melodies"), 4) == expected
+
+
+def test_the_page_has_the_ranges_of_further_seeds_and_what_they_gave():
+    page = (DOCS / "reproduction.md").read_text()
+    found = {row[0]: row for row in rows_of(page[page.index("\n### Further seeds\n") :], 8)}
+    for model, tracks, seeds in (
+        ("drums_2bar", ["drums"], 3),
+        ("mel_2bar", ["melody"], 3),
+        ("hierdec_mel_32bar", ["melody"], 2),
+        ("hierdec_trio_16bar", ["lead", "bass", "drums"], 2),
+    ):
+        runs = DOCS / "studies" / "few_visits"
+        known = [figures(runs / f"{model}-scheduled-seed{seed}") for seed in range(seeds)]
+        if not (runs / "further" / f"{model}-scheduled-seed{seeds}").exists():
+            assert "not run yet" in found[label(model, tracks[0])]
+            continue
+        further = figures(runs / "further" / f"{model}-scheduled-seed{seeds}")
+        width = {2: 15.6, 3: 5.0}[seeds]  # The rule of the page.
+        for track in tracks:
+            names = [(track, "next_accuracy"), (track, "reconstruction_accuracy")]
+            names += [] if tracks.index(track) else ["kl_nats"]
+            cells = [str(seeds)]
+            for name in names:
+                values = [each[name] for each in known]
+                mean, spread = statistics.fmean(values), width * statistics.stdev(values)
+                digits = 1 if name == "kl_nats" else 3
+                given, low, high = further[name], mean - spread, mean + spread
+                mark = "" if low < given < high else "**"
+                cells.append(f"{low:.{digits}f} to {high:.{digits}f}")
+                cells.append(f"{mark}{given:.{digits}f}{mark}")
+            assert found[label(model, track)][1 : 1 + len(cells)] == cells
+
+
+def figures(folder):
+    """Returns the figures of a run, by track and name."""
+    read = json.loads((folder / "result.json").read_text())["figures"]
+    tracks = {(track, name): each[name] for track, each in read["tracks"].items() for name in each}
+    return {"kl_nats": read["kl_nats"], **tracks}
 
 
 def test_the_page_has_the_differences_of_the_decoders_by_length(report, tmp_path):
@@ -49,24 +144,46 @@ def test_the_page_has_the_differences_of_the_decoders_by_length(report, tmp_path
     for each in found:
         hierarchical, flat = each["recon"]
         assert each["seeds"] == [0, 1] and each["mean"] == pytest.approx(hierarchical - flat)
-        assert each["low"] < each["mean"] < each["high"]
         assert f"\n{lengths.format_row(each)}\n" in page
 
 
 @pytest.mark.parametrize(
-    ("base", "others"),
+    ("name", "others"),
     [
-        ("hierdec_mel_32bar-vae-seed0", ["chance"]),
-        ("hierdec_trio_16bar-scheduled-seed0", ["gap/units", "gap/steps", "gap/songs"]),
+        (
+            "hierdec_mel_32bar-vae-seed0",
+            {"chance": ["configuration.Experiment.curriculum", "pace"]},
+        ),
+        (
+            "hierdec_trio_16bar-scheduled-seed0",
+            {
+                "gap/units": [
+                    "decoders.Conductor.num_units",
+                    "decoders.HierarchicalDecoder.num_units",
+                    "encoders.BidirectionalLSTM.num_units",
+                ],
+                "gap/steps": ["curriculum.GrowingWindows.until", "pace"],
+                "gap/songs": [],
+            },
+        ),
     ],
 )
-def test_the_page_has_runs_that_differ_from_the_study_in_one_thing(base, others):
+def test_the_page_has_runs_that_differ_from_the_study_in_one_thing(name, others):
     page = (DOCS / "reproduction.md").read_text()
-    folders = [str(DOCS / "studies" / study / base) for study in ("few_visits", *others)]
-    for folder in folders:
-        for row in beside.format_rows(folder, folders[0]):
-            _, figures = row.removeprefix("| ").split(" | ", 1)
-            assert f" | {figures}\n" in page
+    base = DOCS / "studies" / "few_visits" / name
+    for other, differing in {"few_visits": [], **others}.items():
+        folder = DOCS / "studies" / other / name
+        for row in beside.format_rows(str(folder), str(base)):
+            _, figures_of_row = row.removeprefix("| ").split(" | ", 1)
+            assert f" | {figures_of_row}\n" in page
+        changed = bindings(folder) ^ bindings(base)
+        assert sorted({binding for binding, _ in changed}) == differing
+
+
+def bindings(folder):
+    """Returns the (name, value) of a run's configuration."""
+    lines = (folder / "config.gin").read_text().splitlines()
+    return {tuple(line.split(" = ")) for line in lines if " = " in line}
 
 
 def test_a_study_without_both_decoders_is_refused(tmp_path):

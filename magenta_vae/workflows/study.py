@@ -191,14 +191,7 @@ class Study:
                 origin=self._origin(cell),
             )
         run = runs.open(run_dir)
-        held_out = run.windows("eval", data_dir)
-        known = run.provenance("eval", len(held_out), data_dir)
-        number = self._eval_examples
-        songs = known and known.first(number)
-        sums = song_intervals.SongSums(songs.songs) if songs else None
-        metrics = run.metrics(held_out[:number], songs, [sums] if sums else [])
-        if sums:
-            study_songs.write(run_dir, sums.sums)
+        metrics = measure(run, data_dir, self._eval_examples, run_dir)
         samples_dir = os.path.join(run_dir, "samples")
         shutil.rmtree(samples_dir, ignore_errors=True)
         music = run.model().sample(NUM_SAMPLES, seed=cell.seed)
@@ -222,6 +215,25 @@ class Study:
         total = sum(sum(seconds[cell.model]) / len(seconds[cell.model]) for cell in known)
         of = "" if len(known) == len(cells) else f" for {len(known)} of them"
         return f", about {total / 3600:.1f} hours{of}"
+
+
+def measure(run: runs.Run, data_dir: str, num_windows: int | None, output_dir: str) -> dict:
+    """Returns the figures of held-out windows, and writes the sums of their songs.
+
+    Args:
+        run: whose figures.
+        data_dir: whose held-out windows.
+        num_windows: how many of them; None for all.
+        output_dir: where `study_songs` writes, where the data set says which songs they are of.
+    """
+    held_out = run.windows("eval", data_dir)
+    known = run.provenance("eval", len(held_out), data_dir)
+    songs = known and known.first(num_windows)
+    sums = song_intervals.SongSums(songs.songs) if songs else None
+    metrics = run.metrics(held_out[:num_windows], songs, [sums] if sums else [])
+    if sums:
+        study_songs.write(output_dir, sums.sums)
+    return metrics
 
 
 def _run_dir(study_dir: str, cell: Cell) -> str:

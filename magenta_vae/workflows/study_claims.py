@@ -31,6 +31,8 @@ OF_DIFFERENCES = (
     "where both lie on the other side. Else, and of a single seed, the claim is open."
 )
 HOLDS, FAILS, OPEN = "holds", "fails", "open"
+KL_LINEAR = 10  # Nats up to which a picture of differences has a linear scale.
+KL_TICKS = (-1000, -100, -30, -10, -5, -2, 0, 2, 5, 10, 30, 100, 300, 1000)
 
 
 class Claim(NamedTuple):
@@ -138,24 +140,32 @@ def _draw_claim(claims: Sequence[Claim], path: str) -> None:
     figure = Figure(figsize=(7, 1.1 + 0.4 * len(claims)), layout="constrained")
     axes = figure.subplots()
     axes.axvline(0, color="black", linewidth=0.8)
-    names = []
+    names, is_kl = [], claims[0].difference.metric == "KL"
     for height, claim in enumerate(claims):
         row, interval = claim.difference, claim.interval
         if interval:
-            axes.plot(interval, [height] * 2, color="C0", linewidth=5, alpha=0.4)
+            ends = {"solid_capstyle": "butt"}  # Else the bar goes beyond the interval.
+            axes.plot(interval, [height] * 2, color="C0", linewidth=5, alpha=0.4, **ends)
         axes.plot(row.values, [height] * len(row.values), "|", color="C0", markersize=11)
         axes.plot([row.mean], [height], "o", color="C0")
         if row.paper is not None:
             axes.plot([row.paper], [height], "D", color="C1", fillstyle="none")
-        names.append(f"{row.model}, {row.track}: {claim.verdict}")
-    if claims[0].difference.metric == "KL":  # The models' differences are of several magnitudes.
-        axes.set_xscale("symlog", linthresh=10)
+        of_track = "" if is_kl else f", {row.track}"  # The KL is of all tracks together.
+        names.append(f"{row.model}{of_track}: {claim.verdict}")
+    label = "dot: mean, stroke: seed, bar: 95 % over songs"
+    if any(claim.difference.paper is not None for claim in claims):
+        label += ", diamond: paper"
+    if is_kl:  # The models' differences are of several magnitudes.
+        axes.set_xscale("symlog", linthresh=KL_LINEAR)
+        low, high = axes.get_xlim()
+        axes.set_xticks([tick for tick in KL_TICKS if low <= tick <= high])
         axes.xaxis.set_major_formatter("{x:g}")
+        label += f"\nnats; the scale is logarithmic beyond {KL_LINEAR}"
     else:
         axes.locator_params(axis="x", nbins=6)
     axes.set_yticks(range(len(claims)), names)
     axes.set_ylim(len(claims) - 0.5, -0.5)
-    axes.set_xlabel("dot: mean, stroke: seed, bar: 95 % over songs, diamond: paper", fontsize=8)
+    axes.set_xlabel(label, fontsize=8)
     axes.grid(axis="x", alpha=0.3)
     figure.suptitle(claims[0].name, fontsize=10)
     with files.replacing(path) as beside:
