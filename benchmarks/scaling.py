@@ -8,8 +8,8 @@ Of each run the folder needs `config.gin` and `result.json`.
 loss = E + A / parameters^a + B / windows^b (Hoffmann et al., 2022, "Training Compute-Optimal Large
 Language Models", 3.3), by least squares of log loss with weights of Huber. A run has the loss of
 its last step. So the runs should have several numbers of steps, with schedules in proportion to
-them. Intervals are of 90 %, by a bootstrap over the runs. The intervals know nothing of what the
-formula leaves out; beyond the runs the formula itself is a guess.
+them. Intervals are of 95 %, by a bootstrap over the runs of each size. The intervals know nothing
+of what the formula leaves out; beyond the runs the formula itself is a guess.
 """
 
 import dataclasses
@@ -73,10 +73,14 @@ def fit(parameters, windows, losses) -> Law:
 
 
 def bootstrap(parameters, windows, losses, replicates, seed=0):
-    """Yields the formula of runs drawn anew, with replacement."""
+    """Yields the formula of runs drawn anew, with replacement, as many of each size as there are.
+
+    A draw without a size would leave the term of the parameters free.
+    """
     rng = np.random.default_rng(seed)
+    sizes = [np.flatnonzero(parameters == size) for size in np.unique(parameters)]
     for _ in range(replicates):
-        drawn = rng.integers(len(losses), size=len(losses))
+        drawn = np.concatenate([rng.choice(runs, size=len(runs)) for runs in sizes])
         if len(set(drawn)) > NUM_NUMBERS:
             yield fit(parameters[drawn], windows[drawn], losses[drawn])
 
@@ -126,7 +130,7 @@ def main(_):
     )
     where = PARAMETERS.value, WINDOWS.value
     drawn = [one.loss(*where) for one in bootstrap(*table, REPLICATES.value)]
-    low, high = np.percentile(drawn, [5, 95])
+    low, high = np.percentile(drawn, [2.5, 97.5])
     commands.report(
         f"{where[0]:,.0f} parameters after {where[1]:,.0f} windows, an estimate: "
         f"{law.loss(*where):.2f} nats [{low:.2f}, {high:.2f}]"
