@@ -144,8 +144,7 @@ def _draw_claim(claims: Sequence[Claim], path: str) -> None:
     for height, claim in enumerate(claims):
         row, interval = claim.difference, claim.interval
         if interval:
-            ends = {"solid_capstyle": "butt"}  # Else the bar goes beyond the interval.
-            axes.plot(interval, [height] * 2, color="C0", linewidth=5, alpha=0.4, **ends)
+            axes.hlines(height, *interval, color="C0", linewidth=5, alpha=0.4)
         axes.plot(row.values, [height] * len(row.values), "|", color="C0", markersize=11)
         axes.plot([row.mean], [height], "o", color="C0")
         if row.paper is not None:
