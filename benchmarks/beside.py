@@ -69,11 +69,11 @@ def _differences(folder: str, base: str) -> dict:
 
 
 def main(_):
+    folders = RUN.value, *OTHERS.value
+    rows = [row for folder in folders for row in format_rows(folder, RUN.value)]
     commands.report("| run | steps | loss, nats | KL, nats | track | next | recon | F1 of notes |")
     commands.report("|---|---|---|---|---|---|---|---|")
-    for folder in (RUN.value, *OTHERS.value):
-        for row in format_rows(folder, RUN.value):
-            commands.report(row)
+    commands.report("\n".join(rows))
 
 
 if __name__ == "__main__":

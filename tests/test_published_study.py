@@ -190,3 +190,10 @@ def test_a_study_without_both_decoders_is_refused(tmp_path):
     (tmp_path / "table1.json").write_text(json.dumps({"claims": []}))
     with pytest.raises(ValueError, match=r"--studies must name .*no difference of the two"):
         lengths.read(tmp_path)
+
+
+def test_runs_of_other_windows_are_refused():
+    runs = DOCS / "studies" / "few_visits"
+    folders = (str(runs / f"{model}-vae-seed0") for model in ("mel_2bar", "drums_2bar"))
+    with pytest.raises(ValueError, match="must be runs of one model, measured on the same windows"):
+        beside.format_rows(*folders)

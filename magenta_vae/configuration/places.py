@@ -19,9 +19,12 @@ def bundled(name: str) -> Path:
 def command(name: str) -> str:
     """Returns how a command is typed: as the one that runs, else as the README does.
 
-    That is the path of its file, as in `scripts/train`, or `magenta_vae train`.
+    That is the path of its file, as in `scripts/train`, or `magenta_vae train`. A program that is
+    no command of the package, as a benchmark, is typed by its path too.
     """
     running = Path(sys.argv[0])
+    if name == running.name and running.suffix == ".py":
+        return shlex.quote(sys.argv[0])
     if running.parent.resolve() == bundled("scripts").resolve():
         if sys.argv[0] in sys.orig_argv:
             return shlex.quote(os.path.join(os.path.dirname(sys.argv[0]), name))

@@ -125,6 +125,8 @@ def test_commands_are_named_as_the_running_one_was(monkeypatch):
     assert configuration.command("sample") == "magenta_vae sample"
     monkeypatch.setattr(sys, "argv", ["notebook.py"])
     assert configuration.command("sample") == "scripts/sample"
+    monkeypatch.setattr(sys, "argv", ["benchmarks/beside.py"])
+    assert configuration.command("beside.py") == "benchmarks/beside.py"
 
 
 def test_an_export_is_served_and_asked_by_its_name():
