@@ -7,6 +7,7 @@ its files are kept, and compared with the SHA-256 that its card says, like those
 
 import contextlib
 import difflib
+import glob
 import hashlib
 import http.client
 import os
@@ -167,7 +168,7 @@ def _fetch_from_web(address: str) -> str:
     try:
         card = _read(f"{address}/{model_files.CARD_FILE}", MAX_CARD_BYTES)
     except OSError as error:
-        fetched = sorted(_cache().glob(f"{name}-*"), key=os.path.getmtime)
+        fetched = sorted(_cache().glob(f"{glob.escape(name)}-*"), key=os.path.getmtime)
         if isinstance(error.__cause__, urllib.error.HTTPError) or not fetched:
             raise
         model_files.check(str(fetched[-1]))
