@@ -13,7 +13,6 @@ from pathlib import Path
 from absl import flags
 
 from magenta_vae import commands
-from magenta_vae.training import song_intervals
 from magenta_vae.workflows import study_songs
 
 RUN = flags.DEFINE_string("run", None, "The run that the others are compared with.", required=True)
@@ -31,17 +30,23 @@ def format_rows(folder: str, base: str) -> list[str]:
     described, of_base = (
         json.loads(Path(each, "result.json").read_text())["figures"] for each in (folder, base)
     )
-    differences = {} if folder == base else _differences(folder, base)
+    sums, sums_of_base = study_songs.read(folder), study_songs.read(base)
     rows = []
     for track, figures in described["tracks"].items():
         cells = [folder, f"{described['step']:,}", f"{described['loss']:.0f}"]
         cells += [f"{described['kl_nats']:.0f}", track]
         for name in FIGURES:
-            difference = figures[name] - of_base["tracks"][track][name]
             cells.append(f"{figures[name]:.3f}")
-            if interval := differences.get(("tracks", track, name)):
-                low, high = interval
-                cells[-1] += f" ({_sign(difference)}: {_sign(low)} to {_sign(high)})"
+            if folder == base:
+                continue
+            interval = study_songs.find_interval(("tracks", track, name), [sums], [sums_of_base])
+            if interval is None:
+                raise ValueError(
+                    "--run and --others must be runs of one model, measured on the same windows, "
+                    f"with {study_songs.SONGS_FILE}. {folder} and {base} are not."
+                )
+            difference = figures[name] - of_base["tracks"][track][name]
+            cells[-1] += f" ({_sign(difference)}: {' to '.join(map(_sign, interval))})"
         rows.append(f"| {' | '.join([*cells, _format_f1(figures)])} |")
     return rows
 
@@ -53,19 +58,6 @@ def _sign(difference: float) -> str:
 def _format_f1(figures: dict) -> str:
     f1 = figures["notes"]["reconstruction"]["f1"]
     return "-" if f1 is None else f"{f1:.3f}"
-
-
-def _differences(folder: str, base: str) -> dict:
-    """Returns the intervals of a run's figures minus those of another run."""
-    ours, theirs = study_songs.read(folder), study_songs.read(base)
-    # The second row of each figure is the number of windows or steps of each song.
-    counts = [{name: each[1].tolist() for name, each in sums.items()} for sums in (ours, theirs)]
-    if not ours or counts[0] != counts[1]:
-        raise ValueError(
-            f"--run and --others must be runs of one model, measured on the same windows, with "
-            f"{study_songs.SONGS_FILE}. {folder} and {base} are not."
-        )
-    return song_intervals.of_differences(theirs, ours, is_paired=True)
 
 
 def main(_):

@@ -55,10 +55,12 @@ def find_interval(
 
     Returns:
         The interval of the figure minus that of the others; None where not all runs kept the
-        figures of the same songs.
+        figures of the same windows.
     """
     ours, theirs = (_add([run.get(name) for run in runs]) for runs in (sums, others))
-    if ours is None or theirs is None or ours.shape != theirs.shape or ours.shape[-1] < 2:
+    if ours is None or theirs is None or ours.shape[-1] < 2:
+        return None
+    if not np.array_equal(ours[1], theirs[1]):  # Of other windows.
         return None
     both = song_intervals.of_differences({name: theirs}, {name: ours}, is_paired=True)
     return both.get(name)
