@@ -4,7 +4,8 @@
 benchmarks/lengths.py --studies=bars2,bars8,bars16,bars32 --output=lengths.png
 
 Each study is a folder of `table1` with the columns `scheduled` and `flat` of hierdec_mel_32bar. The
-windows of a study have the length that its `num_bars` binds.
+windows of a study have the length that its `num_bars` binds. The picture calls a study by its
+folder.
 """
 
 import json
@@ -14,7 +15,7 @@ from absl import flags
 
 from magenta_vae import commands
 from magenta_vae.training import table1
-from magenta_vae.workflows import study_cells
+from magenta_vae.workflows import difference_pictures, study_cells
 
 STUDIES = flags.DEFINE_list("studies", None, "Folders that table1 made.", required=True)
 OUTPUT = flags.DEFINE_string("output", None, "PNG of the differences.")
@@ -48,6 +49,7 @@ def read(study: str) -> dict:
         if row["model"] == MODEL
     }
     return claims[0] | {
+        "study": study,
         "bars": runs[0]["data"]["settings"]["num_bars"],
         "recon": [figures[column, "recon"] for column in COLUMNS],
         "f1": [figures[column, "notes F1"] for column in COLUMNS],
@@ -55,22 +57,15 @@ def read(study: str) -> dict:
 
 
 def _draw(lengths: list[dict], path: str) -> None:
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
-    axes.axhline(0, color="black", linewidth=0.8)
-    for one in lengths:
-        if one["low"] is not None:
-            ends = [one["low"], one["high"]]
-            axes.vlines(one["bars"], *ends, color="C0", linewidth=5, alpha=0.4)
-        axes.plot([one["bars"]] * len(one["values"]), one["values"], "_", color="C0", markersize=11)
-    axes.plot(*zip(*((one["bars"], one["mean"]) for one in lengths), strict=True), "o", color="C0")
-    axes.set_xscale("log", base=2)
-    axes.set_xticks([one["bars"] for one in lengths], [one["bars"] for one in lengths])
-    axes.set(xlabel="bars of a window", ylabel="recon: hierarchical - flat")
-    axes.set_title("dot: mean, stroke: seed, bar: 95 % over songs, not over seeds", fontsize=8)
-    axes.grid(axis="y", alpha=0.3)
-    figure.savefig(path, dpi=150)
+    lines = [
+        difference_pictures.Line(
+            f"{one['bars']} bars: {Path(one['study']).name}",
+            one["values"],
+            None if one["low"] is None else (one["low"], one["high"]),
+        )
+        for one in lengths
+    ]
+    difference_pictures.draw(lines, f"recon: {COLUMNS[0]} - {COLUMNS[1]}", path)
 
 
 def format_row(one: dict) -> str:

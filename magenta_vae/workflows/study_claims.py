@@ -5,10 +5,9 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from magenta_vae import files
 from magenta_vae.training import table1
 from magenta_vae.training.song_intervals import Interval
-from magenta_vae.workflows import study_songs
+from magenta_vae.workflows import difference_pictures, study_songs
 from magenta_vae.workflows.study import Study
 from magenta_vae.workflows.study_cells import COLUMNS, Cell
 from magenta_vae.workflows.study_rows import Row, name_of
@@ -31,8 +30,6 @@ OF_DIFFERENCES = (
     "where both lie on the other side. Else, and of a single seed, the claim is open."
 )
 HOLDS, FAILS, OPEN = "holds", "fails", "open"
-KL_LINEAR = 10  # Nats up to which a picture of differences has a linear scale.
-KL_TICKS = (-1000, -100, -30, -10, -5, -2, 0, 2, 5, 10, 30, 100, 300, 1000)
 
 
 class Claim(NamedTuple):
@@ -131,41 +128,17 @@ def draw(claims: Iterable[Claim], folder: str) -> None:
         of_claim = list(group)
         row = of_claim[0].difference
         parts = row.metric.lower(), short[row.column], short[of_claim[0].other_column]
-        _draw_claim(of_claim, os.path.join(folder, f"claim-{'-'.join(parts)}.png"))
+        is_kl = row.metric == "KL"  # Of all tracks together.
+        difference_pictures.draw(
+            [_as_line(claim, has_track=not is_kl) for claim in of_claim],
+            title=of_claim[0].name,
+            path=os.path.join(folder, f"claim-{'-'.join(parts)}.png"),
+            is_in_nats=is_kl,
+        )
 
 
-def _draw_claim(claims: Sequence[Claim], path: str) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 1.1 + 0.4 * len(claims)), layout="constrained")
-    axes = figure.subplots()
-    axes.axvline(0, color="black", linewidth=0.8)
-    names, is_kl = [], claims[0].difference.metric == "KL"
-    for height, claim in enumerate(claims):
-        row, interval = claim.difference, claim.interval
-        if interval:
-            axes.hlines(height, *interval, color="C0", linewidth=5, alpha=0.4)
-        axes.plot(row.values, [height] * len(row.values), "|", color="C0", markersize=11)
-        axes.plot([row.mean], [height], "o", color="C0")
-        if row.paper is not None:
-            axes.plot([row.paper], [height], "D", color="C1", fillstyle="none")
-        of_track = "" if is_kl else f", {row.track}"  # The KL is of all tracks together.
-        names.append(f"{row.model}{of_track}: {claim.verdict}")
-    label = "dot: mean, stroke: seed, bar: 95 % over songs"
-    if any(claim.difference.paper is not None for claim in claims):
-        label += ", diamond: paper"
-    if is_kl:  # The models' differences are of several magnitudes.
-        axes.set_xscale("symlog", linthresh=KL_LINEAR)
-        low, high = axes.get_xlim()
-        axes.set_xticks([tick for tick in KL_TICKS if low <= tick <= high])
-        axes.xaxis.set_major_formatter("{x:g}")
-        label += f"\nnats; the scale is logarithmic beyond {KL_LINEAR}"
-    else:
-        axes.locator_params(axis="x", nbins=6)
-    axes.set_yticks(range(len(claims)), names)
-    axes.set_ylim(len(claims) - 0.5, -0.5)
-    axes.set_xlabel(label, fontsize=8)
-    axes.grid(axis="x", alpha=0.3)
-    figure.suptitle(claims[0].name, fontsize=10)
-    with files.replacing(path) as beside:
-        figure.savefig(beside, format="png", dpi=150)
+def _as_line(claim: Claim, has_track: bool) -> difference_pictures.Line:
+    row = claim.difference
+    of_track = f", {row.track}" if has_track else ""
+    name = f"{row.model}{of_track}: {claim.verdict}"
+    return difference_pictures.Line(name, row.values, claim.interval, row.paper)

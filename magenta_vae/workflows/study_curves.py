@@ -3,7 +3,7 @@
 import os
 import statistics
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
 from tensorboard.backend.event_processing import event_accumulator
@@ -13,12 +13,15 @@ from magenta_vae.workflows import text_tables
 from magenta_vae.workflows.study import Study
 from magenta_vae.workflows.study_cells import COLUMNS, Cell
 
+if TYPE_CHECKING:  # matplotlib is imported when there is something to draw.
+    from matplotlib.axes import Axes
+
 CURVES = {  # As TensorBoard names them, for each track where there are several, and titles.
     "next_accuracy": "next-step accuracy",
     "reconstruction_accuracy": "reconstruction accuracy",
     "kl": "KL (nats)",
 }
-LOG_FROM = 10.0  # A panel whose largest value is so many times the smallest has a logarithmic axis.
+HIGHEST = 3.0  # Of a panel, in medians of its values: the KL may be far above while beta is low.
 
 
 class Point(NamedTuple):
@@ -72,6 +75,18 @@ def read(run_dir: str) -> dict[str, list[tuple[int, float]]]:
     return curves
 
 
+def leave_out_peaks(axes: "Axes") -> None:
+    """Ends a panel above its usual values, and says in it how high the curves go."""
+    drawn = [value for line in axes.lines for value in line.get_ydata()]
+    shown = [value for value in drawn if value <= HIGHEST * statistics.median(drawn)]
+    if len(shown) == len(drawn):
+        return
+    margin = 0.05 * (max(shown) - min(shown))
+    axes.set_ylim(min(shown) - margin, max(shown) + margin)
+    label = f"highest value, above: {max(drawn):,.0f}"
+    axes.text(0.97, 0.97, label, transform=axes.transAxes, ha="right", va="top", fontsize=9)
+
+
 def _read_points(study: Study, cell: Cell) -> Iterator[Point]:
     curves = read(study.run_dir(cell))
     of_steps = [dict(_mean_curve(curves, name)) for name in CURVES]
@@ -95,10 +110,8 @@ def _draw_curves(runs: list[list[Point]], path: str) -> None:
             values = [getattr(point, name) for point in run]
             if values[0] is not None:
                 axes.plot(steps, values, color=colors[column], label=column)
-        drawn = [value for line in axes.lines for value in line.get_ydata() if value > 0]
-        if drawn and max(drawn) > LOG_FROM * min(drawn):  # A KL that beta has not held down yet.
-            axes.set_yscale("log")
         axes.set(title=title, xlabel="step")
+        leave_out_peaks(axes)
         axes.grid(alpha=0.3)
     handles, labels = panels[0].get_legend_handles_labels()
     by_label = dict(zip(labels, handles, strict=True))  # One of each column's.

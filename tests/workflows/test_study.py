@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from magenta_vae import files
 from magenta_vae.workflows import (
@@ -353,6 +354,20 @@ def test_curves_are_those_of_the_evaluations(melodies):
     figures = own.result(cells[1])["figures"]
     assert step == figures["step"] and value == pytest.approx(figures["kl_nats"], rel=1e-5)
     assert "next_accuracy/melody" in curves
+
+
+def test_a_peak_leaves_a_panel_that_says_how_high_it_goes():
+    axes = Figure().subplots()
+    axes.plot([1, 2, 3, 4], [21299.4, 176.0, 179.0, 185.0])
+    study_curves.leave_out_peaks(axes)
+    low, high = axes.get_ylim()
+    assert 175 < low < 176 and 185 < high < 186
+    assert [text.get_text() for text in axes.texts] == ["highest value, above: 21,299"]
+    accuracies = Figure().subplots()
+    accuracies.plot([1, 2, 3], [0.3, 0.5, 0.55])
+    before = accuracies.get_ylim()
+    study_curves.leave_out_peaks(accuracies)
+    assert accuracies.get_ylim() == before and not accuracies.texts
 
 
 def test_curves_are_written_as_numbers_too(melodies):
