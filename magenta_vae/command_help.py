@@ -80,7 +80,7 @@ EXCEPTIONS = {
     "train": {"run_dir": "Output"},
 }
 # What stands for a value of a command, where it is another than in most commands.
-VALUE_EXCEPTIONS = {"import_magenta": {"checkpoint": "PATH"}}
+VALUE_EXCEPTIONS = {"import_magenta": {"checkpoint": "PATH"}, "table1": {"init_from": "FOLDER"}}
 # What stands for a value, where its kind does not say it.
 VALUES = {
     "allow_module": "MODULE",

@@ -349,7 +349,7 @@ def test_music_is_written_with_pictures_and_sound(run_dir, tmp_path):
         expect=1,
     )  # fmt: skip
     assert "figure 5 shows 16 bars of Melody, Melody, Drums" in error
-    assert "is a run of 2 bars of Melody" in error
+    assert "a model of 2 bars of Melody" in error
 
 
 def test_what_was_read_is_said_and_kept(run_dir, tmp_path):

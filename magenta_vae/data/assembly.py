@@ -175,7 +175,11 @@ def finish(
         journal.remove()  # There is nothing to go on with.
         raise
     provenance.write_songs(
-        journal.data_dir, outcomes_of(journal), _root_of(files), merged.kept, merged.elsewhere
+        journal.data_dir,
+        outcomes_of(journal),
+        sources.folder_of(files),
+        merged.kept,
+        merged.elsewhere,
     )
     descriptions.write(journal.data_dir, description)
     os.replace(journal.data_dir, journal.output_dir)
@@ -213,12 +217,6 @@ def merge_range(described: list, settings: Settings) -> tuple[dict, np.ndarray]:
         framed = map(records.frame, serializer(rows[chosen].reshape(-1, *shape)))
         windows[split] = list(framed), places[chosen]
     return windows, places[elsewhere, 0]
-
-
-def _root_of(files: Sequence[str]) -> str:
-    """Returns the folder that all files lie in."""
-    folders = {os.path.dirname(os.path.abspath(path)) for path in files}
-    return os.path.commonpath(folders)
 
 
 @contextlib.contextmanager

@@ -105,8 +105,8 @@ def read(data_dir: str) -> dict:
     """
     if not is_data_set(data_dir):
         raise FileNotFoundError(
-            f"--data_dir={data_dir} holds no {FILE}: it is not a folder written by "
-            "scripts/build_dataset."
+            f"--data_dir={data_dir} holds no {FILE}: it is not a folder written by the command "
+            "`build_dataset`."
         )
     path = os.path.join(data_dir, FILE)
     description = files.read_json(path, NAMES)

@@ -91,12 +91,20 @@ def count_windows(data_dir: str, split: str, settings: Settings) -> int:
     return sum(_check(data_dir, split, descriptions.read(data_dir), settings).values())
 
 
-def check_batch(num_windows: int, batch_size: int) -> None:
-    """Raises `ValueError` where a train split has fewer windows than one batch."""
+def check_batch(num_windows: int, batch_size: int, data_dir: str | None = None) -> None:
+    """Raises `ValueError` where a train split has fewer windows than one batch.
+
+    Args:
+        num_windows: of the split.
+        batch_size: windows of a batch.
+        data_dir: the data set, for the error.
+    """
     if num_windows < batch_size:
+        where = f"--data_dir={data_dir}" if data_dir else "The train split"
+        fitting = 1 << max(num_windows, 1).bit_length() - 1
         raise ValueError(
-            f"The train split holds {num_windows} windows, fewer than one batch of {batch_size}. "
-            "Add songs or lower the batch size."
+            f"{where} holds {num_windows} windows to train on, fewer than one batch of "
+            f"{batch_size}. Add songs, or lower batch_size: --gin_param=batch_size={fitting}."
         )
 
 

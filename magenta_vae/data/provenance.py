@@ -23,7 +23,7 @@ from magenta_vae.data.journal import PLACE
 
 SONGS_FILE, FOLDER = "songs.csv", "windows"
 COLUMNS = (
-    "path",  # Of the song, from the folder that holds all inputs.
+    "path",  # Of the song, from the deepest folder that holds all songs.
     "sha256",  # Of its bytes, unpacked; empty of a song that was not read.
     "verdict",  # `used`, or the rule that dropped it.
     "detail",

@@ -76,6 +76,11 @@ def find_files(inputs: Sequence[str], flag: str = "input") -> list[str]:
     return sorted(all_paths)
 
 
+def folder_of(files: Sequence[str]) -> str:
+    """Returns the deepest folder that holds all files."""
+    return os.path.commonpath({os.path.dirname(os.path.abspath(path)) for path in files})
+
+
 def read_sources(files: Sequence[str], seconds: float = SECONDS_PER_FILE) -> Iterator[Source]:
     """Yields every song of files, in their order. What cannot be opened becomes a source too.
 

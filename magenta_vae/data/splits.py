@@ -120,16 +120,18 @@ def of_inputs(inputs: Mapping[str, Sequence[str]]) -> tuple[list[str], OwnSplits
     return sorted(found), OwnSplits(", ".join(f"--{split}_input" for split in given), chosen)
 
 
-def read_file(path: str, inputs: Sequence[str]) -> OwnSplits:
+def read_file(path: str, inputs: Sequence[str], songs: Sequence[str] = ()) -> OwnSplits:
     """Reads a CSV file that says which split each song is in.
 
     It has a heading with the columns `split` and one of `PATH_COLUMNS`, others being left alone, or
-    lines of a path and a split without a heading. Paths are counted from its own folder and from
-    the inputs. Rows with an empty split are left alone.
+    lines of a path and a split without a heading. Paths are counted from its own folder, from the
+    inputs and, as in `songs.csv`, from the deepest folder that holds all songs. Rows with an empty
+    split are left alone.
 
     Args:
         path: of the file.
         inputs: of the data set.
+        songs: the files of the inputs.
 
     Raises:
         OSError: where it cannot be read.
@@ -171,8 +173,10 @@ def read_file(path: str, inputs: Sequence[str]) -> OwnSplits:
             patterns[name] = split  # It may be a path all the same.
     if not paths:
         raise ValueError(f"--split_file={path} has no row that names a split.")
-    roots = dict.fromkeys([os.path.dirname(os.path.abspath(path)), *map(_root, inputs)])
-    return OwnSplits(f"--split_file={os.path.basename(path)}", paths, patterns, tuple(roots))
+    roots = [os.path.dirname(os.path.abspath(path)), *map(_root, inputs)]
+    roots += [sources.folder_of(songs)] if songs else []
+    description = f"--split_file={os.path.basename(path)}"
+    return OwnSplits(description, paths, patterns, tuple(dict.fromkeys(roots)))
 
 
 def format_unused(own_splits: OwnSplits, names: Iterator[str]) -> str:

@@ -16,7 +16,7 @@ from magenta_vae.music.window_format import BY_DEFAULT, Playback, WindowFormat
 class MusicModel(abc.ABC):
     """Encodes, decodes, samples and interpolates music.
 
-    Music is given as NoteSequences or paths of MIDI and MusicXML files, as a part of one
+    Music is given as NoteSequences or paths of files (MIDI, RMI, MusicXML, ABC), as a part of one
     (`excerpts.Excerpt`), or as what `read` returns, and comes back as NoteSequences of the model's
     windows. What is made of music has its tempo and its programs. Every result is a function of its
     arguments and the weights alone: row i of a batch draws from (seed, i), whatever the size of the

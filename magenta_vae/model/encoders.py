@@ -23,6 +23,9 @@ class BidirectionalLSTM(keras.layers.Layer):
         z_size: dimensions of the latent space.
         recompute, cudnn: see `LSTMStack`.
         **kwargs: options of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: for a latent space without a dimension.
     """
 
     def __init__(
@@ -36,6 +39,11 @@ class BidirectionalLSTM(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(name=name, **kwargs)
+        if not z_size > 0:
+            raise ValueError(
+                f"BidirectionalLSTM.z_size must be at least 1. Received: z_size={z_size}. "
+                "A model without a latent space is variants/baseline.gin."
+            )
         self.z_size = z_size
         with keras.name_scope(self.name):
             self._forward_stack, self._backward_stack = (

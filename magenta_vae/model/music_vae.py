@@ -30,8 +30,9 @@ class MusicVAE(keras.Model):
     """A VAE of token sequences (paper, 2.1 and Training Details).
 
     `compile(optimizer)` and `fit(dataset)` train it on tokens, int32 [batch, steps, tracks].
-    `scripts/train` has a loop instead: it resumes bit for bit after a kill, draws the same numbers
-    on any number of devices, takes micro-batches, and runs under MultiWorkerMirroredStrategy.
+    `scripts/train` has a loop instead: it resumes after a kill (on one CPU device bit for bit),
+    draws the same numbers on any number of devices, takes micro-batches, and runs under
+    MultiWorkerMirroredStrategy.
 
     Args:
         encoder: tokens -> (mu, sigma), with a `z_size`.

@@ -68,8 +68,16 @@ class ExponentialDecay(Schedule):
 
     def __init__(self, initial: float, final: float, rate: float, *, pace: float = 1.0, **kwargs):
         super().__init__(pace=pace, **kwargs)
+        for name, value in (("initial", initial), ("final", final), ("rate", rate)):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ValueError(
+                    f"ExponentialDecay.{name} must be a number. Received: {name}={value!r}."
+                )
         if not 0 < rate <= 1:
-            raise ValueError(f"rate must be in (0, 1]. Received: rate={rate}.")
+            raise ValueError(
+                "ExponentialDecay.rate must be in (0, 1]. "
+                f"Received: rate={rate}, with initial={initial} and final={final}."
+            )
         self._initial = initial
         self._final = final
         self._rate = rate
@@ -94,8 +102,10 @@ class InverseSigmoid(Schedule):
 
     def __init__(self, rate: float, *, pace: float = 1.0, **kwargs):
         super().__init__(pace=pace, **kwargs)
-        if not rate >= 1:  # a NaN is refused too
-            raise ValueError(f"rate must be at least 1. Received: rate={rate}.")
+        if not isinstance(rate, int | float) or not rate >= 1:  # a NaN is refused too
+            raise ValueError(
+                f"InverseSigmoid.rate must be a number of at least 1. Received: rate={rate!r}."
+            )
         self._rate = rate
 
     def _value_at(self, step: tf.Tensor) -> tf.Tensor:

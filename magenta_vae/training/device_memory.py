@@ -16,6 +16,11 @@ from magenta_vae import private_apis
 V1 = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
 V2 = "memory.max", "memory.current", "inactive_file"
 
+LESS_MEMORY = (  # What a user is told where memory does not suffice.
+    "Try --gin_param=configuration.Experiment.micro_batch_size=N with a small N, "
+    "--gin_param=recompute=True, or --gin_param=batch_size=N with a smaller N"
+)
+
 
 def find_limit(on_gpu: bool, root: str | os.PathLike = "/") -> int:
     """Returns the bytes that this process may hold on a device, those that it holds included.

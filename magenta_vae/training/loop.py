@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from magenta_vae import file_errors
-from magenta_vae.training import devices, divergence, signals
+from magenta_vae.training import device_memory, devices, divergence, signals
 from magenta_vae.training.checkpoints import BestCheckpoint, Checkpoints
 from magenta_vae.training.held_out import Evaluations, HeldOut
 from magenta_vae.training.progress import Progress, count_steps
@@ -112,9 +112,9 @@ def train(
             raise signals.TrainingStopped(step, checkpoints.latest, stop.number) from None
         except tf.errors.ResourceExhaustedError as error:
             raise MemoryError(
-                f"Memory ran out after step {step:,}: {file_errors.reason(error)}. Try a smaller "
-                "micro_batch_size, recompute=True or a smaller batch_size, in an evaluation a "
-                "smaller eval_batch_size."
+                f"Memory ran out after step {step:,}: {file_errors.reason(error)}. "
+                f"{device_memory.LESS_MEMORY}; "
+                "in an evaluation --gin_param=configuration.Experiment.eval_batch_size=N."
             ) from error
     devices.require_agreement(strategy, step, "step to end at")  # The chief may still evaluate.
     return step

@@ -14,7 +14,7 @@ _OpenAdam: Any = private_apis.open_adam()
 class Adam(_OpenAdam):
     """`keras.optimizers.Adam` with a fused update; either goes on from the other's checkpoints.
 
-    A step reads and writes weights, averages and gradients once, and its graph is a fifth smaller.
+    A step reads and writes weights, averages and gradients once, and its graph is smaller.
 
     Args:
         options: as Keras' Adam takes them.

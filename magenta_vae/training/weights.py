@@ -51,10 +51,7 @@ def find_checkpoint(run_dir: str, checkpoint: str | int = LATEST) -> tuple[str, 
             folder, lambda line: warnings.warn(line, stacklevel=2)
         )
         if step is None:
-            raise FileNotFoundError(
-                f"The run {run_dir} holds no {checkpoint} checkpoint: train it first with "
-                "scripts/train."
-            )
+            raise FileNotFoundError(_explain_missing(run_dir, checkpoint))
         return checkpoint_files.path_of(folder, step), step
     steps: dict[str, tuple[str, int]] = {}
     for kind in (BEST, LATEST):
@@ -68,6 +65,18 @@ def find_checkpoint(run_dir: str, checkpoint: str | int = LATEST) -> tuple[str, 
     path = checkpoint_files.path_of(*steps[str(checkpoint)])
     checkpoint_files.read_whole(path)
     return path, steps[str(checkpoint)][1]
+
+
+def _explain_missing(run_dir: str, checkpoint: str) -> str:
+    """Returns why a run has no latest or best checkpoint, and what to do."""
+    missing = f"The run {run_dir} holds no {checkpoint} checkpoint"
+    kept = checkpoint_files.list_steps(checkpoint_files.folder_of(run_dir, LATEST))
+    if checkpoint == LATEST or not kept:
+        return f"{missing}: train it first, with the command `train`."
+    return (
+        f"{missing}, which an evaluation on held-out windows makes. --checkpoint must be {LATEST} "
+        f"or one of the steps that the run holds: {', '.join(map(str, kept))}."
+    )
 
 
 def load_weights(run_dir: str, model: LatentModel, checkpoint: str | int = LATEST) -> int:

@@ -51,7 +51,7 @@ def build_dataset(
     else:
         files = builder.find_files(inputs)
         if split_file:
-            own_splits = splits.read_file(split_file, inputs)
+            own_splits = splits.read_file(split_file, inputs, files)
     common: dict[str, Any] = {
         "explain": explain,
         "compression": compression,

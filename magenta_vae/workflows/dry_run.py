@@ -93,7 +93,7 @@ def _describe_data(experiment: Experiment, data_dir: str, songs: str | None) -> 
         number = len(builder.find_files([songs]))
         return f"a data set is built first, of the {number:,} files in {songs}"
     number = input_pipeline.count_windows(data_dir, "train", experiment.settings)
-    input_pipeline.check_batch(number, experiment.batch_size)
+    input_pipeline.check_batch(number, experiment.batch_size, data_dir)
     held_out = 0
     if input_pipeline.has_windows(data_dir, "eval"):
         held_out = input_pipeline.count_windows(data_dir, "eval", experiment.settings)

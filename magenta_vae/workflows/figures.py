@@ -77,7 +77,7 @@ def write_figure(
     figure = choose_figure(run.folder, run.settings.window_format, figure)
     model = run.model()
     if not model.z_size:
-        raise ValueError(f"A figure needs a latent space. --run_dir={run.folder} is a baseline.")
+        raise ValueError(f"A figure needs a latent space. {run.folder} is a baseline, without one.")
     num_steps = FIGURES[figure].num_steps
     how = caption(run, temperature, seed)
     title = f"{how}\na sample, {FIGURES[figure]}"
@@ -115,7 +115,7 @@ def choose_figure(run_dir: str, window_format: WindowFormat, figure: int | None 
         if content._replace(num_steps=None) == shown:
             return number
     expected = "; ".join(f"figure {number} shows {content}" for number, content in wanted.items())
-    raise ValueError(f"{expected}. --run_dir={run_dir} is a run of {shown}.")
+    raise ValueError(f"{expected}. Received: {run_dir}, a model of {shown}.")
 
 
 def _choose_examples(run: Run, data_dir: str | None, seed: int, report: Callable) -> list:

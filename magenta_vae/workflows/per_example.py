@@ -43,7 +43,7 @@ def writing(path: str | None, known: Provenance | None) -> Iterator[list[Listene
                 place: tuple = (None, None)
                 if known is not None:
                     place = known.paths[known.songs[row]], int(known.bars[row]) + 1
-                writer.writerow([row, *place, *(f"{value:.7g}" for value in values)])
+                writer.writerow([row, *place, *(float(f"{value:.7g}") for value in values)])
 
         yield [write]
         files.sync(file)

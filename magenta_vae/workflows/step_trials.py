@@ -74,8 +74,7 @@ def try_steps(
         return _try_steps(experiment, strategy, seconds)
     except tf.errors.ResourceExhaustedError as error:
         raise MemoryError(
-            "Memory ran out in a step that was tried. Try a smaller micro_batch_size, "
-            "recompute=True or a smaller batch_size."
+            f"Memory ran out in a step that was tried. {device_memory.LESS_MEMORY}."
         ) from error
 
 

@@ -156,7 +156,7 @@ class Study:
         origin, experiment = self._origin(cell), configured.experiment
         run_files.start(configured, self.run_dir(cell), data_dir, origin, is_writer=False)
         number = input_pipeline.count_windows(data_dir, "train", experiment.settings)
-        input_pipeline.check_batch(number, experiment.batch_size)
+        input_pipeline.check_batch(number, experiment.batch_size, data_dir)
         return experiment, input_pipeline.count_windows(data_dir, "eval", experiment.settings)
 
     def _is_whole(self, cell: Cell) -> bool:

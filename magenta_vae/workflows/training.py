@@ -109,6 +109,7 @@ def _train(
         for split in ("train", "eval")
         if split == "train" or input_pipeline.has_windows(data_dir, split)
     }
+    input_pipeline.check_batch(len(splits["train"]), experiment.batch_size, data_dir)
     if "eval" not in splits:
         report(f"{data_dir} holds no window out: the run is trained without evaluations")
     # Without its damaged records a data set is not what it was.

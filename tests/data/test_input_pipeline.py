@@ -185,7 +185,7 @@ def test_an_interval_without_zero_is_refused():
 
 
 def test_fewer_windows_than_a_batch():
-    with pytest.raises(ValueError, match="holds 7 windows, fewer than one batch of 8"):
+    with pytest.raises(ValueError, match="holds 7 windows to train on, fewer than one batch of 8"):
         training_batches(numbered(7), 8, 0, [(0, 1)])
 
 

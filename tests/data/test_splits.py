@@ -110,6 +110,20 @@ def test_a_file_beside_the_songs_with_the_columns_of_groove(corpus, in_process, 
     assert found == {"a/1.mid": "train", "a/2.mid": "eval", "b/1.mid": "test"}
 
 
+@pytest.mark.parametrize("inputs", [["a", "b"], ["b"]])
+def test_the_songs_of_a_data_set_give_their_splits_again(corpus, in_process, tmp_path, inputs):
+    (corpus / "b" / "1.mid").unlink()  # All songs of `b` lie in `b/deep`: their paths begin there.
+    given = [str(corpus / name) for name in inputs]
+    first, again = str(tmp_path / "first"), str(tmp_path / "again")
+    files = find_files(given)
+    settings = Settings(MELODY, 2, eval_fraction=0.5)
+    build(files, first, settings)
+    own = read_file(os.path.join(first, "songs.csv"), given, files)
+    assert all(map(own.find, files))
+    build(files, again, settings, own_splits=own)
+    assert songs_of(again) == songs_of(first)
+
+
 def test_a_file_without_a_heading(tmp_path):
     own = read_file(write(tmp_path / "s.csv", "a.mid,train", "b.mid, Dev "), [])
     assert own.paths == {"a.mid": "train", "b.mid": "eval"}

@@ -98,7 +98,9 @@ def test_decay_rate_outside_0_to_1_is_refused(rate):
 
 @pytest.mark.parametrize("rate", [0, 0.999, -1000, math.nan])
 def test_inverse_sigmoid_rate_below_1_is_refused(rate):
-    with pytest.raises(ValueError, match=f"rate must be at least 1. Received: rate={rate}"):
+    with pytest.raises(
+        ValueError, match=f"rate must be a number of at least 1. Received: rate={rate}"
+    ):
         schedules.InverseSigmoid(rate)
 
 

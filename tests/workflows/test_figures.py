@@ -194,12 +194,12 @@ def test_a_run_that_fits_no_figure_is_refused_with_what_fits(run_dirs, data_dirs
     expected = "figure 2 shows 2 bars of Melody; figure 3 .*; figure 5 shows 16 bars of Melody, "
     expected += r"Melody, Drums\. "
     with pytest.raises(
-        ValueError, match=expected + r"--run_dir=.*longer is a run of 4 bars of Melody\."
+        ValueError, match=expected + r"Received: .*longer, a model of 4 bars of Melody\."
     ):
         draw(run_dir, tmp_path / "none")
     baseline = ["mel_2bar.gin", "variants/baseline.gin", "scale/tiny.gin"]
     run_dir = start_run(str(tmp_path / "baseline"), data_dir, *baseline)
-    with pytest.raises(ValueError, match=r"needs a latent space\. --run_dir=.* is a baseline"):
+    with pytest.raises(ValueError, match=r"needs a latent space\. .* is a baseline, without one"):
         draw(run_dir, tmp_path / "none")
     assert not (tmp_path / "none").exists()
 

@@ -40,12 +40,12 @@ def measured(run, windows, known, tmp_path_factory):
     with per_example.writing(str(path), known) as listeners:
         metrics = run.metrics(windows, known, listeners)
     with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return metrics, list(csv.DictReader(file))
+        return metrics, list(csv.DictReader(file, quoting=csv.QUOTE_NONNUMERIC))
 
 
 def test_each_window_has_its_song_and_bar(measured, known):
     _, rows = measured
-    assert [row["window"] for row in rows] == [str(number) for number in range(10)]
+    assert [row["window"] for row in rows] == list(range(10))  # Numbers are without quotes.
     assert [row["song"] for row in rows] == [SONGS[song] for song in known.songs]
     assert [int(row["bar"]) for row in rows] == [bar + 1 for bar in known.bars]
 
