@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from absl import flags
-from scipy import optimize
+from scipy import optimize, special
 
 from magenta_vae import commands
 
@@ -60,13 +60,20 @@ def fit(parameters, windows, losses) -> Law:
     """Returns the formula nearest to some losses, each float [runs]."""
     log_parameters, log_windows, log_losses = map(np.log, (parameters, windows, losses))
 
-    def residuals(guess):
+    def log_terms(guess):
         log_floor, log_a, log_b, power_a, power_b = guess
-        terms = (log_floor + 0 * log_losses, log_a - power_a * log_parameters)
-        terms += (log_b - power_b * log_windows,)
-        return np.logaddexp.reduce(terms, axis=0) - log_losses
+        terms = log_floor + 0 * log_losses, log_a - power_a * log_parameters
+        return np.array([*terms, log_b - power_b * log_windows])
 
-    tried = [optimize.least_squares(residuals, x, loss="huber", f_scale=HUBER) for x in STARTS]
+    def residuals(guess):
+        return np.logaddexp.reduce(log_terms(guess)) - log_losses
+
+    def derivatives(guess):
+        floor, of_a, of_b = special.softmax(log_terms(guess), axis=0)
+        return np.stack([floor, of_a, of_b, -of_a * log_parameters, -of_b * log_windows], axis=1)
+
+    options = {"jac": derivatives, "loss": "huber", "f_scale": HUBER}
+    tried = [optimize.least_squares(residuals, start, **options) for start in STARTS]
     best = min(tried, key=lambda one: one.cost)
     log_floor, log_a, log_b, power_a, power_b = best.x
     return Law(np.exp(log_floor), np.exp(log_a), power_a, np.exp(log_b), power_b)
@@ -75,17 +82,19 @@ def fit(parameters, windows, losses) -> Law:
 def bootstrap(parameters, windows, losses, replicates, seed=0):
     """Yields the formula of runs drawn anew, with replacement, as many of each size as there are.
 
-    A draw without a size would leave the term of the parameters free.
+    A draw without a size would leave the term of the parameters free. One of fewer runs than the
+    formula has numbers is drawn again.
     """
     rng = np.random.default_rng(seed)
     sizes = [np.flatnonzero(parameters == size) for size in np.unique(parameters)]
     for _ in range(replicates):
-        drawn = np.concatenate([rng.choice(runs, size=len(runs)) for runs in sizes])
-        if len(set(drawn)) > NUM_NUMBERS:
-            yield fit(parameters[drawn], windows[drawn], losses[drawn])
+        drawn: np.ndarray = np.empty(0)
+        while len(set(drawn)) <= NUM_NUMBERS:
+            drawn = np.concatenate([rng.choice(runs, size=len(runs)) for runs in sizes])
+        yield fit(parameters[drawn], windows[drawn], losses[drawn])
 
 
-def _read(run_dir):
+def read(run_dir):
     """Returns parameters, windows seen and held-out loss of a run."""
     from magenta_vae import configuration
     from magenta_vae.training import weights
@@ -94,6 +103,18 @@ def _read(run_dir):
     figures = json.loads(Path(run_dir, "result.json").read_text())["figures"]
     parameters = weights.make_empty(experiment.make_model).count_params()
     return parameters, figures["step"] * experiment.batch_size, figures["loss"]
+
+
+def format_law(law: Law) -> str:
+    """Returns the formula with its numbers."""
+    of_parameters, of_windows = (
+        np.format_float_positional(number, precision=3, fractional=False, trim="-")
+        for number in (law.of_parameters, law.of_windows)
+    )
+    return (
+        f"loss = {law.floor:.2f} + {of_parameters} / parameters^{law.parameters_power:.2f}"
+        f" + {of_windows} / windows^{law.windows_power:.2f}"
+    )
 
 
 def _draw(table, law, path):
@@ -108,6 +129,11 @@ def _draw(table, law, path):
         axes.plot(windows[own], losses[own], "o", color=color, label=f"{size / 1e6:.1f} M")
         axes.plot(grid, law.loss(size, grid), color=color, linewidth=1)
     axes.set(xscale="log", yscale="log", xlabel="windows seen", ylabel="held-out loss, nats")
+    seen = sorted(set(windows))
+    axes.set_xticks(seen, [f"{each:,.0f}" for each in seen])
+    axes.xaxis.set_minor_formatter("")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
     axes.legend(title="parameters")
     figure.savefig(path, dpi=120)
 
@@ -118,16 +144,13 @@ def main(_):
             f"--runs must name at least {FEWEST_RUNS} runs, of several sizes and numbers of steps. "
             f"Received: {len(RUNS.value)}."
         )
-    table = np.array([_read(run) for run in RUNS.value], float).T
+    table = np.array([read(run) for run in RUNS.value], float).T
     law = fit(*table)
     commands.report(f"{'parameters':>12}{'windows':>14}{'loss':>9}{'fitted':>9}")
     for parameters, windows, loss in sorted(table.T.tolist()):
         fitted = law.loss(parameters, windows)
         commands.report(f"{parameters:>12,.0f}{windows:>14,.0f}{loss:>9.2f}{fitted:>9.2f}")
-    commands.report(
-        f"loss = {law.floor:.2f} + {law.of_parameters:.3g} / parameters^{law.parameters_power:.2f}"
-        f" + {law.of_windows:.3g} / windows^{law.windows_power:.2f}"
-    )
+    commands.report(format_law(law))
     where = PARAMETERS.value, WINDOWS.value
     drawn = [one.loss(*where) for one in bootstrap(*table, REPLICATES.value)]
     low, high = np.percentile(drawn, [2.5, 97.5])

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import beside
 import lengths
+import numpy as np
 import pytest
+import scaling
 
 from magenta_vae.workflows import study, study_report
 
 DOCS = Path(__file__).parents[1] / "docs"
+UNITS, STEPS = (64, 128, 256), (1500, 3000, 6000)  # Of the scaling.
 
 
 @pytest.fixture(scope="module")
@@ -98,32 +101,38 @@ def test_the_page_has_the_claims_of_the_runs(report):
     assert rows_of(section("## The paper's claims", "## 2-bar melodies"), 4) == expected
 
 
-def test_the_page_has_the_ranges_of_further_seeds_and_what_they_gave():
-    page = (DOCS / "reproduction.md").read_text()
-    found = {row[0]: row for row in rows_of(page[page.index("\n### Further seeds\n") :], 8)}
-    for model, tracks, seeds in (
+@pytest.mark.parametrize(
+    ("model", "tracks", "seed"),
+    [
         ("drums_2bar", ["drums"], 3),
         ("mel_2bar", ["melody"], 3),
         ("hierdec_mel_32bar", ["melody"], 2),
         ("hierdec_trio_16bar", ["lead", "bass", "drums"], 2),
-    ):
-        runs = DOCS / "studies" / "few_visits"
-        known = [figures(runs / f"{model}-scheduled-seed{seed}") for seed in range(seeds)]
-        further = figures(runs / "further" / f"{model}-scheduled-seed{seeds}")
-        width = {2: 15.6, 3: 5.0}[seeds]  # The rule of the page.
-        for track in tracks:
-            names = [(track, "next_accuracy"), (track, "reconstruction_accuracy")]
-            names += [] if tracks.index(track) else ["kl_nats"]
-            cells = [str(seeds)]
-            for name in names:
-                values = [each[name] for each in known]
-                mean, spread = statistics.fmean(values), width * statistics.stdev(values)
-                digits = 1 if name == "kl_nats" else 3
-                given, low, high = further[name], mean - spread, mean + spread
-                mark = "" if low < given < high else "**"
-                cells.append(f"{low:.{digits}f} to {high:.{digits}f}")
-                cells.append(f"{mark}{given:.{digits}f}{mark}")
-            assert found[label(model, track)][1 : 1 + len(cells)] == cells
+        ("hierdec_trio_16bar", ["lead", "bass", "drums"], 3),
+    ],
+)
+def test_the_page_has_the_ranges_of_further_seeds_and_what_they_gave(model, tracks, seed):
+    page = (DOCS / "reproduction.md").read_text()
+    rows = rows_of(page[page.index("\n### Further seeds\n") :], 8)
+    found = {tuple(row[:2]): row[2:] for row in rows}
+    runs = DOCS / "studies" / "few_visits"
+    known = [runs / f"{model}-scheduled-seed{number}" for number in range(seed)]
+    known = [each if each.exists() else runs / "further" / each.name for each in known]
+    further = figures(runs / "further" / f"{model}-scheduled-seed{seed}")
+    width = {2: 15.6, 3: 5.0}[seed]  # The rule of the page.
+    for track in tracks:
+        names = [(track, "next_accuracy"), (track, "reconstruction_accuracy")]
+        names += [] if tracks.index(track) else ["kl_nats"]
+        cells = []
+        for name in names:
+            values = [figures(each)[name] for each in known]
+            mean, spread = statistics.fmean(values), width * statistics.stdev(values)
+            digits = 1 if name == "kl_nats" else 3
+            given, low, high = further[name], mean - spread, mean + spread
+            mark = "" if low < given < high else "**"
+            cells.append(f"{low:.{digits}f} to {high:.{digits}f}")
+            cells.append(f"{mark}{given:.{digits}f}{mark}")
+        assert found[label(model, track), str(seed)][: len(cells)] == cells
 
 
 def figures(folder):
@@ -142,6 +151,31 @@ def test_the_page_has_the_differences_of_the_decoders_by_length(report, tmp_path
         hierarchical, flat = each["recon"]
         assert each["seeds"] == [0, 1] and each["mean"] == pytest.approx(hierarchical - flat)
         assert f"\n{lengths.format_row(each)}\n" in page
+
+
+def test_the_page_has_the_scaling_of_the_runs():
+    folders = [DOCS / "studies" / "scaling" / f"{u}-{n}" for u in UNITS for n in STEPS]
+    read = [scaling.read(folder) for folder in folders]
+    law = scaling.fit(*np.array(read, float).T)
+    text = section("## Scaling", "## How")
+    assert f"\n{scaling.format_law(law)}\n" in text
+    assert f"estimate:** {law.loss(128e6, 51.2e6):.1f} (95 %: " in text
+    expected = []
+    for folder, (parameters, windows, loss) in zip(folders, read, strict=True):
+        units, steps = map(int, folder.name.split("-"))
+        described = json.loads((folder / "result.json").read_text())
+        track = described["figures"]["tracks"]["melody"]
+        fitted = law.loss(parameters, windows)
+        expected.append(
+            [f"{units}", f"{parameters:,}", f"{windows:,}", f"{described['seconds'] / 60:.1f}"]
+            + [f"{loss:.2f}", f"{fitted:.2f}", f"{track['next_accuracy']:.3f}"]
+            + [f"{track['reconstruction_accuracy']:.3f}"]
+        )
+        assert windows == 64 * steps
+        bound = dict(bindings(folder))
+        rate = float(bound["learning_rate/schedules.ExponentialDecay.initial"])
+        assert rate == pytest.approx(0.192 / units)
+    assert rows_of(text, 8)[1:] == expected
 
 
 @pytest.mark.parametrize(

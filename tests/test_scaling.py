@@ -15,7 +15,8 @@ def test_the_law_of_losses_that_follow_one_is_found():
     exact = scaling.fit(sizes, seen, law.loss(sizes, seen))
     assert exact.parameters_power == pytest.approx(0.45, abs=0.01)
     assert exact.windows_power == pytest.approx(0.4, abs=0.01)
-    estimates = [
-        one.loss(1e7, 1e7) for one in scaling.bootstrap(sizes, seen, law.loss(sizes, seen), 1)
-    ]
-    np.testing.assert_allclose(estimates, law.loss(1e7, 1e7), rtol=0.02)
+    drawn = [*scaling.bootstrap(sizes, seen, law.loss(sizes, seen), 5)]
+    # A draw of few runs may be of several formulas.
+    assert len(drawn) == 5
+    estimate = np.median([one.loss(1e7, 1e7) for one in drawn])
+    assert estimate == pytest.approx(law.loss(1e7, 1e7), rel=0.001)
