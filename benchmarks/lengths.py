@@ -4,10 +4,11 @@
 benchmarks/lengths.py --studies=bars2,bars8,bars16,bars32 --output=lengths.png
 
 Each study is a folder of `table1` with the columns `scheduled` and `flat` of hierdec_mel_32bar. The
-windows of a study have the length that its `num_bars` binds. The picture calls a study by its
-folder.
+windows of a study have the length that its `num_bars` binds. The picture tells studies of one
+length by their folders.
 """
 
+import collections
 import json
 from pathlib import Path
 
@@ -57,9 +58,10 @@ def read(study: str) -> dict:
 
 
 def _draw(lengths: list[dict], path: str) -> None:
+    numbers = collections.Counter(one["bars"] for one in lengths)
     lines = [
         difference_pictures.Line(
-            f"{one['bars']} bars: {Path(one['study']).name}",
+            f"{one['bars']} bars" + f": {Path(one['study']).name}" * (numbers[one["bars"]] > 1),
             one["values"],
             None if one["low"] is None else (one["low"], one["high"]),
         )

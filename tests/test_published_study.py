@@ -144,13 +144,26 @@ def figures(folder):
 
 def test_the_page_has_the_differences_of_the_decoders_by_length(report, tmp_path):
     folders = [write(f"lengths/bars{bars}", tmp_path / str(bars))[0] for bars in (2, 8, 16)]
-    found = [lengths.read(folder) for folder in (*folders, report[0])]
-    assert [each["bars"] for each in found] == [2, 8, 16, 32]
+    equal = [write_equal(name, tmp_path / name) for name in ("time", "parameters")]
+    found = [lengths.read(folder) for folder in (*folders, report[0], *equal)]
+    assert [each["bars"] for each in found] == [2, 8, 16, 32, 32, 32]
+    names = ["2", "8", "16", "32", "32, flat in equal time", "32, flat of equal parameters"]
     page = (DOCS / "reproduction.md").read_text()
-    for each in found:
+    for name, each in zip(names, found, strict=True):
         hierarchical, flat = each["recon"]
         assert each["seeds"] == [0, 1] and each["mean"] == pytest.approx(hierarchical - flat)
-        assert f"\n{lengths.format_row(each)}\n" in page
+        _, figures_of_row = lengths.format_row(each).removeprefix("| ").split(" | ", 1)
+        assert f"\n| {name} | {figures_of_row}\n" in page
+
+
+def write_equal(name, folder):
+    """Returns the folder of a study of the page's hierarchical decoders and other flat ones."""
+    for seed in (0, 1):
+        run = f"hierdec_mel_32bar-scheduled-seed{seed}"
+        shutil.copytree(DOCS / "studies" / "few_visits" / run, folder / "runs" / run)
+    shutil.copytree(DOCS / "studies" / "equal" / name, folder / "runs", dirs_exist_ok=True)
+    study_report.write(study.Study(str(folder), "no_data"))
+    return folder
 
 
 def test_the_page_has_the_scaling_of_the_runs():

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 from tensorboard.backend.event_processing import event_accumulator
 
@@ -77,7 +78,8 @@ def read(run_dir: str) -> dict[str, list[tuple[int, float]]]:
 
 def leave_out_peaks(axes: "Axes") -> None:
     """Ends a panel above its usual values, and says in it how high the curves go."""
-    drawn = [value for line in axes.lines for value in line.get_ydata()]
+    values = [np.asarray(line.get_ydata(), float) for line in axes.lines]
+    drawn = [value for each in values for value in each[np.isfinite(each)].tolist()]
     shown = [value for value in drawn if value <= HIGHEST * statistics.median(drawn)]
     if len(shown) == len(drawn):
         return

@@ -363,6 +363,9 @@ def test_a_peak_leaves_a_panel_that_says_how_high_it_goes():
     low, high = axes.get_ylim()
     assert 175 < low < 176 and 185 < high < 186
     assert [text.get_text() for text in axes.texts] == ["highest value, above: 21,299"]
+    empty = Figure().subplots()
+    study_curves.leave_out_peaks(empty)  # As the KL of a baseline.
+    assert not empty.texts
     accuracies = Figure().subplots()
     accuracies.plot([1, 2, 3], [0.3, 0.5, 0.55])
     before = accuracies.get_ylim()
