@@ -109,7 +109,6 @@ def _train(
         for split in ("train", "eval")
         if split == "train" or input_pipeline.has_windows(data_dir, split)
     }
-    input_pipeline.check_batch(len(splits["train"]), experiment.batch_size, data_dir)
     if "eval" not in splits:
         report(f"{data_dir} holds no window out: the run is trained without evaluations")
     # Without its damaged records a data set is not what it was.
@@ -125,6 +124,7 @@ def _train(
         make_show(configured, model, shown[: experiment.eval_examples])
         check_pieces(experiment, model)
         check_origin(model, run_dir, record["origin"])
+    input_pipeline.check_batch(len(splits["train"]), experiment.batch_size, data_dir)
     plan = micro_batches.plan(experiment, model, strategy, run_files.has_steps(run_dir))
     with run_files.locked(run_dir) if is_chief else contextlib.nullcontext():
         record = start(is_writer=is_chief, micro_batch_size=plan.size)
