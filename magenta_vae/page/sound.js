@@ -38,8 +38,14 @@ const OTHER_DRUM = noise('bandpass', 2500, 0.06, -6);
 function makeDrums(track, output) {
   const kit = new Map(Object.values(track.onsets).map(([pitch]) => [pitch, (DRUMS[pitch] ?? OTHER_DRUM)()]));
   kit.forEach((drum) => drum.output.connect(output));
+  const lastHits = new Map(); // Of each pitch, in seconds.
   return {
-    play: (note, time) => kit.get(note.pitch).hit(time, note.velocity / 127),
+    play(note, time) {
+      // Tone.js refuses a hit that is not after the last one, as when a busy machine starts late.
+      if (time <= lastHits.get(note.pitch)) return;
+      lastHits.set(note.pitch, time);
+      kit.get(note.pitch).hit(time, note.velocity / 127);
+    },
     release() {},
   };
 }
