@@ -144,10 +144,10 @@ def figures(folder):
 
 def test_the_page_has_the_differences_of_the_decoders_by_length(report, tmp_path):
     folders = [write(f"lengths/bars{bars}", tmp_path / str(bars))[0] for bars in (2, 8, 16)]
-    equal = [write_equal(name, tmp_path / name) for name in ("time",)]
+    equal = [write_equal(name, tmp_path / name) for name in ("time", "parameters")]
     found = [lengths.read(folder) for folder in (*folders, report[0], *equal)]
-    assert [each["bars"] for each in found] == [2, 8, 16, 32, 32]
-    names = ["2", "8", "16", "32", "32, flat in equal time"]
+    assert [each["bars"] for each in found] == [2, 8, 16, 32, 32, 32]
+    names = ["2", "8", "16", "32", "32, flat in equal time", "32, flat of equal parameters"]
     page = (DOCS / "reproduction.md").read_text()
     for name, each in zip(names, found, strict=True):
         hierarchical, flat = each["recon"]
