@@ -46,7 +46,10 @@ def find_differences(folder: str, base: str) -> Differences:
 
 
 def _read_figures(folder: str) -> dict:
-    return json.loads(Path(folder, "result.json").read_text())["figures"]
+    path = Path(folder, "result.json")
+    if not path.exists():
+        raise FileNotFoundError(f"--run and --others must be runs of table1. There is no {path}.")
+    return json.loads(path.read_text())["figures"]
 
 
 def format_rows(folder: str, base: str) -> list[str]:

@@ -32,6 +32,8 @@ def read(study: str) -> dict:
         ValueError: where the study lacks one of the two columns.
     """
     path = Path(study, "table1.json")
+    if not path.exists():
+        raise FileNotFoundError(f"--studies must name folders of table1. There is no {path}.")
     described = json.loads(path.read_text())
     claims = [
         one

@@ -99,8 +99,12 @@ def read(run_dir):
     from magenta_vae import configuration
     from magenta_vae.training import weights
 
-    experiment = configuration.parse([str(Path(run_dir, configuration.CONFIG_FILE))]).experiment
-    figures = json.loads(Path(run_dir, "result.json").read_text())["figures"]
+    config, result = (Path(run_dir, name) for name in (configuration.CONFIG_FILE, "result.json"))
+    for path in (config, result):
+        if not path.exists():
+            raise FileNotFoundError(f"--runs must name runs that table1 made. There is no {path}.")
+    experiment = configuration.parse([str(config)]).experiment
+    figures = json.loads(result.read_text())["figures"]
     parameters = weights.make_empty(experiment.make_model).count_params()
     return parameters, figures["step"] * experiment.batch_size, figures["loss"]
 

@@ -236,6 +236,14 @@ def test_a_study_without_both_decoders_is_refused(tmp_path):
         lengths.read(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "read", [lengths.read, scaling.read, lambda each: beside.format_rows(each, each)]
+)
+def test_a_folder_that_table1_did_not_make_is_named(read, tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"--.* must .* There is no {tmp_path}/"):
+        read(str(tmp_path))
+
+
 def test_runs_of_other_windows_are_refused():
     runs = DOCS / "studies" / "few_visits"
     folders = (str(runs / f"{model}-vae-seed0") for model in ("mel_2bar", "drums_2bar"))
