@@ -63,13 +63,17 @@ def _draw(lengths: list[dict], path: str) -> None:
     numbers = collections.Counter(one["bars"] for one in lengths)
     lines = [
         difference_pictures.Line(
-            f"{one['bars']} bars" + f": {Path(one['study']).name}" * (numbers[one["bars"]] > 1),
+            f"{one['bars']} bars" + f": {_name(one['study'])}" * (numbers[one["bars"]] > 1),
             one["values"],
             None if one["low"] is None else (one["low"], one["high"]),
         )
         for one in lengths
     ]
     difference_pictures.draw(lines, f"recon: {COLUMNS[0]} - {COLUMNS[1]}", path)
+
+
+def _name(study: str) -> str:
+    return Path(study).name.replace("_", " ")
 
 
 def format_row(one: dict) -> str:

@@ -144,7 +144,7 @@ def figures(folder):
 
 def test_the_page_has_the_differences_of_the_decoders_by_length(report, tmp_path):
     folders = [write(f"lengths/bars{bars}", tmp_path / str(bars))[0] for bars in (2, 8, 16)]
-    equal = [write_equal(name, tmp_path / name) for name in ("time", "parameters")]
+    equal = [write_equal(name, tmp_path / name) for name in ("equal_time", "equal_parameters")]
     found = [lengths.read(folder) for folder in (*folders, report[0], *equal)]
     assert [each["bars"] for each in found] == [2, 8, 16, 32, 32, 32]
     names = ["2", "8", "16", "32", "32, flat in equal time", "32, flat of equal parameters"]
@@ -161,7 +161,7 @@ def write_equal(name, folder):
     for seed in (0, 1):
         run = f"hierdec_mel_32bar-scheduled-seed{seed}"
         shutil.copytree(DOCS / "studies" / "few_visits" / run, folder / "runs" / run)
-    shutil.copytree(DOCS / "studies" / "equal" / name, folder / "runs", dirs_exist_ok=True)
+    shutil.copytree(DOCS / "studies" / "flat" / name, folder / "runs", dirs_exist_ok=True)
     study_report.write(study.Study(str(folder), "no_data"))
     return folder
 
@@ -201,13 +201,13 @@ def test_the_page_has_the_scaling_of_the_runs():
         (
             "hierdec_trio_16bar-scheduled-seed0",
             {
-                "gap/units": [
+                "gap/half_units": [
                     "decoders.Conductor.num_units",
                     "decoders.HierarchicalDecoder.num_units",
                     "encoders.BidirectionalLSTM.num_units",
                 ],
-                "gap/steps": ["curriculum.GrowingWindows.until", "pace"],
-                "gap/songs": [],
+                "gap/half_steps": ["curriculum.GrowingWindows.until", "pace"],
+                "gap/half_songs": [],
             },
         ),
     ],
