@@ -10,18 +10,19 @@ length by their folders.
 
 import collections
 import json
+import statistics
 from pathlib import Path
 
 from absl import flags
 
 from magenta_vae import commands
-from magenta_vae.training import table1
 from magenta_vae.workflows import difference_pictures, study_cells
 
 STUDIES = flags.DEFINE_list("studies", None, "Folders that table1 made.", required=True)
 OUTPUT = flags.DEFINE_string("output", None, "PNG of the differences.")
 
-MODEL, COLUMNS = "hierdec_mel_32bar", (table1.SCHEDULED, study_cells.COLUMNS["flat"][0])
+MODEL, CELLS = "hierdec_mel_32bar", ("scheduled", "flat")
+COLUMNS = tuple(study_cells.COLUMNS[cell][0] for cell in CELLS)
 KEY = {"metric": "recon", "column": COLUMNS[0], "other_column": COLUMNS[1]}
 
 
@@ -51,9 +52,13 @@ def read(study: str) -> dict:
         for row in described["table"] + described["notes"]
         if row["model"] == MODEL
     }
+    losses = {
+        cell: [run["figures"]["loss"] for run in runs if run["cell"][1] == cell] for cell in CELLS
+    }
     return claims[0] | {
         "study": study,
         "bars": runs[0]["data"]["settings"]["num_bars"],
+        "loss": [statistics.fmean(losses[cell]) for cell in CELLS],
         "recon": [figures[column, "recon"] for column in COLUMNS],
         "f1": [figures[column, "notes F1"] for column in COLUMNS],
     }
@@ -82,18 +87,20 @@ def format_row(one: dict) -> str:
     interval = "-" if one["low"] is None else f"{one['low']:.3f} to {one['high']:.3f}"
     hierarchical, flat = one["recon"]
     f1, flat_f1 = one["f1"]
+    loss, flat_loss = one["loss"]
     return (
         f"| {one['bars']} | {hierarchical:.3f} | {flat:.3f} | {one['mean']:.3f}{spread} | "
-        f"{interval} | {f1:.3f} and {flat_f1:.3f} |"
+        f"{interval} | {f1:.3f} and {flat_f1:.3f} | {loss:.0f} and {flat_loss:.0f} |"
     )
 
 
 def main(_):
     lengths = sorted(map(read, STUDIES.value), key=lambda one: one["bars"])
     commands.report(
-        "| bars | hierarchical | flat | difference | interval over songs | F1 of notes |"
+        "| bars | hierarchical | flat | difference | interval over songs | F1 of notes | "
+        "loss, nats |"
     )
-    commands.report("|---|---|---|---|---|---|")
+    commands.report("|---|---|---|---|---|---|---|")
     for one in lengths:
         commands.report(format_row(one))
     if OUTPUT.value:
