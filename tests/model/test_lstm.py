@@ -125,8 +125,8 @@ def test_repeated_steps_equal_numpy(num_parts):
     for t in range(STEPS):
         states, _ = take_step(constant, tokens[t], states)
         for (hidden, cell), (hiddens, cells) in zip(states, expected, strict=True):
-            np.testing.assert_allclose(hidden, hiddens[t], atol=1e-6)
-            np.testing.assert_allclose(tf.concat(cell, axis=1), cells[t], atol=2e-6)
+            np.testing.assert_allclose(hidden, hiddens[t], atol=1e-5)  # CPUs round differently,
+            np.testing.assert_allclose(tf.concat(cell, axis=1), cells[t], atol=1e-5)  # each step.
 
 
 def test_the_choice_reads_the_last_layers_state_and_is_read_by_the_next_step():
