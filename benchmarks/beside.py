@@ -95,7 +95,8 @@ def _draw(others: list[str], base: str, path: str) -> None:
 def _name(folder: str, base: str) -> str:
     """Returns what tells a run from another: the folder of its study where both are of one name."""
     path = Path(folder)
-    name = path.parent.name if path.name == Path(base).name else path.name
+    study = path.parent.parent if path.parent.name == "runs" else path.parent
+    name = study.name if path.name == Path(base).name else path.name
     return name.replace("_", " ")
 
 

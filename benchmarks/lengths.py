@@ -95,6 +95,8 @@ def format_row(one: dict) -> str:
 
 
 def main(_):
+    if not STUDIES.value:
+        raise ValueError("--studies must name at least one folder of table1. Received: none.")
     lengths = sorted(map(read, STUDIES.value), key=lambda one: one["bars"])
     commands.report(
         "| bars | hierarchical | flat | difference | interval over songs | F1 of notes | "

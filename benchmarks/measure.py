@@ -26,10 +26,14 @@ def main(_):
     from magenta_vae.workflows import runs, study
 
     kept, folder = Path(RUN.value), Path(OUTPUT_DIR.value)
+    if not (kept / study.RESULT_FILE).exists():
+        raise FileNotFoundError(
+            f"--run must be a run that table1 made. There is no {kept / study.RESULT_FILE}."
+        )
     result = json.loads((kept / study.RESULT_FILE).read_text())
+    run = runs.open(RUN.value)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(kept / configuration.CONFIG_FILE, folder / configuration.CONFIG_FILE)
-    run = runs.open(RUN.value)
     result["figures"] = study.measure(run, DATA_DIR.value, NUM_WINDOWS.value, OUTPUT_DIR.value)
     files.write_text(folder / study.RESULT_FILE, json.dumps(result, indent=2) + "\n")
 

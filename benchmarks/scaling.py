@@ -109,15 +109,27 @@ def read(run_dir):
     return parameters, figures["step"] * experiment.batch_size, figures["loss"]
 
 
+def read_all(run_dirs):
+    """Returns parameters, windows seen and held-out losses, float [3, runs]."""
+    table = np.array([read(run_dir) for run_dir in run_dirs], float).reshape(-1, 3).T
+    num_sizes, num_windows = (len(set(row)) for row in table[:2])
+    if len(run_dirs) < FEWEST_RUNS or min(num_sizes, num_windows) < 2:
+        raise ValueError(
+            f"--runs must name at least {FEWEST_RUNS} runs, of several numbers of parameters "
+            f"and of steps. Received: {len(run_dirs)}, of {num_sizes} and {num_windows}."
+        )
+    return table
+
+
 def format_law(law: Law) -> str:
     """Returns the formula with its numbers."""
     of_parameters, of_windows = (
-        np.format_float_positional(number, precision=3, fractional=False, trim="-")
+        np.format_float_positional(number, precision=4, fractional=False, trim="-")
         for number in (law.of_parameters, law.of_windows)
     )
     return (
-        f"loss = {law.floor:.2f} + {of_parameters} / parameters^{law.parameters_power:.2f}"
-        f" + {of_windows} / windows^{law.windows_power:.2f}"
+        f"loss = {law.floor:.2f} + {of_parameters} / parameters^{law.parameters_power:.4f}"
+        f" + {of_windows} / windows^{law.windows_power:.4f}"
     )
 
 
@@ -143,12 +155,7 @@ def _draw(table, law, path):
 
 
 def main(_):
-    if len(RUNS.value) < FEWEST_RUNS:
-        raise ValueError(
-            f"--runs must name at least {FEWEST_RUNS} runs, of several sizes and numbers of steps. "
-            f"Received: {len(RUNS.value)}."
-        )
-    table = np.array([read(run) for run in RUNS.value], float).T
+    table = read_all(dict.fromkeys(RUNS.value))
     law = fit(*table)
     commands.report(f"{'parameters':>12}{'windows':>14}{'loss':>9}{'fitted':>9}")
     for parameters, windows, loss in sorted(table.T.tolist()):

@@ -10,6 +10,7 @@ import lengths
 import numpy as np
 import pytest
 import scaling
+from scipy import stats
 
 from magenta_vae.workflows import study, study_report
 
@@ -244,6 +245,33 @@ def test_the_page_has_runs_that_differ_from_the_study_in_one_thing(name, between
     assert rows_of(section(*between), 8)[1:] == expected
 
 
+def test_the_page_has_how_far_seeds_of_the_trio_lie_apart():
+    runs = DOCS / "studies" / "few_visits"
+    names = [f"hierdec_trio_16bar-scheduled-seed{seed}" for seed in range(4)]
+    folders = [next(runs.glob(f"**/{name}")) for name in names]
+    losses = [json.loads((each / "result.json").read_text())["figures"]["loss"] for each in folders]
+    text = " ".join(section("## The trio's gap", "## Scaling").split())
+    first, second, third, fourth = (f"{loss:,.0f}" for loss in losses)
+    assert f"losses are {first}, {second}, {third} and {fourth} nats" in text
+    low, high = one_more(losses)
+    assert f"expected between {low:,.0f} and {high:,.0f} (Student's t, 95 %)" in text
+    for track, words in (
+        ("lead", "between {} and {} of the lead's `recon`"),
+        ("bass", "{} and {} of the bass's"),
+        ("drums", "{} and {} of the drums'"),
+    ):
+        values = [figures(each)[track, "reconstruction_accuracy"] for each in folders]
+        assert words.format(*(f"{bound:.3f}" for bound in one_more(values))) in text, track
+
+
+def one_more(values):
+    """Returns where one more value is expected, by Student's t at 95 %."""
+    t = stats.t.ppf(0.975, len(values) - 1)
+    spread = t * statistics.stdev(values) * (1 + 1 / len(values)) ** 0.5
+    mean = statistics.fmean(values)
+    return mean - spread, mean + spread
+
+
 def test_half_the_songs_were_half_of_those_to_train_on():
     name = "hierdec_trio_16bar-scheduled-seed0"
     whole, half = (
@@ -273,6 +301,14 @@ def test_a_study_without_both_decoders_is_refused(tmp_path):
 def test_a_folder_that_table1_did_not_make_is_named(read, tmp_path):
     with pytest.raises(FileNotFoundError, match=f"--.* must .* There is no {tmp_path}/"):
         read(str(tmp_path))
+
+
+def test_runs_of_one_size_have_no_scaling():
+    runs = [DOCS / "studies" / "scaling" / f"64-{num_steps}" for num_steps in STEPS]
+    with pytest.raises(
+        ValueError, match=r"--runs must name at least 9 .*Received: 3, of 1 and 3\."
+    ):
+        scaling.read_all(runs)
 
 
 def test_runs_of_other_windows_are_refused():
