@@ -203,6 +203,39 @@ def test_the_page_has_the_scaling_of_the_runs():
     assert rows_of(text, 8)[1:] == expected
 
 
+def test_the_page_has_the_losses_of_the_widths_at_one_rate():
+    falling, same = (
+        np.array([[loss_of(name, units, steps) for steps in STEPS] for units in UNITS])
+        for name in ("scaling", "rates")
+    )
+    text = " ".join(section("## Scaling", "## How").split())
+    *narrower, widest = (", ".join(f"{loss:.2f}" for loss in losses) for losses in same)
+    assert f"| 7.5e-4 | {' | '.join(narrower)} | **{widest}** |" in text
+    for rate, losses in zip(("3e-3", "1.5e-3"), falling[:2], strict=True):
+        (row,) = (row for row in rows_of(section("## Scaling", "## How"), 4) if row[0] == rate)
+        assert "**" + ", ".join(f"{loss:.2f}" for loss in losses) + "**" in row
+    of_units, of_windows = gains(same, axis=0), gains(same, axis=1)
+    assert (
+        f"twice the units lower the loss by {of_units}, twice the windows by {of_windows} (" in text
+    )
+    of_units, of_windows = gains(falling, axis=0), gains(falling, axis=1)
+    assert (
+        f"twice the units lower the loss by {of_units}, twice the windows by {of_windows}." in text
+    )
+
+
+def loss_of(name, units, steps):
+    """Returns the held-out loss of a width after some steps; 256 units have the lowest rate."""
+    name = "scaling" if units == UNITS[-1] else name
+    path = DOCS / "studies" / name / f"{units}-{steps}" / "result.json"
+    return json.loads(path.read_text())["figures"]["loss"]
+
+
+def gains(losses, axis):
+    """Returns by how much the losses fall along an axis, as the geometric mean, in percent."""
+    return f"{100 * (1 - np.exp(np.diff(np.log(losses), axis=axis).mean())):.1f} %"
+
+
 @pytest.mark.parametrize(
     ("name", "between", "runs"),
     [
