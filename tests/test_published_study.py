@@ -265,6 +265,7 @@ def gains(losses, axis):
                 ),
                 "gap/half_steps": ("half the steps", ["curriculum.GrowingWindows.until", "pace"]),
                 "gap/half_songs": ("half the songs", []),
+                "gap/twice_steps": ("twice the steps", ["curriculum.GrowingWindows.until", "pace"]),
             },
         ),
     ],
